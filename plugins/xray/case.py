@@ -1,0 +1,178 @@
+"""A case: one version of one object, its identity, and what its steps hand on.
+
+The object key is patient data. It lives in the run's conf and in the
+identified buckets; a step hands on the values of this module, which carry none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+from xray.errors import SettingsError
+from xray.notification import Record
+from xray.pseudonym import pseudonym
+
+RUN_PREFIX = "xray__"
+
+
+class _Value:
+    """A dataclass that travels as JSON."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The value that :meth:`to_json` gave."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(_Value):
+    """The object a case is about, and how the pipeline heard of it: a run's conf."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    size: int | None = None
+    sequencer: str | None = None
+    event_time: str | None = None
+    origin: str = "manual"
+    """The dialect of the notification, ``backfill``, or ``manual``."""
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """The source that a notification's ``record`` announces."""
+        return cls(
+            bucket=record.bucket,
+            key=record.key,
+            version_id=record.version_id,
+            etag=record.etag,
+            size=record.size,
+            sequencer=record.sequencer,
+            event_time=record.event_time,
+            origin=record.dialect,
+        )
+
+    def case_id(self, secret: str) -> str:
+        """The case's id: the same for a notification that comes twice, another for a new upload."""
+        return pseudonym(
+            secret,
+            "case",
+            self.bucket,
+            self.key,
+            self.version_id or self.etag or "",
+            self.sequencer or self.event_time or "",
+        )
+
+    def run_id(self, secret: str) -> str:
+        """The id of the DAG run that works on this case."""
+        return RUN_PREFIX + self.case_id(secret)
+
+    def processed_key(self) -> str:
+        """Where the annotated image goes: ``-processed`` before the extension."""
+        path = PurePosixPath(self.key)
+        stem = self.key.removesuffix(path.suffix)
+        return f"{stem}-processed{path.suffix}"
+
+    def anonymized_key(self, secret: str, suffix: str) -> str:
+        """Where the anonymised image goes; ``suffix`` is that of its format.
+
+        It has a purpose of its own: a case id in a log leads to no anonymised image.
+        """
+        return pseudonym(secret, "image", self.case_id(secret)) + suffix
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """The buckets of a case, named after the one that the image landed in."""
+
+    landing: str
+
+    def __post_init__(self) -> None:
+        if not self.landing:
+            raise SettingsError("The bucket is missing: give the run's conf a bucket and a key.")
+
+    @property
+    def processed(self) -> str:
+        """Annotated images, under the original key. Identified."""
+        return f"{self.landing}-processed"
+
+    @property
+    def anonymized(self) -> str:
+        """Anonymised images. Nothing in it names a person."""
+        return f"{self.landing}-anonymized"
+
+    @property
+    def staging(self) -> str:
+        """Images between two steps, under the case id. Identified, short-lived."""
+        return f"{self.landing}-staging"
+
+    @property
+    def audit(self) -> str:
+        """Audit records. Identified."""
+        return f"{self.landing}-audit"
+
+    def outputs(self) -> tuple[str, ...]:
+        """The buckets that the pipeline writes to."""
+        return (self.processed, self.anonymized, self.staging, self.audit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned(_Value):
+    """What *fetch* found: exactly this object, and no other, is the case's."""
+
+    case_id: str
+    version_id: str | None
+    etag: str
+    sha256: str
+    size: int
+    """Bytes."""
+    format: str
+    width: int
+    height: int
+    """Pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored(_Value):
+    """What *classify* found."""
+
+    risk: float
+    """Risk of pneumonia, 0 to 1."""
+    label: str
+    model: str
+    """The version of the model that scored it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged(_Value):
+    """An image that waits in the staging bucket to be published."""
+
+    name: str
+    """Its key there, made of the case id."""
+    sha256: str
+    size: int
+    """Bytes."""
+    content_type: str
+    suffix: str
+    """Of its format, with the dot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(_Value):
+    """How a case ended."""
+
+    case_id: str
+    label: str
+    risk: float
+    decision: str
+    """``published`` or ``published and anonymised``."""
+    attempt: int

@@ -1,0 +1,50 @@
+"""One chest X-ray: fetch, classify, annotate, anonymize if the policy says so, store."""
+
+from airflow.sdk import dag
+
+from xray.airflow.tasks import (
+    CASE_PARAMS,
+    STEP_DEFAULTS,
+    annotate,
+    anonymize,
+    classify,
+    fetch,
+    store,
+)
+
+DOC = """
+### One chest X-ray, from the bucket to its results
+
+| step | does |
+|---|---|
+| **fetch** | pins exactly the object that was announced, and checks that it is an image |
+| **classify** | scores the risk of pneumonia: *Normal*, *Unsure* or *Pneumonia* |
+| **annotate** | prints the risk on the image |
+| **anonymize** | redacts it, if the policy asks for that; skipped otherwise |
+| **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
+
+A run is one notification's, and its id is the case's. **Clear** any task to run it and what
+follows again: the outputs are the same, and the audit trail gets one more record. A failure that
+trying again cannot help ends the case at once; its reason is in the audit record and the log.
+"""
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    max_active_runs=16,
+    default_args=STEP_DEFAULTS,
+    params=CASE_PARAMS,
+    tags=["xray"],
+    doc_md=DOC,
+)
+def xray_case() -> None:
+    """Wire the steps."""
+    pinned = fetch()
+    scored = classify(pinned)
+    annotated = annotate(pinned, scored)
+    anonymized = anonymize(pinned, scored)
+    annotated >> anonymized >> store(pinned, scored, annotated, anonymized)
+
+
+xray_case()

@@ -1,0 +1,61 @@
+"""Training images: a folder with NORMAL/ and PNEUMONIA/, split by patient."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xray.image import decode
+from xray.risk import preprocess
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+_PATIENT = re.compile(r"(person\d+|(?:NORMAL2-)?IM-\d+)")
+
+
+class Example(NamedTuple):
+    """One image file, its class (0 or 1) and its patient."""
+
+    path: Path
+    target: int
+    patient: str
+
+
+def examples(directory: Path) -> list[Example]:
+    """The images of ``directory``, in a fixed order.
+
+    Raises:
+        SystemExit: a folder is missing or empty; the message says which.
+    """
+    found = []
+    for target, name in enumerate(CLASSES):
+        files = sorted(path for path in (directory / name).glob("*") if path.is_file())
+        if not files:
+            raise SystemExit(
+                f"{directory / name} has no images: give a folder with NORMAL/ and PNEUMONIA/."
+            )
+        found += [Example(path, target, patient_of(path.name)) for path in files]
+    return found
+
+
+def patient_of(name: str) -> str:
+    """The patient in a file's ``name`` (person12, IM-0115, NORMAL2-IM-0373), or the whole name."""
+    match = _PATIENT.match(name)
+    return match[1] if match else name
+
+
+def held_out(patient: str, *, share: float) -> bool:
+    """Whether a patient belongs to the validation split: by the name's checksum, so for ever."""
+    return zlib.crc32(patient.encode()) / 2**32 < share
+
+
+def load(chosen: list[Example], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, size, size, 1) as uint8, and classes (n, 1) as float32."""
+    images = np.empty((len(chosen), size, size, 1), np.uint8)
+    for index, example in enumerate(chosen):
+        picture = decode(example.path.read_bytes())
+        images[index] = np.rint(preprocess(picture.pixels, size))[0]
+    return images, np.array([[example.target] for example in chosen], np.float32)

@@ -1,0 +1,143 @@
+"""Score a folder of labelled images with the shipped model, as the pipeline does.
+
+``python include/model/evaluate.py DIR [--json FILE]``; DIR holds NORMAL/ and
+PNEUMONIA/. Needs no tensorflow. Intervals are 95 %: Wilson's for shares,
+Hanley and McNeil's (1982) for the AUC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
+
+from data import Example, examples  # noqa: E402
+from xray.errors import XrayError  # noqa: E402
+from xray.image import decode  # noqa: E402
+from xray.risk import RiskModel  # noqa: E402
+
+THRESHOLDS = (0.5, 0.6, 0.8)
+Z = 1.959964
+
+
+def auc(targets: np.ndarray, risks: np.ndarray) -> float:
+    """Chance that a sick image scores above a healthy one; ties count half."""
+    sick, healthy = risks[targets == 1], risks[targets == 0]
+    order = np.sort(healthy)
+    below = np.searchsorted(order, sick, "left")
+    ties = np.searchsorted(order, sick, "right") - below
+    return float((below + ties / 2).sum() / (len(sick) * len(healthy)))
+
+
+def auc_interval(area: float, sick: int, healthy: int) -> list[float]:
+    """Its 95 % interval (Hanley and McNeil, Radiology 1982)."""
+    one, two = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (
+        area * (1 - area) + (sick - 1) * (one - area**2) + (healthy - 1) * (two - area**2)
+    ) / (sick * healthy)
+    reach = Z * math.sqrt(max(variance, 0.0))
+    return [round(max(0.0, area - reach), 4), round(min(1.0, area + reach), 4)]
+
+
+def share(hits: int, of: int) -> dict[str, Any]:
+    """A proportion with Wilson's 95 % interval."""
+    if not of:
+        return {"value": None, "interval": None}
+    p, z2 = hits / of, Z * Z
+    centre = (p + z2 / (2 * of)) / (1 + z2 / of)
+    reach = Z / (1 + z2 / of) * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
+    return {
+        "value": round(p, 4),
+        "interval": [round(max(0.0, centre - reach), 4), round(min(1.0, centre + reach), 4)],
+    }
+
+
+def rates(targets: np.ndarray, risks: np.ndarray, threshold: float) -> dict[str, Any]:
+    """Accuracy, sensitivity and specificity when a risk above ``threshold`` means sick."""
+    said, sick = risks > threshold, targets == 1
+    return {
+        "accuracy": share(int((said == sick).sum()), len(sick)),
+        "sensitivity": share(int((said & sick).sum()), int(sick.sum())),
+        "specificity": share(int((~said & ~sick).sum()), int((~sick).sum())),
+    }
+
+
+def evaluate(directory: Path, model: RiskModel) -> dict[str, Any]:
+    """The report that ``--json`` writes."""
+    scored, errors = _scores(directory, examples(directory), model)
+    targets = np.array([float(row["label"] == "PNEUMONIA") for row in scored])
+    risks = np.array([row["risk"] for row in scored])
+    sick, healthy = int((targets == 1).sum()), int((targets == 0).sum())
+    area = auc(targets, risks) if sick and healthy else None
+    at = {str(threshold): rates(targets, risks, threshold) for threshold in THRESHOLDS}
+    return {
+        "model": model.version,
+        "n": len(scored),
+        "auc": {
+            "value": None if area is None else round(area, 4),
+            "interval": None if area is None else auc_interval(area, sick, healthy),
+        },
+        **at["0.5"],
+        "thresholds": at,
+        "scores": scored,
+        "errors": errors,
+    }
+
+
+def _scores(
+    directory: Path, chosen: list[Example], model: RiskModel
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    scored: list[dict[str, Any]] = []
+    errors = []
+    for index, example in enumerate(chosen, 1):
+        name = str(example.path.relative_to(directory))
+        try:
+            risk = model.score(decode(example.path.read_bytes()).pixels)
+            label = ("NORMAL", "PNEUMONIA")[example.target]
+            scored.append({"file": name, "label": label, "risk": round(risk, 6)})
+        except XrayError as error:
+            errors.append({"file": name, "error": str(error)})
+        if index % 500 == 0:
+            print(f"{index} of {len(chosen)}", file=sys.stderr)
+    return scored, errors
+
+
+def _table(report: dict[str, Any]) -> str:
+    area = report["auc"]
+    lines = [f"{report['model']}: {report['n']} images, {len(report['errors'])} unreadable"]
+    lines.append(f"AUC  {area['value']}  {area['interval']}")
+    lines.append(f"{'above':>6} {'accuracy':>24} {'sensitivity':>24} {'specificity':>24}")
+    for threshold, figures in report["thresholds"].items():
+        cells = [f"{c['value']} {c['interval']}" for c in figures.values()]
+        lines.append(f"{threshold:>6} " + " ".join(f"{cell:>24}" for cell in cells))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
+    parser.add_argument("--json", type=Path, help="where the whole report goes")
+    options = parser.parse_args(arguments)
+    try:
+        report = evaluate(options.directory, RiskModel.load())
+    except XrayError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(_table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""The embedded stack: a broker, an S3 server, and Airflow with all its parts.
+
+Everything runs on free ports of the loopback address and keeps its files under
+``.airflow`` in the checkout, which each start empties.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from include.demo import object_store
+from include.demo.processes import MARK, Child, StartError, stop_all, wait_until
+from xray.airflow import deployment
+from xray.case import Buckets
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".airflow"
+BUCKET = "xray-data-in"
+GROUP = "xray"
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+@dataclass
+class Stack:
+    """A running stack; a context manager."""
+
+    home: Path = HOME
+    notify: bool = True
+    """Whether uploads are announced."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the pipeline (:class:`xray.settings.Settings`)."""
+    parallelism: int = 4
+    user: str = "admin"
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    children: list[Child] = field(default_factory=list)
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    brokers: str = ""
+    s3_url: str = ""
+    url: str = ""
+    s3: Any = None
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all parts; returns when they are ready for images."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        self.env = {**_clean_environment(), "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
+        self.env[MARK] = self.mark
+        self.brokers = self._embedded("broker").first_line(30)
+        store = self._embedded("object_store", self.brokers, deployment.TOPIC)
+        self.s3_url = store.first_line(60)
+        self.s3 = object_store.client("s3", self.s3_url)
+        self._make_buckets()
+        self._start_airflow()
+
+    def stop(self) -> None:
+        """Stop all parts; nothing of them is left."""
+        stop_all(self.children[::-1], self.mark)
+        self.children.clear()
+
+    def api(self) -> Api:
+        """Airflow's REST API, as the stack's user."""
+        return Api(self.url, self.user, self.password)
+
+    def _embedded(self, module: str, *arguments: str) -> Child:
+        command = [sys.executable, "-m", f"include.demo.{module}", *arguments]
+        return self._child(f"embedded {module}", command)
+
+    def _child(self, name: str, command: list[str]) -> Child:
+        log = self.home / "logs" / f"{name.replace(' ', '-')}.log"
+        child = Child(name, command, env=self.env, log=log)
+        self.children.append(child)
+        return child
+
+    def _make_buckets(self) -> None:
+        buckets = Buckets(BUCKET)
+        for name in (BUCKET, *buckets.outputs()):
+            self.s3.create_bucket(Bucket=name)
+        if self.notify:
+            object_store.announce(self.s3, BUCKET, deployment.TOPIC)
+
+    def _start_airflow(self) -> None:
+        self.env |= self._airflow_settings()
+        airflow = str(Path(sys.executable).with_name("airflow"))
+        log = self.home / "logs" / "migrate.log"
+        with log.open("wb") as stream:
+            done = subprocess.run(
+                [airflow, "db", "migrate"],
+                env=self.env,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode:
+            raise StartError(f"The database could not be made; the log is {log}.")
+        for component in COMPONENTS:
+            self._child(component, [airflow, component])
+        airflow_parts = self.children[-len(COMPONENTS) :]
+        wait_until(self._healthy, "A healthy Airflow", seconds=120, children=airflow_parts)
+        wait_until(self._listening, "A waiting listener", seconds=120, children=airflow_parts)
+
+    def _healthy(self) -> bool:
+        try:
+            answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        except httpx.HTTPError:
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return answer.status_code == 200 and all(
+            answer.json()[part]["status"] == "healthy" for part in parts
+        )
+
+    def _listening(self) -> bool:
+        with self.api() as api:
+            try:
+                tasks = api.get("/dags/xray_listener/dagRuns/~/taskInstances")["task_instances"]
+                api.get("/dags/xray_case")
+                api.get("/dags/xray_backfill")
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code == 404:
+                    return False  # Not parsed yet.
+                raise
+        return any(task["state"] == "deferred" for task in tasks)
+
+    def _airflow_settings(self) -> dict[str, str]:
+        """The environment of Airflow's processes."""
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        passwords = self.home / "passwords.json"
+        service = secrets.token_urlsafe(16)
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({self.user: self.password, "xray-service": service}))
+        return {
+            **_shared_settings(),
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__FERNET_KEY": _fernet_key(),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin,xray-service:user",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW_CONN_XRAY_S3": _connection(
+                conn_type="aws",
+                login="demo",
+                password="demo",  # noqa: S106 - moto checks none
+                extra={"endpoint_url": self.s3_url, "region_name": object_store.REGION},
+            ),
+            "AIRFLOW_CONN_XRAY_KAFKA": _connection(
+                conn_type="kafka",
+                extra={
+                    "bootstrap.servers": self.brokers,
+                    "group.id": GROUP,
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                },
+            ),
+            "AIRFLOW_CONN_XRAY_API": _connection(
+                conn_type="http",
+                host="127.0.0.1",
+                port=port,
+                login="xray-service",
+                password=service,
+            ),
+            "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET": self.secret,
+            "AIRFLOW_VAR_XRAY_SETTINGS": json.dumps(self.settings),
+        }
+
+
+class Api:
+    """Airflow's REST API, logged in; a context manager."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30)
+        answer = self._http.post("/auth/token", json={"username": user, "password": password})
+        answer.raise_for_status()
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of ``/api/v2`` + ``path``."""
+        return self._send("GET", path, params=query)
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON of the answer to ``body``."""
+        return self._send("POST", path, json=body)
+
+    def all(self, path: str, name: str, **query: Any) -> list[Any]:
+        """All pages of a list."""
+        rows: list[Any] = []
+        while True:
+            page = self.get(path, limit=100, offset=len(rows), **query)
+            rows += page[name]
+            if not page[name] or len(rows) >= page["total_entries"]:
+                return rows
+
+    def _send(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment without anybody's Airflow or AWS settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "XRAY_"))}
+
+
+def _shared_settings() -> dict[str, str]:
+    lines = (ROOT / "config" / "airflow.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def _connection(**fields: Any) -> str:
+    return json.dumps(fields)
+
+
+def _fernet_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

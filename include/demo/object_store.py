@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import boto3
@@ -72,19 +73,16 @@ def bridge(endpoint: str, queue: str, brokers: str, topic: str) -> None:
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
     while True:
         answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=20)
-        confirmed: list[str] = []
         for message in answer.get("Messages", ()):
-            receipt = message["ReceiptHandle"]
-            producer.produce(
-                topic,
-                message["Body"].encode(),
-                on_delivery=lambda error, _, receipt=receipt: (
-                    None if error else confirmed.append(receipt)
-                ),
-            )
+            taken = partial(_confirmed, sqs, queue, message["ReceiptHandle"])
+            producer.produce(topic, message["Body"].encode(), on_delivery=taken)
         producer.flush()
-        for receipt in confirmed:
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
+
+
+def _confirmed(sqs: Any, queue: str, receipt: str, error: Any, _: Any) -> None:
+    """Take a message from the queue; one that the broker did not get comes again by itself."""
+    if error is None:
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
 
 
 if __name__ == "__main__":

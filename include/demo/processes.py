@@ -42,7 +42,7 @@ class Child:
                 stdout=subprocess.PIPE if name.startswith("embedded") else stream,
                 stderr=stream,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread runs yet
+                preexec_fn=_end_with_parent,
             )
 
     def first_line(self, seconds: float) -> str:

@@ -21,13 +21,14 @@ from typing import Any, Self
 import httpx
 
 from include.demo import object_store
+from include.demo.judge import BUCKET
 from include.demo.processes import MARK, Child, StartError, stop_all, wait_until
 from xray.airflow import deployment
 from xray.case import Buckets
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".airflow"
-BUCKET = "xray-data-in"
+
 GROUP = "xray"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 

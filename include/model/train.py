@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def write(
     bare = build(options.size)  # Without the optimizer's state, which is three times the weights.
     bare.set_weights(model.get_weights())
     bare.save(options.out / "xray.keras")
+    deflate(options.out / "xray.keras")
     lite = convert(bare, samples)
     (options.out / "xray.tflite").write_bytes(lite)
     digest = hashlib.sha256(lite).hexdigest()
@@ -139,11 +141,20 @@ def write(
     print(f"wrote {card['version']}: {len(lite)} bytes, {card['parameters']} parameters")
 
 
+def deflate(path: Path) -> None:
+    """Compress a .keras archive, which Keras stores as it is and reads either way."""
+    with zipfile.ZipFile(path) as archive:
+        parts = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in parts:
+            archive.writestr(name, content)
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
     parser.add_argument("--out", type=Path, default=HERE, help="where the model's files go")
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--size", type=int, default=160, help="pixels of a side")
     parser.add_argument("--batch", type=int, default=64)

@@ -1,0 +1,49 @@
+# `make help` lists the verbs.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := plugins:.
+
+.PHONY: help env demo test lint train evaluate images lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+env: .venv/made  ## the environment, from the lock
+
+.venv/made: requirements-bootstrap.txt requirements-dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-bootstrap.txt requirements-dev.txt
+	@touch $@
+
+demo: env  ## the whole pipeline on synthetic X-rays; ONCE=1, IMAGES=DIR, BACKFILL=1
+	@$(BIN)/python -m include.demo.run $(if $(ONCE),--once) $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKFILL),--backfill)
+
+lint: env  ## style, import rules and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## everything that needs no server of its own
+	$(BIN)/python -m pytest
+
+train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/
+	@test -n "$(DATA)" || { echo "make train DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }
+	$(BIN)/python include/model/train.py "$(DATA)"
+
+evaluate: env  ## score a labelled folder with the shipped model: DATA=DIR
+	@test -n "$(DATA)" || { echo "make evaluate DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }
+	$(BIN)/python include/model/evaluate.py "$(DATA)" --json out/evaluation.json
+
+images: env  ## make the demo's synthetic images again: DATA=DIR
+	@test -n "$(DATA)" || { echo "make images DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }
+	$(BIN)/python -m include.demo.make_images "$(DATA)"
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+lock: env  ## resolve the requirements again
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	echo uv | $(LOCK) - -o requirements-bootstrap.txt
+
+clean:  ## remove what was made here
+	rm -rf .venv .airflow out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,171 @@
+"""Make the demo's images: ``python -m include.demo.make_images DATA_DIR``.
+
+They are nobody's: for each class, the mean of the training images plus random
+amounts of their principal components. On them stands invented patient data, in
+the way of the original demo, and so do their names.
+
+DATA_DIR holds NORMAL/ and PNEUMONIA/. Candidates are drawn from a seed until
+the shipped model is sure of enough of them; ``expected.json`` says how each is
+to be labelled.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from xray.image import decode
+from xray.risk import RiskModel
+from xray.settings import Label, Settings
+
+HERE = Path(__file__).resolve().parent
+IMAGES = HERE / "images"
+SEED = 2026
+SIDE = 224
+"""Pixels of a side that the components are computed at."""
+COMPONENTS = 300
+SPREAD = 0.85
+"""Of the components' amounts, in their standard deviations: typical rather than odd chests."""
+QUALITY = 80
+"""Of the JPEGs: sixteen of them must stay small."""
+TAKEN = {
+    "NORMAL": [(Label.NORMAL, 8, 0.0, 0.35)],
+    "PNEUMONIA": [(Label.PNEUMONIA, 7, 0.90, 1.0), (Label.UNSURE, 1, 0.66, 0.74)],
+}
+"""Per class: the label, how many, and the risks they lie between, away from the thresholds."""
+FIRST = [
+    "Ada",
+    "Bruno",
+    "Clara",
+    "Dario",
+    "Edda",
+    "Falk",
+    "Greta",
+    "Hanno",
+    "Ilse",
+    "Jonas",
+    "Kira",
+    "Lenz",
+    "Mona",
+    "Nils",
+    "Orla",
+    "Pavel",
+]
+LAST = [
+    "Ashgrove",
+    "Birkwood",
+    "Coldwell",
+    "Dunmere",
+    "Elmstead",
+    "Fairholt",
+    "Glenbrook",
+    "Hartwick",
+    "Inglemoor",
+    "Juniper",
+    "Kestrel",
+    "Larkfield",
+    "Millrace",
+    "Northlake",
+    "Oakhurst",
+    "Pinecrest",
+]
+
+
+class Chests:
+    """Draws chest X-rays of one class."""
+
+    def __init__(self, files: list[Path]) -> None:
+        rows = np.stack(
+            [
+                np.asarray(
+                    decode(file.read_bytes()).pixels.convert("L").resize((SIDE, SIDE)), np.float32
+                ).ravel()
+                for file in files
+            ]
+        )
+        self._mean = rows.mean(axis=0)
+        rows -= self._mean
+        _, sizes, self._axes = _top_components(rows)
+        self._deviations = sizes / np.sqrt(len(rows))
+
+    def draw(self, rng: np.random.Generator) -> Image.Image:
+        """A chest, mode L, SIDE x SIDE."""
+        amounts = rng.normal(0, SPREAD, len(self._deviations)) * self._deviations
+        pixels = (self._mean + amounts @ self._axes).reshape(SIDE, SIDE)
+        return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
+
+
+def _top_components(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The largest components, by a randomised decomposition (Halko et al., 2011)."""
+    rng = np.random.default_rng(SEED)
+    sketch = rows @ rng.normal(size=(rows.shape[1], COMPONENTS + 20)).astype(np.float32)
+    basis, _ = np.linalg.qr(rows @ (rows.T @ sketch))
+    left, sizes, axes = np.linalg.svd(basis.T @ rows, full_matrices=False)
+    return left, sizes[:COMPONENTS], axes[:COMPONENTS]
+
+
+def people() -> Iterator[tuple[str, str, str, str]]:
+    """Invented patients, no two alike: name, id, date of birth, date of the X-ray."""
+    chance = random.Random(SEED)  # noqa: S311 - nobody guards a secret with it
+    first, last = FIRST[:], LAST[:]
+    chance.shuffle(first)
+    chance.shuffle(last)
+    numbers = chance.sample(range(1000, 10000), len(first))
+    day = datetime.timedelta(days=1)
+    for name, surname, number in zip(first, last, numbers, strict=True):
+        born = datetime.date(1940, 1, 1) + chance.randrange(8000) * day
+        taken = datetime.date(2015, 1, 1) + chance.randrange(1400) * day
+        yield f"{name} {surname}", str(number), str(born), str(taken)
+
+
+def dress(chest: Image.Image, person: tuple[str, str, str, str], chance: random.Random) -> bytes:
+    """A chest enlarged to a plausible size, with the person's data at the bottom left: a JPEG."""
+    width = chance.randrange(880, 1240, 8)
+    height = round(width * chance.uniform(0.74, 0.92))
+    image = chest.resize((width, height), Image.Resampling.BICUBIC)
+    image = image.filter(ImageFilter.UnsharpMask(6, 60, 0))
+    draw = ImageDraw.Draw(image)
+    name, number, born, taken = person
+    lines = (f"name:{name}", f"id:{number}", f"d.o.b.:{born}", f"d.o.xray:{taken}")
+    font = ImageFont.load_default(19)
+    for index, line in enumerate(lines):
+        draw.text((4, height - 94 + 23 * index), line, fill=235, font=font)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=QUALITY, optimize=True)
+    return stream.getvalue()
+
+
+def main(directory: Path) -> None:
+    """Write the images and what is expected of them."""
+    model, settings = RiskModel.load(), Settings()
+    rng, chance = np.random.default_rng(SEED), random.Random(SEED)  # noqa: S311
+    crowd = people()
+    expected: dict[str, dict[str, str]] = {}
+    for name, wanted in TAKEN.items():
+        chests = Chests(sorted((directory / name).glob("*.jpeg")))
+        for label, count, low, high in wanted:
+            for _ in range(count):
+                person = next(crowd)
+                while True:
+                    data = dress(chests.draw(rng), person, chance)
+                    risk = model.score(decode(data).pixels)
+                    if low <= risk <= high and settings.label(risk) is label:
+                        break
+                file = IMAGES / name / f"demo_{'_'.join(person)}.jpeg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+                expected[f"{name}/{file.name}"] = {"label": label.value}
+                print(f"{name} {label:9} {risk:.3f} {len(data):7}")
+    (IMAGES / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,206 @@
+"""The demo: ``make demo``, or ``python -m include.demo.run [--once] [--images DIR] [--backfill]``.
+
+Starts the embedded stack, uploads chest X-rays, shows the cases as they go,
+and checks every one of them. Leaves ``report.json`` and ``contact-sheet.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from include.demo.contact_sheet import Row, contact_sheet
+from include.demo.judge import Case, Expected, expectations, judge, leftovers
+from include.demo.processes import StartError, wait_until
+from include.demo.stack import BUCKET, HOME, ROOT, Api, Stack
+from include.demo.table import table
+from xray import audit
+from xray.airflow.deployment import CASE_DAG
+from xray.case import RUN_PREFIX, Buckets
+from xray.settings import Settings
+from xray.storage import ObjectStore
+
+IMAGES = Path(__file__).resolve().parent / "images"
+OUT = ROOT / "out" / "demo"
+PATIENCE = 300.0
+"""Seconds without any case's progress after which the demo gives up."""
+console = Console()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: 0 if every case came out right."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    expected = expectations(options.images, Settings())
+    if not expected:
+        console.print(f"[red]There are no files in {options.images}.")
+        return 2
+    began = time.monotonic()
+    console.print("Starting a broker, an object store and Airflow …")
+    try:
+        with Stack(notify=not options.backfill) as stack:
+            console.print(f"Ready after {time.monotonic() - began:.0f} s.", _login(stack))
+            right = demonstrate(stack, expected, options)
+            if not options.once:
+                console.print(_login(stack), "Ctrl-C ends it.")
+                signal.pause()
+    except StartError as error:
+        console.print(f"[red]{error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    return 0 if right else 1
+
+
+def demonstrate(stack: Stack, expected: Sequence[Expected], options: argparse.Namespace) -> bool:
+    """Upload, watch, check and report; whether every case came out right."""
+    with stack.api() as api:
+        uploaded = upload(stack, expected)
+        if options.backfill:
+            backfill(api, stack)
+        cases = watch(stack, api, uploaded)
+    settings, store = Settings.from_mapping(stack.settings), ObjectStore(stack.s3)
+    wrong = {case.key: judge(case, store, settings) for case in cases}
+    extra = leftovers(cases, store)
+    write_report(cases, options.out)
+    draw_sheet(stack, cases, options.out / "contact-sheet.png")
+    return summarize(cases, wrong, extra, options.out)
+
+
+def upload(stack: Stack, expected: Sequence[Expected]) -> list[Case]:
+    """Put every file into the bucket."""
+    cases = []
+    for one in expected:
+        stack.s3.put_object(Bucket=BUCKET, Key=one.key, Body=one.path.read_bytes())
+        cases.append(Case(expected=one, uploaded=time.time()))
+    return cases
+
+
+def backfill(api: Api, stack: Stack) -> None:
+    """Start a backfill of the whole bucket and wait for it."""
+    body = {"logical_date": None, "conf": {"bucket": BUCKET, "prefix": ""}}
+    run = api.post("/dags/xray_backfill/dagRuns", body)
+    path = f"/dags/xray_backfill/dagRuns/{run['dag_run_id']}"
+    wait_until(
+        lambda: api.get(path)["state"] in ("success", "failed"),
+        "The backfill's end",
+        seconds=PATIENCE,
+        children=stack.children,
+    )
+    state = api.get(path)["state"]
+    console.print(f"Backfill of {BUCKET}: {state}.")
+
+
+def watch(stack: Stack, api: Api, cases: list[Case]) -> list[Case]:
+    """Show the cases until all have ended, or nothing moves any more."""
+    store, buckets = ObjectStore(stack.s3), Buckets(BUCKET)
+    moved, before = time.monotonic(), None
+    with Live(table(cases), console=console, refresh_per_second=8) as live:
+        while True:
+            for child in stack.children:
+                child.check()
+            refresh(api, cases)
+            for case in cases:
+                if case.ended and not case.records:
+                    case.records = audit.records(store, buckets.audit, case.case_id)
+            live.update(table(cases))
+            now = [(case.state, case.step) for case in cases]
+            if now != before:
+                moved, before = time.monotonic(), now
+            if all(case.ended for case in cases) or time.monotonic() - moved > PATIENCE:
+                return cases
+            time.sleep(0.4)
+
+
+def refresh(api: Api, cases: Sequence[Case]) -> None:
+    """Each case's state from Airflow."""
+    runs = {run["conf"]["key"]: run for run in api.all(f"/dags/{CASE_DAG}/dagRuns", "dag_runs")}
+    tasks = api.all(f"/dags/{CASE_DAG}/dagRuns/~/taskInstances", "task_instances", state="running")
+    steps = {task["dag_run_id"]: task["task_id"] for task in tasks}
+    for case in cases:
+        if run := runs.get(case.key):
+            case.take(run, steps.get(run["dag_run_id"], ""), RUN_PREFIX)
+
+
+def write_report(cases: Sequence[Case], out: Path) -> None:
+    """``report.json``: what came of every file."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [case.report() for case in cases]
+    (out / "report.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+
+
+def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:
+    """``contact-sheet.png``: every case's images side by side."""
+
+    def get(output: dict[str, Any] | None) -> bytes | None:
+        if output is None:
+            return None
+        body: bytes = stack.s3.get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()
+        return body
+
+    buckets = Buckets(BUCKET)
+    rows = [
+        Row(
+            original=case.expected.path.read_bytes(),
+            annotated=get(case.output(buckets.processed)),
+            anonymized=get(case.output(buckets.anonymized)),
+            label=case.label or "",
+            caption=case.caption(),
+        )
+        for case in cases
+    ]
+    contact_sheet(rows, path)
+
+
+def summarize(
+    cases: Sequence[Case], wrong: dict[str, list[str]], extra: Sequence[str], out: Path
+) -> bool:
+    """Print how it went; whether all is right."""
+    problems = [f"{key}: {reason}" for key, reasons in wrong.items() for reason in reasons]
+    problems += extra
+    for problem in problems:
+        console.print(f"[red]{problem}", highlight=False)
+    succeeded = sum(case.state == "success" for case in cases)
+    refused = sum(case.state == "failed" for case in cases)
+    right = sum(not reasons for reasons in wrong.values())
+    ends = [case.finished for case in cases if case.finished]
+    span = max(ends) - min(case.uploaded for case in cases) if ends else 0.0
+    console.print(
+        f"{right} of {len(cases)} cases came out right: {succeeded} succeeded, {refused} failed, "
+        f"{span:.0f} s from the first upload to the last result.",
+        style="green" if not problems else "red",
+    )
+    for name in ("report.json", "contact-sheet.png"):
+        path = out / name
+        console.print(f"  {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+    if problems:
+        console.print(f"  Logs: {(HOME / 'logs').relative_to(ROOT)}")
+    return not problems
+
+
+def _login(stack: Stack) -> str:
+    return f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}"
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--once", action="store_true", help="end when all cases have")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="a folder of your own")
+    parser.add_argument(
+        "--backfill", action="store_true", help="announce no upload; backfill the bucket instead"
+    )
+    parser.add_argument("--out", type=Path, default=OUT, help="where report and sheet go")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

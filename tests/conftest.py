@@ -1,0 +1,83 @@
+"""What the tests share: pictures, an S3 server, a case on it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Before anything imports airflow: a home of the tests' own, not the user's.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+
+ROOT = Path(__file__).resolve().parents[1]
+SECRET = "a secret of the tests, long enough"
+
+
+@pytest.fixture(scope="session")
+def demo_images() -> list[Path]:
+    """The 16 synthetic X-rays."""
+    return sorted((ROOT / "include" / "demo" / "images").rglob("*.jpeg"))
+
+
+@pytest.fixture
+def chest() -> Image.Image:
+    """A grey picture with structure everywhere, 640 x 480."""
+    rng = np.random.default_rng(3)
+    small = Image.fromarray(rng.integers(0, 256, (12, 16), np.uint8).astype(np.uint8))
+    return small.resize((640, 480), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def as_bytes() -> Callable[..., bytes]:
+    """Encode a picture with Pillow, metadata and all."""
+
+    def save(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+        stream = io.BytesIO()
+        image.save(stream, form, **options)
+        return stream.getvalue()
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A running S3 server."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str) -> Iterator[Any]:
+    """A client of the S3 server, emptied, with a case's buckets."""
+    import httpx
+
+    from include.demo.object_store import client
+    from xray.case import Buckets
+
+    httpx.post(f"{s3_endpoint}/moto-api/reset").raise_for_status()
+    s3 = client("s3", s3_endpoint)
+    for bucket in ("xray-data-in", *Buckets("xray-data-in").outputs()):
+        s3.create_bucket(Bucket=bucket)
+    return s3
+
+
+@pytest.fixture
+def store(s3: Any) -> Any:
+    """An ObjectStore on the server."""
+    from xray.storage import ObjectStore
+
+    return ObjectStore(s3)

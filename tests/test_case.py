@@ -1,0 +1,88 @@
+"""xray.case and xray.pseudonym"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from conftest import SECRET
+
+from xray.case import Buckets, Source
+from xray.errors import SettingsError
+from xray.notification import Record
+from xray.pseudonym import pseudonym
+
+SOURCE = Source(
+    bucket="xray-data-in",
+    key="PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg",
+    etag="abc",
+    sequencer="1",
+    event_time="2026-01-01T00:00:00Z",
+)
+
+
+def test_a_notification_that_comes_twice_is_one_case() -> None:
+    again = dataclasses.replace(SOURCE, origin="minio", size=9)
+    assert again.run_id(SECRET) == SOURCE.run_id(SECRET)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"bucket": "other"}, {"key": "k"}, {"etag": "d"}, {"version_id": "v"}, {"sequencer": "2"}],
+)
+def test_another_upload_is_another_case(change: dict[str, str]) -> None:
+    assert dataclasses.replace(SOURCE, **change).case_id(SECRET) != SOURCE.case_id(SECRET)
+
+
+def test_without_a_sequencer_the_events_time_counts() -> None:
+    one = dataclasses.replace(SOURCE, sequencer=None)
+    two = dataclasses.replace(one, event_time="2026-01-01T00:00:01Z")
+    assert one.case_id(SECRET) != two.case_id(SECRET)
+
+
+def test_a_record_becomes_a_source() -> None:
+    record = Record("b", "k", "v", "e", 1, "ObjectCreated:Put", "s", "t", "ceph")
+    source = Source.from_record(record)
+    assert Source.from_json(source.to_json()) == source
+    assert (source.key, source.version_id, source.origin) == ("k", "v", "ceph")
+
+
+@pytest.mark.parametrize(
+    ("key", "processed"),
+    [
+        ("a/b.jpeg", "a/b-processed.jpeg"),
+        ("a.b/c", "a.b/c-processed"),
+        ("x.tar.gz", "x.tar-processed.gz"),
+        (".hidden", ".hidden-processed"),
+        ("a b+c%.PNG", "a b+c%-processed.PNG"),
+    ],
+)
+def test_the_processed_key(key: str, processed: str) -> None:
+    assert Source(bucket="b", key=key).processed_key() == processed
+
+
+def test_nothing_of_the_key_is_in_what_may_be_seen() -> None:
+    shown = SOURCE.run_id(SECRET) + SOURCE.anonymized_key(SECRET, ".jpeg")
+    for part in ("Ada", "Ashgrove", "1234", "1957", "2016", "PNEUMONIA"):
+        assert part not in shown
+
+
+def test_a_case_id_does_not_tell_the_anonymised_name() -> None:
+    assert SOURCE.case_id(SECRET) not in SOURCE.anonymized_key(SECRET, ".jpeg")
+
+
+def test_a_pseudonym_needs_its_secret() -> None:
+    assert pseudonym(SECRET, "case", "a") == pseudonym(SECRET, "case", "a")
+    assert pseudonym(SECRET, "case", "a") != pseudonym(SECRET + "!", "case", "a")
+    assert pseudonym(SECRET, "case", "ab", "c") != pseudonym(SECRET, "case", "a", "bc")
+    assert pseudonym(SECRET, "case", "a") != pseudonym(SECRET, "image", "a")
+    with pytest.raises(SettingsError, match="xray_pseudonym_secret"):
+        pseudonym("short", "case", "a")
+
+
+def test_the_buckets_are_named_after_the_landing_one() -> None:
+    buckets = Buckets("xray-data-in")
+    assert buckets.processed == "xray-data-in-processed"
+    assert buckets.anonymized == "xray-data-in-anonymized"
+    with pytest.raises(SettingsError, match="bucket"):
+        Buckets("")

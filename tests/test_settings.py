@@ -1,0 +1,73 @@
+"""xray.settings"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from xray.errors import SettingsError
+from xray.settings import Label, Policy, Settings
+
+
+def test_the_defaults_are_the_original_systems() -> None:
+    settings = Settings()
+    assert (settings.normal_below, settings.pneumonia_above) == (0.60, 0.80)
+    assert settings.anonymize is Policy.PNEUMONIA
+
+
+@pytest.mark.parametrize(
+    ("risk", "label"),
+    [
+        (0.0, Label.NORMAL),
+        (0.5999, Label.NORMAL),
+        (0.60, Label.UNSURE),
+        (0.80, Label.UNSURE),
+        (0.8001, Label.PNEUMONIA),
+        (1.0, Label.PNEUMONIA),
+    ],
+)
+def test_labels_at_the_thresholds(risk: float, label: Label) -> None:
+    assert Settings().label(risk) is label
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"),
+    [
+        (Policy.NEVER, set()),
+        (Policy.PNEUMONIA, {Label.PNEUMONIA}),
+        (Policy.UNSURE, {Label.UNSURE}),
+        (Policy.ALWAYS, set(Label)),
+    ],
+)
+def test_the_policy_decides_who_is_anonymised(policy: Policy, wanted: set[Label]) -> None:
+    settings = Settings(anonymize=policy)
+    assert {label for label in Label if settings.wants_anonymized(label)} == wanted
+
+
+def test_settings_travel_as_json() -> None:
+    settings = Settings(normal_below=0.5, anonymize=Policy.ALWAYS, max_bytes=10)
+    assert Settings.from_mapping(json.loads(json.dumps(settings.to_mapping()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"normal_bellow": 0.5}, "normal_bellow"),
+        ({"normal_below": "high"}, "'high'"),
+        ({"normal_below": True}, "True"),
+        ({"normal_below": 0.9}, "normal_below=0.9"),
+        ({"pneumonia_above": 1.1}, "1.1"),
+        ({"pneumonia_above": float("nan")}, "nan"),
+        ({"anonymize": "sometimes"}, "never, pneumonia, unsure, always"),
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"max_pixels": 1.5}, "whole number"),
+        ({"key_decoding": None}, "None"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_name_or_value(
+    values: dict[str, object], said: str
+) -> None:
+    with pytest.raises(SettingsError, match="") as caught:
+        Settings.from_mapping(values)
+    assert said in str(caught.value)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +30,14 @@ class Child:
     """A process in a group of its own, which ends when its parent does, however that dies."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        user: str | None = None,
+        prints_address: bool = False,
     ) -> None:
         self.name = name
         self.log = log
@@ -39,9 +47,11 @@ class Child:
                 command,
                 env=dict(env),
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if name.startswith("embedded") else stream,
+                stdout=subprocess.PIPE if prints_address else stream,
                 stderr=stream,
                 start_new_session=True,
+                cwd="/" if user else None,
+                user=user,
                 preexec_fn=_end_with_parent,
             )
 
@@ -91,13 +101,14 @@ def _end_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def stop_all(children: Sequence[Child], mark: str) -> None:
-    """Stop ``children`` together, then whatever of theirs is left."""
-    for child in children:
-        child.ask_to_stop()
-    deadline = time.monotonic() + STOP_SECONDS
-    for child in children:
-        child.stop(deadline)
+def stop_all(*groups: Sequence[Child], mark: str) -> None:
+    """Stop each group of children together, one group after the other; then what is left."""
+    for children in groups:
+        for child in children:
+            child.ask_to_stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in children:
+            child.stop(deadline)
     for pid in marked(mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -113,6 +124,13 @@ def marked(mark: str) -> list[int]:
             if wanted in environ and int(directory.name) != os.getpid():
                 found.append(int(directory.name))
     return found
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_until(

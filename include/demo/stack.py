@@ -1,4 +1,4 @@
-"""The embedded stack: a broker, an S3 server, and Airflow with all its parts.
+"""The embedded stack: a broker, an S3 server, a database, and Airflow with all its parts.
 
 Everything runs on free ports of the loopback address and keeps its files under
 ``.airflow`` in the checkout, which each start empties.
@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -20,9 +19,9 @@ from typing import Any, Self
 
 import httpx
 
-from include.demo import object_store
+from include.demo import database, object_store
 from include.demo.judge import BUCKET
-from include.demo.processes import MARK, Child, StartError, stop_all, wait_until
+from include.demo.processes import MARK, Child, StartError, free_port, stop_all, wait_until
 from xray.airflow import deployment
 from xray.case import Buckets
 
@@ -46,7 +45,9 @@ class Stack:
     user: str = "admin"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    children: list[Child] = field(default_factory=list)
+    services: list[Child] = field(default_factory=list)
+    airflow: list[Child] = field(default_factory=list)
+    database: database.Database | None = None
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     brokers: str = ""
     s3_url: str = ""
@@ -81,26 +82,39 @@ class Stack:
         self.s3_url = store.first_line(60)
         self.s3 = object_store.client("s3", self.s3_url)
         self._make_buckets()
-        self._start_airflow()
+        self.database = database.start(self._service, env=self.env, log=self._log("initdb"))
+        self._start_airflow(self.database.url)
 
     def stop(self) -> None:
         """Stop all parts; nothing of them is left."""
-        stop_all(self.children[::-1], self.mark)
-        self.children.clear()
+        # Airflow first: what it talks to must outlast it.
+        stop_all(self.airflow, self.services[::-1], mark=self.mark)
+        self.airflow.clear()
+        self.services.clear()
+        if self.database:
+            self.database.remove()
+            self.database = None
 
     def api(self) -> Api:
         """Airflow's REST API, as the stack's user."""
         return Api(self.url, self.user, self.password)
 
+    @property
+    def children(self) -> list[Child]:
+        """All processes that the stack started itself."""
+        return [*self.services, *self.airflow]
+
     def _embedded(self, module: str, *arguments: str) -> Child:
         command = [sys.executable, "-m", f"include.demo.{module}", *arguments]
-        return self._child(f"embedded {module}", command)
+        return self._service(module, command, prints_address=True)
 
-    def _child(self, name: str, command: list[str]) -> Child:
-        log = self.home / "logs" / f"{name.replace(' ', '-')}.log"
-        child = Child(name, command, env=self.env, log=log)
-        self.children.append(child)
+    def _service(self, name: str, command: list[str], **options: Any) -> Child:
+        child = Child(name, command, env=self.env, log=self._log(name), **options)
+        self.services.append(child)
         return child
+
+    def _log(self, name: str) -> Path:
+        return self.home / "logs" / f"{name}.log"
 
     def _make_buckets(self) -> None:
         buckets = Buckets(BUCKET)
@@ -109,10 +123,10 @@ class Stack:
         if self.notify:
             object_store.announce(self.s3, BUCKET, deployment.TOPIC)
 
-    def _start_airflow(self) -> None:
-        self.env |= self._airflow_settings()
+    def _start_airflow(self, database_url: str) -> None:
+        self.env |= self._airflow_settings(database_url)
         airflow = str(Path(sys.executable).with_name("airflow"))
-        log = self.home / "logs" / "migrate.log"
+        log = self._log("migrate")
         with log.open("wb") as stream:
             done = subprocess.run(
                 [airflow, "db", "migrate"],
@@ -124,10 +138,10 @@ class Stack:
         if done.returncode:
             raise StartError(f"The database could not be made; the log is {log}.")
         for component in COMPONENTS:
-            self._child(component, [airflow, component])
-        airflow_parts = self.children[-len(COMPONENTS) :]
-        wait_until(self._healthy, "A healthy Airflow", seconds=120, children=airflow_parts)
-        wait_until(self._listening, "A waiting listener", seconds=120, children=airflow_parts)
+            command = [airflow, component]
+            self.airflow.append(Child(component, command, env=self.env, log=self._log(component)))
+        wait_until(self._healthy, "A healthy Airflow", seconds=120, children=self.children)
+        wait_until(self._listening, "A waiting listener", seconds=120, children=self.children)
 
     def _healthy(self) -> bool:
         try:
@@ -151,9 +165,9 @@ class Stack:
                 raise
         return any(task["state"] == "deferred" for task in tasks)
 
-    def _airflow_settings(self) -> dict[str, str]:
+    def _airflow_settings(self, database_url: str) -> dict[str, str]:
         """The environment of Airflow's processes."""
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         passwords = self.home / "passwords.json"
         service = secrets.token_urlsafe(16)
@@ -162,6 +176,7 @@ class Stack:
         return {
             **_shared_settings(),
             "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -176,8 +191,8 @@ class Stack:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW_CONN_XRAY_S3": _connection(
                 conn_type="aws",
                 login="demo",
@@ -261,9 +276,3 @@ def _fernet_key() -> str:
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -68,6 +68,6 @@ def test_settings_travel_as_json() -> None:
 def test_a_wrong_setting_is_refused_with_its_name_or_value(
     values: dict[str, object], said: str
 ) -> None:
-    with pytest.raises(SettingsError, match="") as caught:
+    with pytest.raises(SettingsError) as caught:
         Settings.from_mapping(values)
     assert said in str(caught.value)

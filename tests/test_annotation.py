@@ -1,0 +1,61 @@
+"""xray.annotation"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xray.annotation import annotate, caption
+from xray.settings import Label
+
+TEXT = caption(Label.PNEUMONIA, 0.93124)
+
+
+def test_the_captions_form_is_the_original_systems() -> None:
+    assert TEXT == "Pneumonia, risk=93.12%"
+    assert caption(Label.NORMAL, 0.0) == "Normal, risk=0.00%"
+    assert caption(Label.UNSURE, 0.6999) == "Unsure, risk=69.99%"
+
+
+def changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:
+    """The box of what was drawn."""
+    difference = np.asarray(before, int) != np.asarray(after, int)
+    if difference.ndim == 3:
+        difference = difference.any(axis=2)
+    rows, columns = np.where(difference)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("ground", [0, 40, 128, 215, 255])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_it_is_readable_on_any_ground(ground: int, mode: str) -> None:
+    image = Image.new(mode, (1200, 900), ground if mode == "L" else (ground,) * 3)
+    result = annotate(image, TEXT)
+    assert (result.mode, result.size) == (image.mode, image.size)
+    strip = np.asarray(result.convert("L"), int)[:30, :250]
+    assert strip.min() == 0
+    assert strip.max() >= 250
+    assert set(np.asarray(image).ravel()) == {ground}, "the input is left as it was"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (200, 150), (1500, 1200), (4000, 300), (300, 4000)])
+def test_it_stays_at_the_top_left_and_inside(size: tuple[int, int]) -> None:
+    image = Image.new("L", size, 128)
+    left, top, right, bottom = changed(image, annotate(image, TEXT))
+    assert (left, top) == (0, 0)
+    assert right <= size[0]
+    assert bottom <= max(20, size[1] // 8)
+
+
+def test_the_letters_grow_with_the_image() -> None:
+    heights = []
+    for side in (300, 900, 2700):
+        image = Image.new("L", (side, side), 128)
+        heights.append(changed(image, annotate(image, TEXT))[3])
+    assert heights[0] < heights[1] < heights[2]
+
+
+def test_another_text_is_another_image() -> None:
+    image = Image.new("L", (900, 900), 128)
+    assert annotate(image, TEXT).tobytes() != annotate(image, TEXT.replace("3", "4")).tobytes()

@@ -206,6 +206,8 @@ class Stack:
                     "group.id": GROUP,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
+                    # The mock cluster forgets a member that left only when its session runs out.
+                    "session.timeout.ms": 6000,
                 },
             ),
             "AIRFLOW_CONN_XRAY_API": _connection(

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
@@ -237,6 +238,8 @@ class Intake:
             return work.result()
         finally:
             work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
 
     def _keep_alive(self) -> None:
         consumer = self._open_consumer()

@@ -1,0 +1,144 @@
+"""xray.airflow.runs: against an API server of the test's own"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from xray.airflow.runs import RunRefusedError, RunsClient, Started
+from xray.errors import PassingError
+
+
+class FakeApi:
+    """Answers as Airflow's API does: one run an id, a token that can run out."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Any] = {}
+        self.logins = 0
+        self.password = "right"
+        self.refuse: list[int] = []
+        """Status codes that the next calls get."""
+        self.lock = threading.Lock()
+        self.token = ""
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with api.lock:
+                    status, answer = api.answer(self.path, self.headers, body)
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, path: str, headers: Any, body: Any) -> tuple[int, Any]:
+        if path == "/auth/token":
+            self.logins += 1
+            if body != {"username": "xray", "password": self.password}:
+                return 401, {}
+            self.token = f"token-{self.logins}"
+            return 201, {"access_token": self.token}
+        if headers["Authorization"] != f"Bearer {self.token}":
+            return 401, {}
+        if self.refuse:
+            return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
+        if body["dag_run_id"] in self.runs:
+            return 409, {}
+        self.runs[body["dag_run_id"]] = body["conf"]
+        return 200, {}
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    api = FakeApi()
+    yield api
+    api.close()
+
+
+def start(api: FakeApi, *run_ids: str, password: str = "right") -> list[Started]:
+    async def go() -> list[Started]:
+        async with RunsClient(api.url, "xray", password) as client:
+            return await asyncio.gather(
+                *(client.start("xray_case", run_id, {"key": "k"}) for run_id in run_ids)
+            )
+
+    return asyncio.run(go())
+
+
+def test_a_run_is_started_once(api: FakeApi) -> None:
+    assert start(api, "a") == [Started.NEW]
+    assert start(api, "a") == [Started.ALREADY_THERE]
+    assert api.runs == {"a": {"key": "k"}}
+
+
+def test_many_calls_log_in_once(api: FakeApi) -> None:
+    assert start(api, *map(str, range(50))) == [Started.NEW] * 50
+    assert api.logins == 1
+
+
+def test_a_token_that_ran_out_is_renewed_once(api: FakeApi) -> None:
+    async def go() -> list[Started]:
+        async with RunsClient(api.url, "xray", "right") as client:
+            await client.start("xray_case", "first", {})
+            with api.lock:
+                api.token = "another"
+            return await asyncio.gather(
+                *(client.start("xray_case", str(number), {}) for number in range(20))
+            )
+
+    assert asyncio.run(go()) == [Started.NEW] * 20
+    assert api.logins == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(403, "may not start runs"), (404, "knows no DAG"), (429, "429"), (500, "500"), (503, "503")],
+)
+def test_what_may_pass_or_be_mended_is_passing(api: FakeApi, status: int, said: str) -> None:
+    api.refuse = [status]
+    with pytest.raises(PassingError, match=said):
+        start(api, "a")
+    assert start(api, "a") == [Started.NEW]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_run_that_is_refused_for_itself_is_told_without_its_conf(
+    api: FakeApi, status: int
+) -> None:
+    api.refuse = [status]
+    with pytest.raises(RunRefusedError) as caught:
+        start(api, "a")
+    assert str(status) in str(caught.value)
+    assert "Ada" not in str(caught.value)
+
+
+def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:
+    with pytest.raises(PassingError, match="login and password of the connection xray_api"):
+        start(api, "a", password="wrong")
+
+
+def test_an_api_that_is_away_is_passing(api: FakeApi) -> None:
+    api.close()
+    with pytest.raises(PassingError, match="does not answer"):
+        start(api, "a")

@@ -15,10 +15,11 @@ from PIL import Image
 
 # Before anything imports airflow: a home of the tests' own, not the user's.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
-
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
+
 SECRET = "a secret of the tests, long enough"
 
 

@@ -1,0 +1,194 @@
+"""Every DAG is held to the same rules, and a case's DAG does what it says"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SECRET
+
+from xray.case import Source
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = {"xray_backfill", "xray_case", "xray_listener"}
+BUCKET = "xray-data-in"
+
+
+@pytest.fixture(scope="module")
+def database() -> None:
+    """Airflow's tables, in the tests' own home."""
+    airflow = Path(sys.executable).with_name("airflow")
+    subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def dags(database: None) -> dict[str, Any]:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(ROOT / "dags"), bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def test_there_are_three(dags: dict[str, Any]) -> None:
+    assert set(dags) == NAMES
+    assert {path.stem for path in (ROOT / "dags").glob("*.py")} == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_each_keeps_the_rules(dags: dict[str, Any], name: str) -> None:
+    dag = dags[name]
+    assert dag.doc_md
+    assert "###" in dag.doc_md
+    assert "xray" in dag.tags
+    assert not dag.catchup
+    for task in dag.tasks:
+        assert task.owner == "xray"
+        assert task.retries >= 1
+
+
+def test_a_case_is_five_steps_in_a_row(dags: dict[str, Any]) -> None:
+    order = [task.task_id for task in dags["xray_case"].topological_sort()]
+    assert order == ["fetch", "classify", "annotate", "anonymize", "store"]
+    for task in dags["xray_case"].tasks:
+        assert task.retry_policy is not None
+        assert task.execution_timeout is not None
+
+
+def test_the_listener_goes_straight_to_the_triggerer(dags: dict[str, Any]) -> None:
+    (sensor,) = dags["xray_listener"].tasks
+    assert sensor.start_from_trigger
+    assert sensor.start_trigger_args.trigger_cls == "xray.airflow.trigger.NotificationTrigger"
+    assert dags["xray_listener"].max_active_runs == 1
+    assert dags["xray_listener"].start_date is not None
+
+
+HEAVY = ("tensorflow", "keras", "PIL", "boto3", "botocore", "ai_edge_litert", "confluent_kafka")
+IMPORT = """
+import sys
+from airflow.sdk import dag, task
+before = set(sys.modules)
+sys.path.insert(0, "dags")
+import {name}
+print(sorted({{m.split(".")[0] for m in set(sys.modules) - before}}))
+"""
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_dag_file_imports_nothing_heavy(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT.format(name=name)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = done.stdout.strip().splitlines()[-1]
+    assert "xray" in imported
+    for module in HEAVY:
+        assert f"'{module}'" not in imported
+
+
+PLAIN = sorted(path.stem for path in (ROOT / "plugins" / "xray").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_module_knows_no_airflow(name: str) -> None:
+    code = f"import sys, xray.{name}; print('airflow' in sys.modules, 'tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "plugins")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_package_is_no_plugin() -> None:
+    """Airflow would import it a second time, under another name."""
+    code = (
+        "import sys; from airflow.plugins_manager import _get_plugins, get_import_errors; "
+        "_get_plugins(); print(get_import_errors(), [m for m in sys.modules if 'xray' in m])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().splitlines()[-1] == "{} []"
+
+
+@pytest.fixture
+def connected(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    connection = {
+        "conn_type": "aws",
+        "login": "demo",
+        "password": "demo-password",
+        "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
+    return s3
+
+
+def run_case(dags: dict[str, Any], s3: Any, content: bytes) -> tuple[str, dict[str, str], Source]:
+    """One case through ``dag.test()``: the run's state, the tasks' states, the source."""
+    key = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
+    etag = s3.put_object(Bucket=BUCKET, Key=key, Body=content)["ETag"].strip('"')
+    source = Source(bucket=BUCKET, key=key, etag=etag, size=len(content))
+    run = dags["xray_case"].test(run_conf=source.to_json())
+    states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+    return str(run.state), states, source
+
+
+def keys(s3: Any, bucket: str) -> list[str]:
+    return [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def test_a_sick_case_goes_through_all_steps(
+    dags: dict[str, Any], connected: Any, demo_images: list[Path]
+) -> None:
+    sick = next(path for path in demo_images if "Bruno" in path.name).read_bytes()
+    state, states, source = run_case(dags, connected, sick)
+    assert state == "success", states
+    assert set(states.values()) == {"success"}
+    assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
+    assert keys(connected, f"{BUCKET}-anonymized") == [source.anonymized_key(SECRET, ".jpeg")]
+    assert keys(connected, f"{BUCKET}-staging") == []
+
+
+def test_a_healthy_case_skips_anonymisation_and_is_stored(
+    dags: dict[str, Any], connected: Any, demo_images: list[Path]
+) -> None:
+    healthy = next(path for path in demo_images if path.parent.name == "NORMAL").read_bytes()
+    state, states, source = run_case(dags, connected, healthy)
+    assert state == "success", states
+    assert states["anonymize"] == "skipped"
+    assert states["store"] == "success"
+    assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
+    assert keys(connected, f"{BUCKET}-anonymized") == []
+
+
+def test_what_is_no_image_fails_at_once_and_is_recorded(
+    dags: dict[str, Any], connected: Any
+) -> None:
+    state, states, source = run_case(dags, connected, b"a letter")
+    assert state == "failed"
+    assert states["fetch"] == "failed"
+    (name,) = keys(connected, f"{BUCKET}-audit")
+    assert name == f"{source.case_id(SECRET)}/00001.json"
+    record = json.loads(connected.get_object(Bucket=f"{BUCKET}-audit", Key=name)["Body"].read())
+    assert record["outcome"] == "failed"
+    assert record["step"] == "fetch"
+    assert "neither JPEG, PNG nor TIFF" in record["error"]
+    assert keys(connected, f"{BUCKET}-processed") == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from conftest import SECRET
 
+from conftest import SECRET
 from xray.case import Buckets, Source
 from xray.errors import SettingsError
 from xray.notification import Record

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECRET
 from PIL import Image
 
+from conftest import SECRET
 from xray import audit, steps
 from xray.case import Source
 from xray.errors import ImageError, ObjectError, PassingError

@@ -22,10 +22,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
 
 from convert import convert  # noqa: E402
+from data import examples, held_out, load  # noqa: E402
 from evaluate import auc, rates  # noqa: E402
 from network import augment, build  # noqa: E402
-
-from data import examples, held_out, load  # noqa: E402
 
 MIN_AUC = 0.97
 """A model below this on the validation patients is not written."""

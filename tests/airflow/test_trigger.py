@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+
 from conftest import SECRET
 from test_runs import FakeApi
-
 from xray.airflow.trigger import NotificationTrigger, check_kafka
 from xray.errors import SettingsError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECRET
 
+from conftest import SECRET
 from xray.case import Source
 
 ROOT = Path(__file__).resolve().parents[2]

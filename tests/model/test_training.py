@@ -15,9 +15,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "include" / "model"))
 
-from evaluate import auc, auc_interval, rates, share  # noqa: E402
-
 from data import held_out, patient_of  # noqa: E402
+from evaluate import auc, auc_interval, rates, share  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print("Starting a broker, an object store and Airflow …")
     try:
         with Stack(notify=not options.backfill) as stack:
-            console.print(f"Ready after {time.monotonic() - began:.0f} s.", _login(stack))
+            console.print(f"Ready after {time.monotonic() - began:.0f} s.")
+            console.print(_login(stack), soft_wrap=True)
             right = demonstrate(stack, expected, options)
             if not options.once:
-                console.print(_login(stack), "Ctrl-C ends it.")
+                console.print(_login(stack), "Ctrl-C ends it.", soft_wrap=True)
                 signal.pause()
     except StartError as error:
         console.print(f"[red]{error}")
@@ -104,7 +105,7 @@ def watch(stack: Stack, api: Api, cases: list[Case]) -> list[Case]:
     """Show the cases until all have ended, or nothing moves any more."""
     store, buckets = ObjectStore(stack.s3), Buckets(BUCKET)
     moved, before = time.monotonic(), None
-    with Live(table(cases), console=console, refresh_per_second=8) as live:
+    with Live(table(cases, console.width), console=console, refresh_per_second=8) as live:
         while True:
             for child in stack.children:
                 child.check()
@@ -112,7 +113,7 @@ def watch(stack: Stack, api: Api, cases: list[Case]) -> list[Case]:
             for case in cases:
                 if case.ended and not case.records:
                     case.records = audit.records(store, buckets.audit, case.case_id)
-            live.update(table(cases))
+            live.update(table(cases, console.width))
             now = [(case.state, case.step) for case in cases]
             if now != before:
                 moved, before = time.monotonic(), now
@@ -167,6 +168,7 @@ def summarize(
     """Print how it went; whether all is right."""
     problems = [f"{key}: {reason}" for key, reasons in wrong.items() for reason in reasons]
     problems += extra
+    console.print()
     for problem in problems:
         console.print(f"[red]{problem}", highlight=False)
     succeeded = sum(case.state == "success" for case in cases)
@@ -178,6 +180,7 @@ def summarize(
         f"{right} of {len(cases)} cases came out right: {succeeded} succeeded, {refused} failed, "
         f"{span:.0f} s from the first upload to the last result.",
         style="green" if not problems else "red",
+        soft_wrap=True,
     )
     for name in ("report.json", "contact-sheet.png"):
         path = out / name

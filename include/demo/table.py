@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -12,28 +13,43 @@ from include.demo.judge import Case
 _STATE = {"success": "green", "failed": "red", "running": "cyan"}
 _LABEL = {"Normal": "green", "Unsure": "yellow", "Pneumonia": "red"}
 _BAR = 10
+_WIDE = 120
+"""Columns from which there is room for everything."""
 _STEPS = ("fetch", "classify", "annotate", "anonymize", "store")
 
 
-def table(cases: Sequence[Case]) -> Table:
-    """The cases as they stand now. The person at the demo may see the files' names."""
+def table(cases: Sequence[Case], width: int) -> Table:
+    """The cases as they stand now, on ``width`` columns.
+
+    The person at the demo may see the files' names: they put the files there.
+    """
     ended = sum(case.ended for case in cases)
-    grid = Table(title=f"{ended} of {len(cases)} cases", title_justify="left", expand=False)
-    grid.add_column("file", max_width=44, no_wrap=True)
-    grid.add_column("case", style="dim", no_wrap=True)
-    for name in ("state", "risk", "label", "decision"):
-        grid.add_column(name, no_wrap=True)
-    grid.add_column("seconds", justify="right")
+    wide = width >= _WIDE
+    grid = Table(
+        title=f"{ended} of {len(cases)} cases",
+        title_justify="left",
+        width=min(width, 2 * _WIDE),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    grid.add_column("file", no_wrap=True, ratio=3)
+    if wide:
+        grid.add_column("case", style="dim", no_wrap=True, width=8)
+    for name, room in (("state", 15), ("risk", 18 if wide else 7), ("label", 9)):
+        grid.add_column(name, no_wrap=True, width=room)
+    grid.add_column("decision", no_wrap=True, ratio=2)
+    grid.add_column("sec", justify="right", no_wrap=True, width=5)
     for case in cases:
-        grid.add_row(
+        cells = [
             Text(case.key),
             case.case_id[:8],
             _state(case),
-            _risk(case.risk),
+            _risk(case.risk, wide=wide),
             Text(case.label or "", _LABEL.get(case.label or "", "")),
             Text(case.decision or case.error or ""),
             f"{case.seconds:.1f}" if case.seconds is not None else "",
-        )
+        ]
+        grid.add_row(*(cells if wide else cells[:1] + cells[2:]))
     return grid
 
 
@@ -44,9 +60,10 @@ def _state(case: Case) -> Text:
     return Text(case.state, _STATE.get(case.state, "dim"))
 
 
-def _risk(risk: float | None) -> Text:
+def _risk(risk: float | None, *, wide: bool) -> Text:
     if risk is None:
         return Text("")
     full = round(risk * _BAR)
     colour = "red" if risk > 0.8 else "yellow" if risk >= 0.6 else "green"
-    return Text("█" * full + "░" * (_BAR - full) + f" {risk:7.2%}", colour)
+    bar = "█" * full + "░" * (_BAR - full) + " " if wide else ""
+    return Text(f"{bar}{risk:7.2%}", colour)

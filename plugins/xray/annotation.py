@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xray.settings import Label
 
-_HEIGHT = 0.032
+_HEIGHT = 0.045
 """Height of the letters, as a share of the image's shorter side."""
 _SMALLEST = 9
 """Pixels; below this nobody reads a letter."""

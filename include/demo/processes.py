@@ -84,6 +84,11 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
 
+    def kill(self) -> None:
+        """End it and what it started at once, as ``kill -9`` does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self, deadline: float) -> None:
         """Wait for it until ``deadline`` (monotonic seconds), then kill its group."""
         self.ask_to_stop()

@@ -42,6 +42,16 @@ class Stack:
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the pipeline (:class:`xray.settings.Settings`)."""
     parallelism: int = 4
+    dags: Path = ROOT / "dags"
+    kafka: dict[str, Any] = field(default_factory=dict)
+    """Of the connection ``xray_kafka``, on top of what the embedded broker needs. With
+    ``bootstrap.servers`` in it, no embedded broker is started."""
+    listening: bool = True
+    """Whether a start waits for the listener; not, where other DAGs are run."""
+    storage: bool = True
+    """Whether there is an object store; without one no case can run, but runs start."""
+    airflow_settings: dict[str, str] = field(default_factory=dict)
+    """Environment of Airflow's processes, on top of all else."""
     user: str = "admin"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -77,11 +87,12 @@ class Stack:
         self.home.mkdir(parents=True)
         self.env = {**_clean_environment(), "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
         self.env[MARK] = self.mark
-        self.brokers = self._embedded("broker").first_line(30)
-        store = self._embedded("object_store", self.brokers, deployment.TOPIC)
-        self.s3_url = store.first_line(60)
-        self.s3 = object_store.client("s3", self.s3_url)
-        self._make_buckets()
+        self.brokers = self.kafka.get("bootstrap.servers") or self._embedded("broker").first_line(30)
+        if self.storage:
+            store = self._embedded("object_store", self.brokers, deployment.TOPIC)
+            self.s3_url = store.first_line(60)
+            self.s3 = object_store.client("s3", self.s3_url)
+            self._make_buckets()
         self.database = database.start(self._service, env=self.env, log=self._log("initdb"))
         self._start_airflow(self.database.url)
 
@@ -94,6 +105,16 @@ class Stack:
         if self.database:
             self.database.remove()
             self.database = None
+
+    def component(self, name: str) -> Child:
+        """One of Airflow's processes: ``api-server``, ``scheduler``, ``triggerer`` …"""
+        return next(child for child in self.airflow if child.name == name)
+
+    def start_component(self, name: str) -> None:
+        """Start one of Airflow's processes, in the place of an ended one of that name."""
+        airflow = str(Path(sys.executable).with_name("airflow"))
+        self.airflow = [child for child in self.airflow if child.name != name]
+        self.airflow.append(Child(name, [airflow, name], env=self.env, log=self._log(name)))
 
     def api(self) -> Api:
         """Airflow's REST API, as the stack's user."""
@@ -138,10 +159,10 @@ class Stack:
         if done.returncode:
             raise StartError(f"The database could not be made; the log is {log}.")
         for component in COMPONENTS:
-            command = [airflow, component]
-            self.airflow.append(Child(component, command, env=self.env, log=self._log(component)))
+            self.start_component(component)
         wait_until(self._healthy, "A healthy Airflow", seconds=120, children=self.children)
-        wait_until(self._listening, "A waiting listener", seconds=120, children=self.children)
+        if self.listening:
+            wait_until(self._waits, "A waiting listener", seconds=120, children=self.children)
 
     def _healthy(self) -> bool:
         try:
@@ -153,7 +174,7 @@ class Stack:
             answer.json()[part]["status"] == "healthy" for part in parts
         )
 
-    def _listening(self) -> bool:
+    def _waits(self) -> bool:
         with self.api() as api:
             try:
                 tasks = api.get("/dags/xray_listener/dagRuns/~/taskInstances")["task_instances"]
@@ -177,7 +198,7 @@ class Stack:
             **_shared_settings(),
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
@@ -208,6 +229,7 @@ class Stack:
                     "auto.offset.reset": "earliest",
                     # The mock cluster forgets a member that left only when its session runs out.
                     "session.timeout.ms": 6000,
+                    **self.kafka,
                 },
             ),
             "AIRFLOW_CONN_XRAY_API": _connection(
@@ -219,6 +241,7 @@ class Stack:
             ),
             "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET": self.secret,
             "AIRFLOW_VAR_XRAY_SETTINGS": json.dumps(self.settings),
+            **self.airflow_settings,
         }
 
 

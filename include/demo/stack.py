@@ -87,7 +87,7 @@ class Stack:
         self.home.mkdir(parents=True)
         self.env = {**_clean_environment(), "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
         self.env[MARK] = self.mark
-        self.brokers = self.kafka.get("bootstrap.servers") or self._embedded("broker").first_line(30)
+        self.brokers = self.kafka.get("bootstrap.servers") or self._embedded_broker()
         if self.storage:
             store = self._embedded("object_store", self.brokers, deployment.TOPIC)
             self.s3_url = store.first_line(60)
@@ -124,6 +124,9 @@ class Stack:
     def children(self) -> list[Child]:
         """All processes that the stack started itself."""
         return [*self.services, *self.airflow]
+
+    def _embedded_broker(self) -> str:
+        return self._embedded("broker").first_line(30)
 
     def _embedded(self, module: str, *arguments: str) -> Child:
         command = [sys.executable, "-m", f"include.demo.{module}", *arguments]

@@ -4,17 +4,21 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import dag
 
+from xray.airflow.deployment import sensors
 from xray.airflow.sensor import NotificationSensor
 
 DOC = """
 ### The listener: one `xray_case` run per notification
 
-Its one task stays **deferred** for ever: that is how it looks when all is well. It waits in the
-triggerer for Kafka messages, starts their runs through Airflow's API, and commits an offset only
-after the runs exist. What cannot be read goes to the topic `storage.dlq`, with the reason.
+Its tasks stay **deferred** for ever: that is how it looks when all is well. They wait in the
+triggerer for Kafka messages, start their runs through Airflow's API, and commit an offset only
+after the runs exist. What cannot be read goes to the topic `storage.dlq`, with the reason, and
+comes back by the DAG `xray_replay`.
 
-It needs the connections `xray_kafka` and `xray_api` and the variable `xray_pseudonym_secret`.
-To start it afresh, **clear** the task.
+**Pausing** this DAG stops the intake within seconds; what arrives waits in Kafka. The **log** of
+a task counts what it does and says what it waits for. To make it read its settings again,
+**clear** the task. It needs the connections `xray_kafka` and `xray_api` and the variable
+`xray_pseudonym_secret`; the configuration `[xray] sensors` says how many share the work.
 """
 
 
@@ -29,8 +33,9 @@ To start it afresh, **clear** the task.
     doc_md=DOC,
 )
 def xray_listener() -> None:
-    """Wire the sensor."""
-    NotificationSensor(task_id="listen")
+    """Wire the sensors: members of one consumer group."""
+    for number in range(1, sensors() + 1):
+        NotificationSensor(task_id=f"listen_{number}")
 
 
 xray_listener()

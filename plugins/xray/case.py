@@ -16,6 +16,9 @@ from xray.notification import Record
 from xray.pseudonym import pseudonym
 
 RUN_PREFIX = "xray__"
+RESTARTING_SEQUENCERS = frozenset({"versitygw"})
+"""Dialects whose sequencer counts from one again when the gateway restarts: alone it does not
+tell one upload from another."""
 
 
 class _Value:
@@ -63,14 +66,11 @@ class Source(_Value):
 
     def case_id(self, secret: str) -> str:
         """The case's id: the same for a notification that comes twice, another for a new upload."""
-        return pseudonym(
-            secret,
-            "case",
-            self.bucket,
-            self.key,
-            self.version_id or self.etag or "",
-            self.sequencer or self.event_time or "",
-        )
+        sequence = self.sequencer or ""
+        if not sequence or self.origin in RESTARTING_SEQUENCERS:
+            sequence += self.event_time or ""
+        version = self.version_id or self.etag or ""
+        return pseudonym(secret, "case", self.bucket, self.key, version, sequence)
 
     def run_id(self, secret: str) -> str:
         """The id of the DAG run that works on this case."""

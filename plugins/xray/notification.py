@@ -29,6 +29,9 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_RECORDS = 1000
 MAX_KEY_BYTES = 1024
 """S3's limit of an object key, in UTF-8."""
+MAX_TEXT = 1024
+"""Characters of any other text in a record."""
+MAX_SIZE = 2**63 - 1
 OUTPUT_SUFFIXES = ("-processed", "-anonymized", "-staging", "-audit", "-quarantine")
 """What the names of the pipeline's own buckets end with."""
 
@@ -66,13 +69,22 @@ class Notification:
     skipped: tuple[Skipped, ...] = ()
 
 
+class UnreadableError(NotificationError):
+    """A message, or a part of it, cannot be read."""
+
+    def __init__(self, reason: str, rest: Notification = Notification()) -> None:
+        super().__init__(reason)
+        self.rest = rest
+        """What else the message holds."""
+
+
 def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO) -> Notification:
     """The records of one Kafka message, and the parts that ask for nothing.
 
     Raises:
-        NotificationError: the message is not a bucket notification, or one of
-            its records lacks what identifies an object. The sentence names the
-            property and never quotes the object key.
+        UnreadableError: the message is not a bucket notification, or a record of it lacks what
+            identifies an object. The sentence names the property and never quotes the object
+            key. What else the message holds comes with the error.
     """
     if not message:
         return Notification(skipped=(Skipped("tombstone: the message has no value"),))
@@ -80,28 +92,30 @@ def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO
     if items is None:
         return Notification(skipped=(Skipped("test event", str(envelope.get("Event"))[:64]),))
     if len(items) > MAX_RECORDS:
-        raise NotificationError(f"The message holds {len(items)} records; at most {MAX_RECORDS}.")
-    parts = [_read(item, envelope, key_decoding) for item in items]
-    return Notification(
+        raise UnreadableError(f"The message holds {len(items)} records; at most {MAX_RECORDS}.")
+    parts = [_try(item, envelope, key_decoding) for item in items]
+    notification = Notification(
         records=tuple(part for part in parts if isinstance(part, Record)),
         skipped=tuple(part for part in parts if isinstance(part, Skipped)),
     )
+    if errors := [part for part in parts if isinstance(part, NotificationError)]:
+        # A bad record must not keep its neighbours from their runs.
+        raise UnreadableError(str(errors[0]), notification)
+    return notification
 
 
 def _open(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
     """The raw records and their envelope; None for a store's test event."""
     if len(message) > MAX_MESSAGE_BYTES:
-        raise NotificationError(
-            f"The message has {len(message)} bytes; at most {MAX_MESSAGE_BYTES}."
-        )
+        raise UnreadableError(f"The message has {len(message)} bytes; at most {MAX_MESSAGE_BYTES}.")
     try:
         document = json.loads(message)
     except (ValueError, RecursionError):
-        raise NotificationError("The message is not JSON in UTF-8.") from None
+        raise UnreadableError("The message is not JSON in UTF-8.") from None
     if isinstance(document, list):
         return document, {"dialect": "versitygw"}
     if not isinstance(document, dict):
-        raise NotificationError(
+        raise UnreadableError(
             f"The message is a JSON {type(document).__name__}, not an object or an array."
         )
     records = document.get("Records")
@@ -109,7 +123,16 @@ def _open(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
         return records, document
     if "Records" not in document and str(document.get("Event")).endswith("TestEvent"):
         return None, document
-    raise NotificationError("The message has no list of Records.")
+    raise UnreadableError("The message has no list of Records.")
+
+
+def _try(
+    item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
+) -> Record | Skipped | NotificationError:
+    try:
+        return _read(item, envelope, decoding)
+    except NotificationError as error:
+        return error
 
 
 def _read(item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding) -> Record | Skipped:
@@ -148,16 +171,17 @@ def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:
 
 def _key(entry: Mapping[str, Any], dialect: str, decoding: KeyDecoding) -> str:
     """The object's key, decoded as the dialect (or the setting) says."""
-    key = _text(entry, "key", required=True)
+    key = _text(entry, "key", required=True, most=3 * MAX_KEY_BYTES)
     form = decoding is KeyDecoding.FORM or (
         decoding is KeyDecoding.AUTO and dialect in ("aws", "minio")
     )
     try:
         if form:
             key = unquote_plus(key, errors="strict")
-        length = len(key.encode())
     except UnicodeError:
         raise NotificationError("The object key is not valid UTF-8.") from None
+    _storable("The object key", key)
+    length = len(key.encode())
     if length > MAX_KEY_BYTES:
         raise NotificationError(f"The object key has {length} bytes; at most {MAX_KEY_BYTES}.")
     return key
@@ -169,14 +193,29 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _text(values: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+def _text(
+    values: Mapping[str, Any], name: str, *, required: bool = False, most: int = MAX_TEXT
+) -> str:
     """A string; the empty one where it is absent, null or empty and not ``required``."""
     value = values.get(name)
     if value is not None and not isinstance(value, str):
         raise NotificationError(f"{name} is a {type(value).__name__}, not a string.")
     if required and not value:
         raise NotificationError(f"{name} is missing or empty.")
+    if value and len(value) > most:
+        raise NotificationError(f"{name} has {len(value)} characters; at most {most}.")
+    _storable(name, value or "")
     return value or ""
+
+
+def _storable(name: str, text: str) -> None:
+    """Refuse what no store and no database takes as text."""
+    if "\0" in text:
+        raise NotificationError(f"{name} holds a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotificationError(f"{name} is not valid UTF-8.") from None
 
 
 def _size(value: Any) -> int | None:
@@ -187,7 +226,7 @@ def _size(value: Any) -> int | None:
         size = int(value) if isinstance(value, str) else value
     except ValueError:
         size = None
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
         raise NotificationError("size is not a number of bytes.")
     return size
 
@@ -201,8 +240,8 @@ def main(arguments: Collection[str]) -> int:
     notification = Notification()
     try:
         notification = parse(Path(next(iter(arguments))).read_bytes())
-    except NotificationError as failure:
-        error = str(failure)
+    except UnreadableError as failure:
+        notification, error = failure.rest, str(failure)
     except OSError as failure:
         error = f"The file cannot be read: {failure.strerror}."
     answer = {**asdict(notification), "error": error}

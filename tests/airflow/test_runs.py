@@ -26,13 +26,19 @@ class FakeApi:
         """Status codes that the next calls get."""
         self.lock = threading.Lock()
         self.token = ""
+        self.dag = {"is_paused": False, "has_import_errors": False, "allowed_run_types": None}
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self.tell(None)
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.tell(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def tell(self, body: Any) -> None:
                 with api.lock:
                     status, answer = api.answer(self.path, self.headers, body)
                 data = json.dumps(answer).encode()
@@ -57,8 +63,12 @@ class FakeApi:
             return 201, {"access_token": self.token}
         if headers["Authorization"] != f"Bearer {self.token}":
             return 401, {}
+        if body is None:
+            return 200, self.dag
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
+        if "poison" in json.dumps(body):
+            return 500, {}
         if body["dag_run_id"] in self.runs:
             return 409, {}
         self.runs[body["dag_run_id"]] = body["conf"]
@@ -131,6 +141,62 @@ def test_a_run_that_is_refused_for_itself_is_told_without_its_conf(
         start(api, "a")
     assert str(status) in str(caught.value)
     assert "Ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"has_import_errors": True}, "import error"),
+        ({"allowed_run_types": ["scheduled"]}, "manual runs"),
+    ],
+)
+def test_a_dag_that_starts_no_run_at_all_is_waited_for(
+    api: FakeApi, wrong: dict[str, Any], said: str
+) -> None:
+    good = dict(api.dag)
+    api.dag |= wrong
+    api.refuse = [400]
+    with pytest.raises(PassingError, match=said):
+        start(api, "a")
+    api.dag = good
+    assert start(api, "a") == [Started.NEW]
+
+
+def test_a_refused_login_is_not_tried_by_each_run(api: FakeApi) -> None:
+    async def go() -> list[Any]:
+        async with RunsClient(api.url, "xray", "wrong") as client:
+            return await asyncio.gather(
+                *(client.start("xray_case", str(number), {}) for number in range(30)),
+                return_exceptions=True,
+            )
+
+    assert {type(error) for error in asyncio.run(go())} == {PassingError}
+    assert api.logins == 1
+
+
+def test_whether_a_dag_is_paused(api: FakeApi) -> None:
+    async def go() -> bool:
+        async with RunsClient(api.url, "xray", "right") as client:
+            return await client.is_paused("xray_listener")
+
+    assert asyncio.run(go()) is False
+    api.dag["is_paused"] = True
+    assert asyncio.run(go()) is True
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"host": "api", "port": 8080}, "http://api:8080"),
+        ({"host": "api", "schema": "https"}, "https://api"),
+        ({"host": "https://air.example/flow"}, "https://air.example/flow/"),
+    ],
+)
+def test_a_connection_names_the_server(given: dict[str, Any], url: str) -> None:
+    from airflow.sdk import Connection
+
+    client = RunsClient.from_connection(Connection(conn_id="xray_api", conn_type="http", **given))
+    assert str(client._http.base_url) == url
 
 
 def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +19,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from conftest import SECRET
 from test_runs import FakeApi
-from xray.airflow.trigger import NotificationTrigger, check_kafka
+from xray.airflow.intake import check_kafka
+from xray.airflow.trigger import NotificationTrigger
 from xray.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,9 +103,10 @@ class Deployment:
         return found
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[NotificationTrigger]:
+    async def running(self, **arguments: Any) -> AsyncIterator[NotificationTrigger]:
         """A trigger at work, as the triggerer runs it."""
-        trigger = NotificationTrigger(topic=self.topic, dead_letter_topic=self.dead)
+        trigger = NotificationTrigger(topic=self.topic, dead_letter_topic=self.dead, **arguments)
+        trigger.task_instance = SimpleNamespace(task_id="listen_1", dag_id="xray_listener")
 
         async def drain() -> None:
             async for _ in trigger.run():
@@ -137,8 +142,27 @@ def deployment(
     monkeypatch.setenv("AIRFLOW_CONN_XRAY_API", json.dumps({**service, "password": "right"}))
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
-    monkeypatch.setattr("xray.airflow.trigger.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("xray.airflow.trigger.REST_AFTER", 0.05)
+    monkeypatch.setattr("xray.airflow.trigger.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("xray.airflow.desk.LONGEST_PAUSE", 1.0)
     return Deployment(brokers, topic)
+
+
+class Seen(logging.Handler):
+    """The package's log lines, while it is a context."""
+
+    def __enter__(self) -> Seen:
+        self.text = ""
+        logger = logging.getLogger("xray")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("xray").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += record.getMessage() + "\n"
 
 
 async def until(true: Callable[[], Any], what: str, seconds: float = 30) -> None:
@@ -226,7 +250,7 @@ def test_nothing_is_committed_before_the_runs_exist(
 def test_a_trigger_that_dies_before_its_commit_starts_nothing_twice(
     deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xray.airflow.trigger import Intake
+    from xray.airflow.intake import Intake
 
     deployment.send(*(message(f"{KEY}{number}") for number in range(5)))
     with monkeypatch.context() as patch:
@@ -247,6 +271,248 @@ def test_a_trigger_that_dies_before_its_commit_starts_nothing_twice(
     assert len(api.runs) == 5
 
 
+def test_a_long_outage_with_all_room_taken_loses_nothing(
+    deployment: Deployment, api: FakeApi
+) -> None:
+    api.refuse = [503] * 10_000
+    deployment.send(*(message(f"{KEY}{number}") for number in range(20)))
+
+    async def go() -> None:
+        async with deployment.running(batch=3):
+            await until(lambda: len(api.refuse) < 9_985, "calls of the API")
+            assert deployment.committed() == 0
+            with api.lock:
+                api.refuse.clear()
+            await until(lambda: deployment.committed() == 20, "commit")
+
+    asyncio.run(go())
+    assert len(api.runs) == 20
+
+
+def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: FakeApi) -> None:
+    deployment.send(message("poison"))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: api.logins == 1, "login")
+            for number in range(2000):  # It is to blame only while others start.
+                deployment.send(message(f"{KEY}{number}"))
+                await asyncio.sleep(0.02)
+                if deployment.committed() > number:
+                    break
+            await until(lambda: deployment.committed() == number + 2, "commit")
+
+    asyncio.run(go())
+    assert len(api.runs) == len({conf["key"] for conf in api.runs.values()})
+    ((value, headers),) = deployment.dead_letters(1)
+    assert value == message("poison")
+    assert "this run is to blame" in headers["xray-reason"]
+
+
+def test_a_bad_record_keeps_none_of_its_neighbours_from_its_run(
+    deployment: Deployment, api: FakeApi
+) -> None:
+    two = json.loads(message("a"))
+    two["Records"] += [{"nonsense": 1}, *json.loads(message("b"))["Records"]]
+    deployment.send(json.dumps(two).encode())
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 1, "commit")
+
+    asyncio.run(go())
+    assert {conf["key"] for conf in api.runs.values()} == {"a", "b"}
+    ((_, headers),) = deployment.dead_letters(1)
+    assert "eventName" in headers["xray-reason"]
+
+
+def test_a_defect_of_ours_is_a_dead_letter_without_its_words(
+    deployment: Deployment,
+    api: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from xray.case import Source
+
+    def broken(self: Source, secret: str) -> str:
+        raise ZeroDivisionError(self.key)
+
+    deployment.send(message(KEY))
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "run_id", broken)
+
+        async def go() -> None:
+            async with deployment.running():
+                await until(lambda: deployment.committed() == 1, "commit")
+
+        asyncio.run(go())
+    ((_, headers),) = deployment.dead_letters(1)
+    assert "ZeroDivisionError" in headers["xray-reason"]
+    assert "Ada" not in headers["xray-reason"] + caplog.text
+
+
+def test_pausing_the_listener_stops_the_intake(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xray.airflow.intake import Intake
+
+    rest, rests = Intake._rest, []
+    monkeypatch.setattr(Intake, "_rest", lambda self: rests.append(rest(self)))
+
+    async def go() -> None:
+        async with deployment.running():
+            deployment.send(message("before"))
+            await until(lambda: deployment.committed() == 1, "commit")
+            api.dag["is_paused"] = True
+            await until(lambda: "nothing is taken" in seen.text and rests, "pause")
+            deployment.send(message("while"))
+            with pytest.raises(AssertionError):
+                await until(lambda: len(api.runs) > 1, "run", seconds=1)
+            api.dag["is_paused"] = False
+            await until(lambda: deployment.committed() == 2, "commit")
+
+    with Seen() as seen:
+        asyncio.run(go())
+    assert len(api.runs) == 2
+
+
+def test_a_dead_letter_that_the_broker_does_not_take_is_tried_again(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from confluent_kafka import KafkaError
+
+    from xray.airflow.intake import DeadLetters
+
+    deliver, failures = DeadLetters._deliver, [KafkaError._TIMED_OUT] * 2
+
+    def failing(self: DeadLetters, *arguments: Any) -> Any:
+        return KafkaError(failures.pop()) if failures else deliver(self, *arguments)
+
+    monkeypatch.setattr(DeadLetters, "_deliver", failing)
+    deployment.send(b"nonsense", message("good"))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 2, "commit")
+
+    asyncio.run(go())
+    assert not failures
+    assert len(deployment.dead_letters(1)) == 1
+    assert len(api.runs) == 1
+
+
+def test_a_letter_too_large_for_its_topic_tells_where_it_was(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from confluent_kafka import KafkaError
+
+    from xray.airflow.intake import DeadLetters
+
+    deliver = DeadLetters._deliver
+
+    def limited(self: DeadLetters, key: Any, value: Any, headers: Any) -> Any:
+        if len(value or b"") > 10:
+            return KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+        return deliver(self, key, value, headers)
+
+    monkeypatch.setattr(DeadLetters, "_deliver", limited)
+    deployment.send(b"nonsense, and much of it")
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 1, "commit")
+
+    asyncio.run(go())
+    ((value, headers),) = deployment.dead_letters(1)
+    assert value is None
+    assert headers["xray-left-out"] == "24 bytes"
+    assert headers["xray-topic"] == deployment.topic
+
+
+def test_what_is_done_is_counted(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.observability.stats import Stats
+
+    counters: Counter[str] = Counter()
+    gauges: dict[str, float] = {}
+    times: list[Any] = []
+    monkeypatch.setattr(Stats, "incr", lambda name, count: counters.update({name: count}))
+    monkeypatch.setattr(Stats, "gauge", lambda name, value: gauges.update({name: value}))
+    monkeypatch.setattr(Stats, "timing", lambda name, took: times.append((name, took)))
+    monkeypatch.setattr("xray.airflow.trigger.LAG_SECONDS", 0)
+    deployment.send(message("a"), message("a"), message("b"), b"bad", None)
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 5, "commit")
+            await until(
+                lambda: gauges.get("xray.notifications.lag") == 0 and sum(counters.values()) == 10,
+                "metrics",
+            )
+
+    asyncio.run(go())
+    assert counters == {
+        "xray.notifications.received": 5,
+        "xray.notifications.started": 2,
+        "xray.notifications.duplicate": 1,
+        "xray.notifications.skipped": 1,
+        "xray.notifications.dead_lettered": 1,
+    }
+    assert gauges["xray.notifications.stalled"] == 0
+    assert {name for name, _ in times} == {"xray.notifications.to_run"}
+    assert all(0 <= took.total_seconds() < 30 for _, took in times)
+    assert len(times) == 5
+
+
+def replay(deployment: Deployment, api: FakeApi, **choice: Any) -> dict[str, Any]:
+    """What a replay of the topic's letters answers."""
+    from xray.airflow.desk import Desk
+    from xray.airflow.replay import read_letters, replay
+    from xray.airflow.runs import RunsClient
+    from xray.settings import Settings
+
+    consumer = Consumer({"bootstrap.servers": deployment.brokers, "group.id": "replay"})
+
+    async def go() -> dict[str, Any]:
+        async with RunsClient(api.url, "xray", "right") as client:
+            desk = Desk(client, dag_id="d", secret=SECRET, settings=Settings(), patient=False)
+            return await replay(read_letters(consumer, deployment.dead, None), desk, **choice)
+
+    try:
+        return asyncio.run(go())
+    finally:
+        consumer.close()
+
+
+def test_dead_letters_come_back_once_the_cause_is_mended(
+    deployment: Deployment, api: FakeApi
+) -> None:
+    deployment.send(b"nonsense", message("a"), message("b"), message("c"))
+    api.refuse = [422] * 3
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 4, "commit")
+
+    asyncio.run(go())
+    assert api.runs == {}
+
+    dry = replay(deployment, api, dry_run=True)
+    assert (dry["letters"], dry["replayed"], dry["started"]) == (4, 0, 0)
+    assert sorted(dry["reasons"].values()) == [1, 3]
+    assert api.runs == {}
+
+    by_reason = replay(deployment, api, reason="422")
+    assert (by_reason["replayed"], by_reason["started"], by_reason["still_bad"]) == (3, 3, 0)
+    assert {conf["key"] for conf in api.runs.values()} == {"a", "b", "c"}
+
+    again = replay(deployment, api)
+    assert (again["replayed"], again["started"], again["duplicate"]) == (4, 0, 3)
+    assert again["still_bad"] == 1
+    assert list(again["reasons"].values()) == [1]
+
+
 def test_it_travels_through_the_database_whole() -> None:
     arguments = {
         "topic": "t",
@@ -260,7 +526,12 @@ def test_it_travels_through_the_database_whole() -> None:
     assert path == f"{NotificationTrigger.__module__}.{NotificationTrigger.__qualname__}"
 
 
-GOOD = {"group.id": "xray", "enable.auto.commit": "false", "auto.offset.reset": "earliest"}
+GOOD = {
+    "bootstrap.servers": "b:1",
+    "group.id": "xray",
+    "enable.auto.commit": "false",
+    "auto.offset.reset": "earliest",
+}
 
 
 @pytest.mark.parametrize(
@@ -269,6 +540,7 @@ GOOD = {"group.id": "xray", "enable.auto.commit": "false", "auto.offset.reset": 
         ({"enable.auto.commit": True}, "must be false, not True"),
         ({"enable.auto.commit": None}, "must be false"),
         ({"group.id": ""}, "group.id"),
+        ({"bootstrap.servers": None}, "bootstrap.servers"),
         ({"auto.offset.reset": "latest"}, "earliest"),
     ],
 )

@@ -15,7 +15,7 @@ from conftest import SECRET
 from xray.case import Source
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = {"xray_backfill", "xray_case", "xray_listener"}
+NAMES = {"xray_backfill", "xray_case", "xray_listener", "xray_replay"}
 BUCKET = "xray-data-in"
 
 
@@ -35,7 +35,7 @@ def dags(database: None) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-def test_there_are_three(dags: dict[str, Any]) -> None:
+def test_these_are_all(dags: dict[str, Any]) -> None:
     assert set(dags) == NAMES
     assert {path.stem for path in (ROOT / "dags").glob("*.py")} == NAMES
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.sdk import Variable
 
 from xray.errors import SettingsError
@@ -26,6 +27,13 @@ SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its valu
 CASE_DAG = "xray_case"
 TOPIC = "storage"
 DEAD_LETTER_TOPIC = "storage.dlq"
+CONFIG_SECTION = "xray"
+"""Of Airflow's configuration, for what must be known when the DAG files are parsed."""
+
+
+def sensors() -> int:
+    """How many sensors share the topic's partitions: ``AIRFLOW__XRAY__SENSORS``, by default 1."""
+    return max(1, int(conf.getint(CONFIG_SECTION, "sensors", fallback=1)))
 
 
 def settings(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -7,6 +7,8 @@ run: the API answers 409 to the second call, and that is a success here.
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,17 +22,24 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0
 """Seconds to wait for an answer."""
+LOGIN_PAUSE = 10.0
+"""Seconds for which a refused login is not tried again: an account that is tried too often may be
+locked."""
 
 
 class Started(Enum):
-    """What came of a call."""
+    """What came of a call; the values are the names of the counters in logs and metrics."""
 
     NEW = "started"
-    ALREADY_THERE = "already there"
+    ALREADY_THERE = "duplicate"
 
 
 class RunRefusedError(PermanentError):
     """The API refuses this very run; others may start."""
+
+
+class RunFailedError(PassingError):
+    """The API fails while it starts this run; it may be the run's fault."""
 
 
 class RunsClient:
@@ -40,29 +49,48 @@ class RunsClient:
         base_url: of the API server, such as ``http://localhost:8080``.
         login, password: of an account that may start runs of the DAG.
         concurrency: calls under way at once, at most.
+        verify: whether an https server's certificate is checked, or a file of the authorities
+            to check it by.
     """
 
-    def __init__(self, base_url: str, login: str, password: str, *, concurrency: int = 8) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        login: str,
+        password: str,
+        *,
+        concurrency: int = 8,
+        verify: bool | str = True,
+    ) -> None:
         self._account = {"username": login, "password": password}
         self._gate = asyncio.Semaphore(concurrency)
         self._token = ""
         self._login_lock = asyncio.Lock()
+        self._refused = float("-inf")
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=TIMEOUT,
             limits=httpx.Limits(max_connections=concurrency + 1),
+            verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
         )
 
     @classmethod
     def from_connection(cls, connection: Connection, *, concurrency: int = 8) -> Self:
-        """A client for an Airflow ``connection`` of type http."""
-        scheme = connection.schema or "http"
-        port = f":{connection.port}" if connection.port else ""
+        """A client for an Airflow ``connection`` of type http.
+
+        Its host may be a name, or a whole URL; ``verify`` in its extra is that of the class.
+        """
+        url = connection.host or ""
+        if "://" not in url:
+            url = f"{connection.schema or 'http'}://{url}"
+        if connection.port:
+            url = f"{url}:{connection.port}"
         return cls(
-            f"{scheme}://{connection.host}{port}",
+            url,
             connection.login or "",
             connection.password or "",
             concurrency=concurrency,
+            verify=connection.extra_dejson.get("verify", True),
         )
 
     async def __aenter__(self) -> Self:
@@ -86,52 +114,65 @@ class RunsClient:
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         async with self._gate:
-            answer = await self._call(f"/api/v2/dags/{dag_id}/dagRuns", body)
-        match answer.status_code:
-            case 200 | 201:
-                return Started.NEW
-            case 409:
-                return Started.ALREADY_THERE
-            case 401:
-                raise PassingError(
-                    "Airflow's API refuses the login: check login and password of the "
-                    "connection xray_api."
-                )
-            case 403:
-                raise PassingError(
-                    f"The account of the connection xray_api may not start runs of {dag_id}: "
-                    "give it that right."
-                )
-            case 404:
-                raise PassingError(
-                    f"Airflow knows no DAG {dag_id}: check that its file is there and has no "
-                    "import error."
-                )
-            case 400 | 413 | 422:
-                # The API's own words quote the conf, which holds the object key.
-                raise RunRefusedError(f"Airflow's API refuses the run (HTTP {answer.status_code}).")
-            case status:
-                raise PassingError(f"Airflow's API cannot start runs now (HTTP {status}).")
+            answer = await self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+            match answer.status_code:
+                case 200 | 201:
+                    return Started.NEW
+                case 409:
+                    return Started.ALREADY_THERE
+                case 400 | 413 | 422 as status:
+                    await self._must_be_startable(dag_id)
+                    # The API's own words quote the conf, which holds the object key.
+                    raise RunRefusedError(f"Airflow's API refuses the run (HTTP {status}).")
+                case 500:
+                    raise RunFailedError("Airflow's API fails on the run (HTTP 500).")
+                case status:
+                    raise _passing(status, dag_id, f"start runs of {dag_id}")
 
-    async def _call(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        """POST, with a new login when the last one has run out."""
+    async def is_paused(self, dag_id: str) -> bool:
+        """Whether a DAG is paused.
+
+        Raises:
+            PassingError: the API does not tell now.
+        """
+        return bool((await self._dag(dag_id))["is_paused"])
+
+    async def _dag(self, dag_id: str) -> dict[str, Any]:
+        answer = await self._call("GET", f"/api/v2/dags/{dag_id}")
+        if answer.status_code != 200:
+            raise _passing(answer.status_code, dag_id, f"read the DAG {dag_id}")
+        dag: dict[str, Any] = answer.json()
+        return dag
+
+    async def _must_be_startable(self, dag_id: str) -> None:
+        """Raise PassingError if no run at all can be started; the API refuses each one then."""
+        dag = await self._dag(dag_id)
+        if dag["has_import_errors"]:
+            raise PassingError(
+                f"The file of the DAG {dag_id} has an import error: mend it; the UI shows it."
+            )
+        if dag["allowed_run_types"] is not None and "manual" not in dag["allowed_run_types"]:
+            raise PassingError(f"The DAG {dag_id} does not allow manual runs: let it.")
+
+    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Ask, with a new login when the last one has run out."""
         token = self._token
-        answer = await self._post(path, body, token) if token else None
+        answer = await self._send(method, path, body, token) if token else None
         if answer is None or answer.status_code == 401:
-            answer = await self._post(path, body, await self._log_in(token))
+            answer = await self._send(method, path, body, await self._log_in(token))
         return answer
 
     async def _log_in(self, used: str) -> str:
         """A token other than the ``used`` one; one login serves all calls that wait for it."""
         async with self._login_lock:
             if self._token == used:
-                answer = await self._post("/auth/token", self._account)
+                self._token = ""
+                if time.monotonic() - self._refused < LOGIN_PAUSE:
+                    raise _passing(401)
+                answer = await self._send("POST", "/auth/token", self._account)
                 if answer.status_code in (401, 403, 422):
-                    self._token = ""
-                    raise PassingError(
-                        "Airflow's API refuses the login: check login and password of the "
-                        "connection xray_api."
-                    )
+                    self._refused = time.monotonic()
+                    raise _passing(401)
                 if answer.status_code not in (200, 201):
                     raise PassingError(
                         f"Airflow's API gives no login now (HTTP {answer.status_code})."
@@ -139,12 +180,33 @@ class RunsClient:
                 self._token = str(answer.json()["access_token"])
             return self._token
 
-    async def _post(self, path: str, body: dict[str, Any], token: str = "") -> httpx.Response:
+    async def _send(self, method: str, path: str, body: Any, token: str = "") -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            return await self._http.post(path, json=body, headers=headers)
+            return await self._http.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise PassingError(
                 f"Airflow's API does not answer ({type(error).__name__}): check the host and port "
                 "of the connection xray_api."
             ) from None
+
+
+def _passing(status: int, dag_id: str = "", aim: str = "") -> PassingError:
+    """What an answer that concerns more than one run means, and what to do."""
+    match status:
+        case 401:
+            return PassingError(
+                "Airflow's API refuses the login: check login and password of the connection "
+                "xray_api."
+            )
+        case 403:
+            return PassingError(
+                f"The account of the connection xray_api may not {aim}: give it that right."
+            )
+        case 404:
+            return PassingError(
+                f"Airflow knows no DAG {dag_id}: check that its file is there and has no import "
+                "error."
+            )
+        case _:
+            return PassingError(f"Airflow's API cannot {aim} now (HTTP {status}).")

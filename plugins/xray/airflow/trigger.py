@@ -4,48 +4,36 @@ Its contract: an offset is committed only after every run that its message asks
 for exists, or after the message has been delivered to the dead-letter topic.
 Whatever dies in between, the message comes again; a run that exists already is
 recognised by its id. So a message may be worked on twice, and starts one run.
-
-The consumer belongs to one thread of its own: the Kafka client blocks, and the
-event loop is shared by all triggers of the process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from xray.airflow import deployment
-from xray.airflow.runs import RunRefusedError, RunsClient, Started
-from xray.case import Source
-from xray.errors import NotificationError, PassingError, SettingsError
-from xray.notification import parse
-from xray.settings import Settings
-
-if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message, Producer
+from xray.airflow import deployment, metrics
+from xray.airflow.desk import Desk, Trouble
+from xray.airflow.intake import DeadLetters, Intake, Taken
+from xray.airflow.runs import RunsClient
+from xray.errors import PassingError
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-POLL_SECONDS = 0.5
-"""How long a poll waits; also how long a stopping trigger waits for its thread."""
-KEEP_ALIVE_SECONDS = 2.0
-"""How often a consumer that waits for the API polls, so that its group keeps it."""
-LONGEST_PAUSE = 30.0
-"""Seconds between two tries of a call that keeps failing, at most."""
-DEAD_LETTER_SECONDS = 60.0
-"""How long the broker may take to confirm a dead letter."""
+REST_AFTER = 1.0
+"""Seconds without room for a message after which the consumer pauses its partitions and polls."""
+COMMIT_SECONDS = 0.5
+"""How often offsets are committed in a burst; otherwise at once."""
+LAG_SECONDS = 5.0
+"""How often the lag is measured."""
+PAUSE_SECONDS = 3.0
+"""How often the listener's DAG is asked whether it is paused."""
 
 
 class NotificationTrigger(BaseTrigger):
@@ -55,7 +43,7 @@ class NotificationTrigger(BaseTrigger):
         topic: where the notifications are.
         dead_letter_topic: where messages go that no run can be started for.
         dag_id: the DAG to start.
-        batch: messages taken at once, at most.
+        batch: messages under way at once, at most.
         concurrency: calls of the API under way at once, at most.
     """
 
@@ -88,7 +76,7 @@ class NotificationTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Consume for ever.
+        """Listen for ever.
 
         Raises:
             SettingsError: a connection or variable is missing or wrong.
@@ -96,277 +84,153 @@ class NotificationTrigger(BaseTrigger):
         secret = await asyncio.to_thread(deployment.pseudonym_secret)
         settings = await asyncio.to_thread(deployment.settings)
         connection = await BaseHook.aget_connection(deployment.API_CONNECTION)
-        intake = Intake(topic=self.topic, dead_letter_topic=self.dead_letter_topic)
-        try:
-            await intake.open()
-            async with RunsClient.from_connection(
-                connection, concurrency=self.concurrency
-            ) as client:
-                desk = Desk(client, dag_id=self.dag_id, secret=secret, settings=settings)
-                while True:
-                    if messages := await intake.take(self.batch):
-                        await self._work(intake, desk, messages)
-        finally:
-            await intake.close()
+        client = RunsClient.from_connection(connection, concurrency=self.concurrency)
+        async with client:
+            desk = Desk(client, dag_id=self.dag_id, secret=secret, settings=settings)
+            listener = Listener(
+                Intake(self.topic), DeadLetters(self.dead_letter_topic), desk, room=self.batch
+            )
+            if own := self.task_instance:
+                listener.watch(client, own.dag_id)
+            await listener.listen()
         yield TriggerEvent(None)  # Never reached: it makes this an asynchronous generator.
 
-    async def _work(self, intake: Intake, desk: Desk, messages: Sequence[Message]) -> None:
-        """One batch: its runs, its dead letters, and only then its offsets."""
-        began = time.monotonic()
-        answers = await intake.alive_while(
-            asyncio.gather(*(desk.answer(message.value()) for message in messages))
-        )
-        dead = [(m, a.dead) for m, a in zip(messages, answers, strict=True) if a.dead]
-        if dead:
-            await intake.bury(dead)
-        await intake.commit(messages)
-        counts: Counter[str] = sum((a.counts for a in answers), Counter())
-        log.info(
-            "%d messages in %.2f s: %d runs started, %d already there, %d parts skipped, "
-            "%d dead letters",
-            len(messages),
-            time.monotonic() - began,
-            counts[Started.NEW.value],
-            counts[Started.ALREADY_THERE.value],
-            counts["skipped"],
-            len(dead),
-        )
 
+class Listener:
+    """Takes messages as long as there is room for them, and commits what is done.
 
-class Answer:
-    """What came of one message."""
-
-    __slots__ = ("counts", "dead")
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.dead: str | None = None
-        """Why no run could be started, if so."""
-
-
-class Desk:
-    """Turns a message into runs."""
-
-    def __init__(self, client: RunsClient, *, dag_id: str, secret: str, settings: Settings) -> None:
-        self._client = client
-        self._dag_id = dag_id
-        self._secret = secret
-        self._settings = settings
-
-    async def answer(self, message: bytes | None) -> Answer:
-        """Start the runs that a ``message`` asks for; returns once they exist or never can."""
-        answer = Answer()
-        try:
-            notification = parse(message, key_decoding=self._settings.key_decoding)
-        except NotificationError as error:
-            answer.dead = str(error)
-            return answer
-        answer.counts["skipped"] += len(notification.skipped)
-        for record in notification.records:
-            try:
-                started = await self._start(Source.from_record(record))
-                answer.counts[started.value] += 1
-            except RunRefusedError as error:
-                answer.dead = str(error)
-        return answer
-
-    async def _start(self, source: Source) -> Started:
-        """Start one run, however long the API is away."""
-        for attempt in range(1_000_000_000):
-            try:
-                return await self._client.start(
-                    self._dag_id, source.run_id(self._secret), source.to_json()
-                )
-            except PassingError as error:
-                pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)  # noqa: S311
-                log.warning("No run started, trying again in %.1f s: %s", pause, error)
-                await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
-
-
-class Intake:
-    """The Kafka side: a consumer that commits by hand, and a producer of dead letters."""
-
-    def __init__(self, *, topic: str, dead_letter_topic: str) -> None:
-        self._topic = topic
-        self._dead_letter_topic = dead_letter_topic
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="xray-kafka")
-        self._consumer: Consumer | None = None
-        self._producer: Producer | None = None
-        self._early: list[Message] = []
-        """Messages that a poll brought while a batch was under way."""
-
-    async def open(self) -> None:
-        """Join the consumer group.
-
-        Raises:
-            SettingsError: the connection lacks something, or would commit by itself.
-        """
-        connection = await BaseHook.aget_connection(deployment.KAFKA_CONNECTION)
-        check_kafka(connection.extra_dejson)
-        await self._on_thread(self._subscribe)
-
-    def _subscribe(self) -> None:
-        from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
-
-        hook = KafkaConsumerHook([self._topic], kafka_config_id=deployment.KAFKA_CONNECTION)
-        self._consumer = hook.get_consumer()
-
-    async def take(self, most: int) -> list[Message]:
-        """The next messages, at most ``most``; none if none came within a poll."""
-        return await self._on_thread(self._take, most)
-
-    def _take(self, most: int) -> list[Message]:
-        consumer = self._open_consumer()
-        messages, self._early = self._early, []
-        if not messages:
-            first = consumer.poll(POLL_SECONDS)
-            messages = [first] if first is not None else []
-        if messages:
-            messages += consumer.consume(most - len(messages), 0.005)
-        return [message for message in messages if _is_message(message)]
-
-    async def alive_while(self, work: asyncio.Future[T]) -> T:
-        """The result of ``work``; the consumer stays in its group however long that takes."""
-        try:
-            paused = False
-            while not (await asyncio.wait({work}, timeout=KEEP_ALIVE_SECONDS))[0]:
-                paused = True
-                await self._on_thread(self._keep_alive)
-            if paused:
-                await self._on_thread(self._resume)
-            return work.result()
-        finally:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-
-    def _keep_alive(self) -> None:
-        consumer = self._open_consumer()
-        consumer.pause(consumer.assignment())
-        message = consumer.poll(0)  # A partition assigned just now is not paused yet.
-        if message is not None:
-            self._early.append(message)
-
-    def _resume(self) -> None:
-        consumer = self._open_consumer()
-        consumer.resume(consumer.assignment())
-
-    async def commit(self, messages: Sequence[Message]) -> None:
-        """Commit the offsets after ``messages``."""
-        await self._on_thread(self._commit, messages)
-
-    def _commit(self, messages: Sequence[Message]) -> None:
-        from confluent_kafka import KafkaException, TopicPartition
-
-        after: dict[tuple[str, int], int] = {}
-        for message in messages:
-            place = (message.topic(), message.partition())
-            after[place] = max(after.get(place, 0), message.offset() + 1)
-        try:
-            self._open_consumer().commit(
-                offsets=[TopicPartition(*place, offset) for place, offset in after.items()],
-                asynchronous=False,
-            )
-        except KafkaException as error:
-            # Most often the partition has gone to another member. It reads these messages again
-            # and finds that their runs exist.
-            log.warning("Offsets not committed: %s", error.args[0])
-
-    async def bury(self, dead: Sequence[tuple[Message, str]]) -> None:
-        """Deliver messages to the dead-letter topic, each with the reason; returns once they are.
-
-        Raises:
-            PassingError: the broker did not confirm all of them.
-        """
-        await self._on_thread(self._bury, dead)
-
-    def _bury(self, dead: Sequence[tuple[Message, str]]) -> None:
-        from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
-
-        if self._producer is None:
-            self._producer = KafkaProducerHook(deployment.KAFKA_CONNECTION).get_producer()
-        confirmed: list[bool] = []
-        for message, reason in dead:
-            self._producer.produce(
-                self._dead_letter_topic,
-                value=message.value(),
-                key=message.key(),
-                headers=[*(message.headers() or ()), *dead_letter_headers(message, reason)],
-                on_delivery=lambda error, _: confirmed.append(error is None),
-            )
-            log.warning(
-                "Dead letter from partition %d, offset %d: %s",
-                message.partition(),
-                message.offset(),
-                reason,
-            )
-        self._producer.flush(DEAD_LETTER_SECONDS)
-        if confirmed.count(True) < len(dead):
-            raise PassingError(
-                f"The dead-letter topic {self._dead_letter_topic} did not take "
-                f"{len(dead) - confirmed.count(True)} of {len(dead)} messages; their offsets are "
-                "not committed, so they come again."
-            )
-
-    async def close(self) -> None:
-        """Leave the group."""
-        await asyncio.shield(self._on_thread(self._close))
-        self._thread.shutdown(wait=False)
-
-    def _close(self) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
-
-    def _open_consumer(self) -> Consumer:
-        if self._consumer is None:
-            raise RuntimeError("open() comes first")
-        return self._consumer
-
-    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-
-
-def check_kafka(config: dict[str, Any]) -> None:
-    """Refuse a connection that would lose messages.
-
-    Raises:
-        SettingsError: naming the property, its value, and what it must be.
+    Args:
+        intake: where they come from.
+        dead_letters: where those go that no run can be started for.
+        desk: what starts the runs.
+        room: messages under way at once, at most.
     """
-    wrong = None
-    if str(config.get("enable.auto.commit", "true")).lower() != "false":
-        wrong = (
-            f'"enable.auto.commit" must be false, not {config.get("enable.auto.commit", "unset")}: '
-            "otherwise offsets are committed before their runs exist"
-        )
-    elif not config.get("group.id"):
-        wrong = '"group.id" is not set'
-    elif config.get("auto.offset.reset") not in ("earliest", "smallest", "beginning"):
-        wrong = '"auto.offset.reset" must be "earliest": otherwise a new group skips what waits'
-    if wrong:
-        raise SettingsError(f"The Airflow connection {deployment.KAFKA_CONNECTION}: {wrong}.")
+
+    def __init__(
+        self, intake: Intake, dead_letters: DeadLetters, desk: Desk, *, room: int = 100
+    ) -> None:
+        self._intake = intake
+        self._dead_letters = dead_letters
+        self._desk = desk
+        self._room = room
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """What goes on beside the messages."""
+        self._defect: BaseException | None = None
+        self._paused = False
+        self._counts: Counter[str] = Counter()
+        self._committed = self._measured = 0.0
+
+    async def listen(self) -> None:
+        """Listen until cancelled."""
+        try:
+            await self._intake.open()
+            while True:
+                if room := await self._wait_for_room():
+                    for taken in await self._intake.take(room):
+                        self._begin(taken)
+                else:
+                    await self._intake.rest()
+                await self._settle()
+                if self._defect:
+                    raise self._defect
+        finally:
+            for task in self._tasks | self._under_way:
+                task.cancel()
+            await self._intake.close()
+            self._dead_letters.close()
+
+    def watch(self, client: RunsClient, dag_id: str) -> None:
+        """Stop the intake while the listener's own DAG is paused: Airflow does not."""
+        self._spawn(self._watch(client, dag_id), self._tasks)
+
+    async def _watch(self, client: RunsClient, dag_id: str) -> None:
+        trouble, failures = Trouble(), 0
+        while True:
+            try:
+                paused = await client.is_paused(dag_id)
+            except PassingError as error:
+                failures += 1
+                await trouble.wait(error, failures)
+                continue
+            trouble.over()
+            failures = 0
+            if paused != self._paused:
+                log.info("%s is %s.", dag_id, "paused: nothing is taken" if paused else "unpaused")
+                self._paused = paused
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _wait_for_room(self) -> int:
+        """How many more messages can be taken now; waits a moment for room, if there is none."""
+        if self._paused:
+            return 0
+        if len(self._under_way) >= self._room:
+            await asyncio.wait(
+                self._under_way, timeout=REST_AFTER, return_when=asyncio.FIRST_COMPLETED
+            )
+        return self._room - len(self._under_way)
+
+    def _begin(self, taken: Taken) -> None:
+        self._counts["received"] += 1
+        self._spawn(self._work(taken), self._under_way)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        """Do ``work`` beside; a defect in it ends the listener rather than go unnoticed."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            if not task.cancelled():
+                self._defect = self._defect or task.exception()
+
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(ended)
+
+    async def _work(self, taken: Taken) -> None:
+        """One message, until its runs exist or it is kept as a dead letter."""
+        message = taken.message
+        answer = await self._desk.answer(message.value())
+        if answer.dead is not None:
+            await self._bury(taken, answer.dead)
+        self._intake.done(taken.ticket)
+        self._counts += answer.counts
+        if (sent := message.timestamp()[1]) > 0:
+            metrics.to_run(max(0.0, time.time() - sent / 1000))
+
+    async def _bury(self, taken: Taken, reason: str) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._dead_letters.keep(taken.message, reason)
+            except PassingError as error:
+                await self._desk.trouble.wait(error, failures)
+                failures += 1
+            else:
+                self._counts["dead_lettered"] += 1
+                return
+
+    async def _settle(self) -> None:
+        """Commit, and tell what was done."""
+        now = time.monotonic()
+        if not self._under_way or now - self._committed >= COMMIT_SECONDS:
+            self._committed = now
+            await self._intake.commit()
+            self._tell()
+        if now - self._measured >= LAG_SECONDS:
+            self._measured = now
+            metrics.lag(await self._intake.behind())
+            metrics.stalled(self._desk.trouble.seconds)
+
+    def _tell(self) -> None:
+        counts, self._counts = self._counts, Counter()
+        if counts:
+            log.info(
+                "%d messages: %d runs started, %d already there, %d parts skipped, "
+                "%d dead letters; %d messages under way",
+                *(counts[name] for name in COUNTERS),
+                len(self._under_way),
+            )
+            metrics.count(counts)
 
 
-def dead_letter_headers(message: Message, reason: str) -> list[tuple[str, bytes]]:
-    """Where a dead letter came from, and why it is one."""
-    return [
-        ("xray-reason", reason.encode()),
-        ("xray-topic", str(message.topic()).encode()),
-        ("xray-partition", str(message.partition()).encode()),
-        ("xray-offset", str(message.offset()).encode()),
-        ("xray-time", str(message.timestamp()[1]).encode()),
-    ]
-
-
-def _is_message(message: Message) -> bool:
-    """Whether this is a message; Kafka's passing errors come the same way and are logged."""
-    from confluent_kafka import KafkaException
-
-    error = message.error()
-    if error is None:
-        return True
-    if error.fatal():
-        raise KafkaException(error)
-    log.warning("Kafka: %s", error.str())
-    return False
+COUNTERS = ("received", "started", "duplicate", "skipped", "dead_lettered")

@@ -20,6 +20,26 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real",
+        action="store_true",
+        help="real servers in place of the embedded ones, and the tests that need them",
+    )
+
+
+@pytest.fixture(scope="session")
+def real(request: pytest.FixtureRequest) -> bool:
+    """Whether servers are real ones."""
+    return bool(request.config.getoption("--real"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without --real, what only real servers can show is no part of the tests."""
+    return True if collection_path.name == "real" and not config.getoption("--real") else None
+
+
 SECRET = "a secret of the tests, long enough"
 
 

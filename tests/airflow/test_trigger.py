@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from conftest import SECRET
+from include.real.kafka import Kafka
 from test_runs import FakeApi
 from xray.airflow.intake import check_kafka
 from xray.airflow.trigger import NotificationTrigger
@@ -38,7 +39,12 @@ def message(key: str, sequencer: str = "1") -> bytes:
 
 
 @pytest.fixture(scope="module")
-def brokers() -> Iterator[str]:
+def brokers(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker: Apache Kafka with --real, else the embedded one."""
+    if real:
+        with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+            yield kafka.brokers
+        return
     with subprocess.Popen(
         [sys.executable, "-m", "include.demo.broker"],
         cwd=ROOT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -41,6 +42,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 SECRET = "a secret of the tests, long enough"
+
+
+def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:
+    """A message as Ceph sends it."""
+    entry = {"key": key, "eTag": "abc", "size": size, "sequencer": sequencer}
+    record = {
+        "eventSource": "ceph:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "xray-data-in"}, "object": entry},
+    }
+    return json.dumps({"Records": [record]}).encode()
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +114,30 @@ def store(s3: Any) -> Any:
     from xray.storage import ObjectStore
 
     return ObjectStore(s3)
+
+
+FAULTS: list[tuple[str, int, int, int, float, str]] = []
+
+
+@pytest.fixture
+def record_fault() -> Callable[..., None]:
+    """Note what a fault showed; the table stands at the end of the tests' output."""
+
+    def note(
+        fault: str, sent: int, runs: int, doubled: int, seconds: float, more: str = ""
+    ) -> None:
+        FAULTS.append((fault, sent, runs, doubled, seconds, more))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of the faults, as the docs show it."""
+    if FAULTS:
+        terminalreporter.section("one run per notification")
+        terminalreporter.line("| fault | messages | runs | doubled | seconds | |")
+        terminalreporter.line("|---|---:|---:|---:|---:|---|")
+        for fault, sent, runs, doubled, seconds, more in FAULTS:
+            terminalreporter.line(
+                f"| {fault} | {sent} | {runs} | {doubled} | {seconds:.0f} | {more} |"
+            )

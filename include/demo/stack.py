@@ -50,6 +50,8 @@ class Stack:
     """Whether a start waits for the listener; not, where other DAGs are run."""
     storage: bool = True
     """Whether there is an object store; without one no case can run, but runs start."""
+    users: dict[str, str] = field(default_factory=dict)
+    """More users of Airflow and their roles; each has the stack's password."""
     airflow_settings: dict[str, str] = field(default_factory=dict)
     """Environment of Airflow's processes, on top of all else."""
     user: str = "admin"
@@ -84,7 +86,7 @@ class Stack:
     def start(self) -> None:
         """Start all parts; returns when they are ready for images."""
         shutil.rmtree(self.home, ignore_errors=True)
-        self.home.mkdir(parents=True)
+        (self.home / "logs").mkdir(parents=True)
         self.env = {**_clean_environment(), "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
         self.env[MARK] = self.mark
         self.brokers = self.kafka.get("bootstrap.servers") or self._embedded_broker()
@@ -180,9 +182,9 @@ class Stack:
     def _waits(self) -> bool:
         with self.api() as api:
             try:
+                for file in self.dags.glob("*.py"):
+                    api.get(f"/dags/{file.stem}")
                 tasks = api.get("/dags/xray_listener/dagRuns/~/taskInstances")["task_instances"]
-                api.get("/dags/xray_case")
-                api.get("/dags/xray_backfill")
             except httpx.HTTPStatusError as error:
                 if error.response.status_code == 404:
                     return False  # Not parsed yet.
@@ -196,7 +198,9 @@ class Stack:
         passwords = self.home / "passwords.json"
         service = secrets.token_urlsafe(16)
         passwords.touch(mode=0o600)
-        passwords.write_text(json.dumps({self.user: self.password, "xray-service": service}))
+        users = {self.user: "admin", "xray-service": "user", **self.users}
+        known = {**dict.fromkeys(users, self.password), "xray-service": service}
+        passwords.write_text(json.dumps(known))
         return {
             **_shared_settings(),
             "AIRFLOW_HOME": str(self.home),
@@ -207,7 +211,7 @@ class Stack:
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__FERNET_KEY": _fernet_key(),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin,xray-service:user",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(map(":".join, users.items())),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -262,6 +266,10 @@ class Api:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def patch(self, path: str, body: Any) -> Any:
+        """Change what is at ``path``."""
+        return self._send("PATCH", path, json=body)
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of ``/api/v2`` + ``path``."""

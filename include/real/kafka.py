@@ -29,6 +29,11 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache"
 SECONDS = 60.0
 """How long a start, or a change of a topic, may take."""
 USER = "xray"
+_COORDINATOR_STARTS = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 _LOGGING = """
 status = error
 appender.file.type = File
@@ -202,7 +207,12 @@ class Kafka:
         with self._consumer(group) as consumer:
             parts = consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
             places = [TopicPartition(topic, part) for part in parts]
-            found = consumer.committed(places, timeout=SECONDS)
+            try:
+                found = consumer.committed(places, timeout=SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in _COORDINATOR_STARTS:
+                    raise
+                found = places
             return {place.partition: max(0, place.offset) for place in found}
 
     def _consumer(self, group: str) -> Consumer:

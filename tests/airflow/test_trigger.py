@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from conftest import SECRET
+from conftest import notification as message
 from include.real.kafka import Kafka
 from test_runs import FakeApi
 from xray.airflow.intake import check_kafka
@@ -26,16 +27,6 @@ from xray.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
-
-
-def message(key: str, sequencer: str = "1") -> bytes:
-    entry = {"key": key, "eTag": "abc", "size": 3, "sequencer": sequencer}
-    record = {
-        "eventSource": "ceph:s3",
-        "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "xray-data-in"}, "object": entry},
-    }
-    return json.dumps({"Records": [record]}).encode()
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := plugins:.
 
-.PHONY: help env demo test lint train evaluate images lock clean
+.PHONY: help env demo test test-real bench lint train evaluate images lock clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 env: .venv/made  ## the environment, from the lock
 
@@ -26,6 +26,12 @@ lint: env  ## style, import rules and types
 
 test: lint  ## everything that needs no server of its own
 	$(BIN)/python -m pytest
+
+test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
+	$(BIN)/python -m pytest --real tests/airflow tests/e2e tests/real
+
+bench: env  ## measure: PART=notifications, or all parts
+	@$(BIN)/python -m bench $(PART)
 
 train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/
 	@test -n "$(DATA)" || { echo "make train DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }

@@ -50,6 +50,9 @@ class Stack:
     """Whether a start waits for the listener; not, where other DAGs are run."""
     storage: bool = True
     """Whether there is an object store; without one no case can run, but runs start."""
+    store: tuple[str, str, str] | None = None
+    """Address, access key and secret key of a store that announces uploads by itself. Without, an
+    embedded one is started."""
     users: dict[str, str] = field(default_factory=dict)
     """More users of Airflow and their roles; each has the stack's password."""
     airflow_settings: dict[str, str] = field(default_factory=dict)
@@ -62,7 +65,8 @@ class Stack:
     database: database.Database | None = None
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     brokers: str = ""
-    s3_url: str = ""
+    s3_login: tuple[str, str, str] = ("", "", "")
+    """Address, access key and secret key."""
     url: str = ""
     s3: Any = None
     env: dict[str, str] = field(default_factory=dict)
@@ -91,10 +95,7 @@ class Stack:
         self.env[MARK] = self.mark
         self.brokers = self.kafka.get("bootstrap.servers") or self._embedded_broker()
         if self.storage:
-            store = self._embedded("object_store", self.brokers, deployment.TOPIC)
-            self.s3_url = store.first_line(60)
-            self.s3 = object_store.client("s3", self.s3_url)
-            self._make_buckets()
+            self._start_store()
         self.database = database.start(self._service, env=self.env, log=self._log("initdb"))
         self._start_airflow(self.database.url)
 
@@ -142,11 +143,16 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"
 
-    def _make_buckets(self) -> None:
-        buckets = Buckets(BUCKET)
-        for name in (BUCKET, *buckets.outputs()):
+    def _start_store(self) -> None:
+        if self.store is None:
+            embedded = self._embedded("object_store", self.brokers, deployment.TOPIC)
+            self.s3_login = (embedded.first_line(60), "demo", "demo")
+        else:
+            self.s3_login = self.store
+        self.s3 = object_store.client("s3", *self.s3_login)
+        for name in (BUCKET, *Buckets(BUCKET).outputs()):
             self.s3.create_bucket(Bucket=name)
-        if self.notify:
+        if self.notify and self.store is None:
             object_store.announce(self.s3, BUCKET, deployment.TOPIC)
 
     def _start_airflow(self, database_url: str) -> None:
@@ -223,9 +229,9 @@ class Stack:
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW_CONN_XRAY_S3": _connection(
                 conn_type="aws",
-                login="demo",
-                password="demo",  # noqa: S106 - moto checks none
-                extra={"endpoint_url": self.s3_url, "region_name": object_store.REGION},
+                login=self.s3_login[1],
+                password=self.s3_login[2],
+                extra={"endpoint_url": self.s3_login[0], "region_name": object_store.REGION},
             ),
             "AIRFLOW_CONN_XRAY_KAFKA": _connection(
                 conn_type="kafka",
@@ -279,11 +285,11 @@ class Api:
         """The JSON of the answer to ``body``."""
         return self._send("POST", path, json=body)
 
-    def all(self, path: str, name: str, **query: Any) -> list[Any]:
-        """All pages of a list."""
+    def all(self, path: str, name: str, *, limit: int = 100, **query: Any) -> list[Any]:
+        """All pages of a list, each of at most ``limit`` rows."""
         rows: list[Any] = []
         while True:
-            page = self.get(path, limit=100, offset=len(rows), **query)
+            page = self.get(path, limit=limit, offset=len(rows), **query)
             rows += page[name]
             if not page[name] or len(rows) >= page["total_entries"]:
                 return rows

@@ -166,7 +166,10 @@ def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:
         return "minio"
     if source == "ceph:s3":
         return "ceph"
-    return str(envelope.get("dialect", "aws"))
+    identity = record.get("userIdentity")
+    if "dialect" in envelope or (isinstance(identity, dict) and "PrincipalId" in identity):
+        return "versitygw"  # It calls itself AWS, in an array or in an object; this alone tells.
+    return "aws"
 
 
 def _key(entry: Mapping[str, Any], dialect: str, decoding: KeyDecoding) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from include.demo import run
 from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
 from include.demo.processes import marked, wait_until
 from include.demo.stack import Api, Stack
+from include.real.kafka import Kafka
+from include.real.versitygw import Versitygw
 from xray import audit
+from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 from xray.settings import Settings
 from xray.storage import ObjectStore
@@ -25,10 +29,23 @@ LONG = 120.0
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(home=tmp_path_factory.mktemp("stack"))
-    with stack:
-        yield stack
+def stack(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The embedded stack; with --real, on Apache Kafka and on a gateway that pushes to it."""
+    home = tmp_path_factory.mktemp("stack")
+    with ExitStack() as servers:
+        stack = Stack(home=home)
+        if real:
+            folder = tmp_path_factory.mktemp("real")
+            kafka = servers.enter_context(Kafka(folder / "kafka"))
+            for topic in (TOPIC, DEAD_LETTER_TOPIC):
+                kafka.create_topic(topic)
+            gateway = servers.enter_context(
+                Versitygw(folder / "versitygw", brokers=kafka.brokers, topic=TOPIC)
+            )
+            store = (gateway.endpoint, gateway.access_key, gateway.secret_key)
+            stack = Stack(home=home, kafka=kafka.client, store=store)
+        with stack:
+            yield stack
     assert marked(stack.mark) == [], "no process is left"
 
 
@@ -192,7 +209,7 @@ def test_a_backfill_starts_each_object_once(stack: Stack, cases: list[Case], api
         assert api.get(path)["state"] == "success"
         assert len(ended(api, stack, already + 8)) == already + 8
     answer = api.get(f"{path}/taskInstances/start_cases/xcomEntries/return_value")
-    assert answer["value"] == {"objects": 8, "already there": 8}
+    assert answer["value"] == {"objects": 8, "duplicate": 8}
 
 
 def test_the_database_was_never_locked(stack: Stack, cases: list[Case]) -> None:

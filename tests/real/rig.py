@@ -24,6 +24,8 @@ from xray.airflow.trigger import NotificationTrigger
 
 TOPIC, DEAD_LETTERS = "storage", "storage.dlq"
 LONG = 240.0
+PAGE = 2000
+"""Runs that the API shows at once."""
 MAX_POLL_SECONDS = 10
 CASE = '''
 """As many runs as the faults need, at next to no cost: the real xray_case has five tasks a run."""
@@ -68,7 +70,7 @@ class Rig:
 
     def keys(self) -> Counter[str]:
         """How many runs each object key has."""
-        runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs", order_by="id")
+        runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE)
         return Counter(run["conf"]["key"] for run in runs)
 
     def pause(self, dag_id: str, paused: bool) -> None:
@@ -208,6 +210,7 @@ def rig(folder: Path) -> Iterator[Rig]:
             kafka={**kafka.client, "max.poll.interval.ms": MAX_POLL_SECONDS * 1000},
             airflow_settings={
                 "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
+                "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": str(PAGE),
                 "AIRFLOW__METRICS__STATSD_ON": "True",
                 "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
                 "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),

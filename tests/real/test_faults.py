@@ -6,13 +6,17 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from rig import LIMIT, MAX_POLL_SECONDS, TOPIC, Rig, messages, rig, told, write_case
 
 from conftest import notification
 from include.demo.stack import GROUP
+from include.real.kafka import Kafka
+from xray.errors import SettingsError
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -311,8 +315,41 @@ def test_what_must_be_mended_is_said_and_loses_nothing(
     assert sum(servers.kafka.committed(GROUP, topic).values()) == 0
     with servers.member(topic=topic):
         servers.until_read(topic)
-    assert {key: servers.keys()[key] for key in sent} == dict.fromkeys(sent, 1)
+    found = servers.keys()
+    assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
     counts(f"{fault}, then mended", 50, 50, f"“…{said}…”")
+
+
+def test_sasl_and_tls_by_the_connection_alone(servers: Rig, tmp_path: Path) -> None:
+    name = "AIRFLOW_CONN_XRAY_KAFKA"
+    plain = json.loads(servers.stack.env[name])
+    sent = messages("secure", 20)
+    with Kafka(tmp_path / "kafka", secure=True) as kafka:
+        kafka.create_topic(TOPIC)
+        producer = Producer(kafka.client)
+        for message in sent.values():
+            producer.produce(TOPIC, message)
+        assert producer.flush(30) == 0
+
+        def connect(**changes: Any) -> None:
+            extra = {**plain["extra"], **kafka.client, **changes}
+            servers.stack.env[name] = json.dumps({**plain, "extra": extra})
+
+        try:
+            connect(**{"sasl.password": "wrong"})
+            with servers.member() as member:
+                servers.until(lambda: member.error is not None, "A refusal", 60)
+            assert isinstance(member.error, SettingsError)
+            assert "Kafka refuses the connection xray_kafka" in str(member.error)
+            connect()
+            with servers.member():
+                servers.until(
+                    lambda: kafka.committed(GROUP, TOPIC) == kafka.end_offsets(TOPIC), "Commits"
+                )
+        finally:
+            servers.stack.env[name] = json.dumps(plain)
+    found = servers.keys()
+    assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
 
 
 def test_nothing_of_this_stopped_the_listener(servers: Rig) -> None:

@@ -1,0 +1,73 @@
+"""The benchmarks: ``make bench [PART=…]``, or ``python -m bench [PART] [options]``.
+
+Each part measures on this machine, prints a table, and puts its figures into
+``bench/results.json`` under its name; the other parts' figures stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import notifications
+from include.demo.processes import StartError
+
+PARTS = {"notifications": notifications}
+"""Each has ``add_options(parser)``, ``run(options, console)`` and ``table(result)``."""
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: 0 if all that was asked for was measured."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console = Console()
+    for name in [options.part] if options.part else PARTS:
+        try:
+            result = PARTS[name].run(options, console)
+        except StartError as error:
+            console.print(f"[red]{error}")
+            return 1
+        _keep(name, result)
+        console.print(PARTS[name].table(result))
+    console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure on this machine; without a part, all of them."
+    )
+    parser.add_argument("part", nargs="?", choices=sorted(PARTS))
+    for name, part in PARTS.items():
+        part.add_options(parser.add_argument_group(name))
+    return parser.parse_args(arguments)
+
+
+def _keep(name: str, result: dict[str, Any]) -> None:
+    """Put a part's result, and what it was measured on, beside the other parts'."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = {"machine": _machine(), **result}
+    RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "airflow": version("apache-airflow"),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,11 +29,6 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache"
 SECONDS = 60.0
 """How long a start, or a change of a topic, may take."""
 USER = "xray"
-_COORDINATOR_STARTS = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
 _LOGGING = """
 status = error
 appender.file.type = File
@@ -145,7 +140,8 @@ class Kafka:
             "num.partitions": self.partitions,
             "auto.create.topics.enable": "true",
             "offsets.topic.replication.factor": 1,
-            "offsets.topic.num.partitions": 3,
+            # One, so that a start can wait for the coordinator of all groups.
+            "offsets.topic.num.partitions": 1,
             "transaction.state.log.replication.factor": 1,
             "group.initial.rebalance.delay.ms": 0,
         }
@@ -207,12 +203,7 @@ class Kafka:
         with self._consumer(group) as consumer:
             parts = consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
             places = [TopicPartition(topic, part) for part in parts]
-            try:
-                found = consumer.committed(places, timeout=SECONDS)
-            except KafkaException as error:
-                if error.args[0].code() not in _COORDINATOR_STARTS:
-                    raise
-                found = places
+            found = consumer.committed(places, timeout=SECONDS)
             return {place.partition: max(0, place.offset) for place in found}
 
     def _consumer(self, group: str) -> Consumer:
@@ -228,6 +219,8 @@ class Kafka:
     def _answers(self) -> bool:
         try:
             self._admin.list_topics(timeout=2)
+            with self._consumer("start") as consumer:
+                consumer.committed([TopicPartition("start", 0)], timeout=2)
         except KafkaException:
             return False
         return True

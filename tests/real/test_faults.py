@@ -68,7 +68,8 @@ def test_the_triggerer_is_killed_three_times(servers: Rig, counts: Callable[...,
         servers.until(lambda seen=seen: servers.count() >= seen + 30, "More runs")
         servers.restart("triggerer")
         killed, seen = time.monotonic(), servers.count()
-        servers.until(lambda seen=seen: servers.count() > seen, "Recovery")
+        # Eight calls may have been with the API when it was killed: their runs are no recovery.
+        servers.until(lambda seen=seen: servers.count() > seen + 8, "Recovery")
         recoveries.append(time.monotonic() - killed)
     servers.once(sent)
     took = ", ".join(f"{seconds:.0f}" for seconds in recoveries)

@@ -64,14 +64,15 @@ class Rig:
             self.producer.poll(pace)
         assert self.producer.flush(60) == 0
 
-    def count(self, *states: str) -> int:
-        """Runs there are, in the ``states`` if some are given."""
-        query = {"state": states} if states else {}
-        return int(self.api.get("/dags/xray_case/dagRuns", limit=1, **query)["total_entries"])
+    def count(self) -> int:
+        """Runs there are."""
+        return int(self.api.get("/dags/xray_case/dagRuns", limit=1)["total_entries"])
 
-    def keys(self) -> Counter[str]:
+    def keys(self, **query: str) -> Counter[str]:
         """How many runs each object key has."""
-        runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE)
+        runs = self.api.all(
+            "/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE, **query
+        )
         return Counter(run["conf"]["key"] for run in runs)
 
     def pause(self, dag_id: str, paused: bool) -> None:

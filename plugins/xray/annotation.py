@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from xray.image import significant_bits
 from xray.settings import Label
 
 _HEIGHT = 0.045
@@ -12,29 +14,44 @@ _SMALLEST = 9
 """Pixels; below this nobody reads a letter."""
 
 
-def caption(label: Label, risk: float) -> str:
-    """What is printed: ``Pneumonia, risk=93.12%``."""
-    return f"{label.value}, risk={risk:.2%}"
+def caption(label: Label, risk: float, *, reviewed: bool = False) -> str:
+    """What is printed: ``Pneumonia, risk=93.12%``, and whether a person chose the label."""
+    return f"{label.value}, risk={risk:.2%}{', reviewed' if reviewed else ''}"
 
 
-def annotate(image: Image.Image, text: str) -> Image.Image:
-    """A copy of ``image`` (mode L or RGB) with ``text`` at the top left.
+def annotate(image: Image.Image, text: str, depth: int | None = None) -> Image.Image:
+    """A copy of ``image`` with ``text`` at the top left.
 
     Light letters on an opaque strip, so that they are read on bright and dark
     ground alike; their size follows the image's, and they always fit into it.
+
+    Args:
+        image: mode L, RGB or I;16; the result's is the same.
+        text: one line.
+        depth: in mode I;16, the bits whose largest value is white; found in the
+            values if None.
     """
-    result = image.copy()
-    draw = ImageDraw.Draw(result)
-    height = max(_SMALLEST, round(min(image.size) * _HEIGHT))
+    strip = _strip(image.size, text)
+    if image.mode != "I;16":
+        result = image.copy()
+        result.paste(strip, (0, 0))
+        return result
+    values = np.array(image)
+    white = 2 ** (depth or significant_bits(values)) - 1
+    values[: strip.height, : strip.width] = np.rint(np.asarray(strip) * (white / 255))
+    return Image.fromarray(values)
+
+
+def _strip(size: tuple[int, int], text: str) -> Image.Image:
+    """The text on black, mode L, for an image of ``size`` (width, height in pixels)."""
+    height = max(_SMALLEST, round(min(size) * _HEIGHT))
     font = ImageFont.load_default(height)
     pad = max(2, height // 3)
-    width = draw.textlength(text, font)
-    if width + 2 * pad > image.width:
-        height = max(4, int(height * (image.width - 2 * pad) / width))
+    width = font.getlength(text)
+    if width + 2 * pad > size[0]:
+        height = max(4, int(height * (size[0] - 2 * pad) / width))
         font = ImageFont.load_default(height)
-        width = draw.textlength(text, font)
-    strip = (0, 0, min(image.width, round(width) + 2 * pad) - 1, height + 2 * pad - 1)
-    colour = {"L": (0, 255)}.get(image.mode, ((0, 0, 0), (255, 255, 255)))
-    draw.rectangle(strip, fill=colour[0])
-    draw.text((pad, pad + height / 2), text, fill=colour[1], font=font, anchor="lm")
-    return result
+        width = font.getlength(text)
+    strip = Image.new("L", (min(size[0], round(width) + 2 * pad), min(size[1], height + 2 * pad)))
+    ImageDraw.Draw(strip).text((pad, pad + height / 2), text, fill=255, font=font, anchor="lm")
+    return strip

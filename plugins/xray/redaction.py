@@ -6,7 +6,8 @@ back by nobody. Text anywhere else stays; nothing here looks for it, and the
 report says so (``verified`` is false).
 
 ``python -m xray.redaction IN OUT [--report FILE]`` redacts a file or a folder.
-Output names are the input's: rename them where a name tells who it is.
+Output names are the input's, but DICOM becomes PNG: rename them where a name
+tells who it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from xray.errors import ImageError
-from xray.image import Picture, decode, encode
+from xray.image import Format, anonymous, decode, encode
 
 CORNER_WIDTH = 300
 CORNER_HEIGHT = 100
@@ -50,7 +51,7 @@ class Redaction:
 
 
 def redact(image: Image.Image) -> Redaction:
-    """``image`` (mode L or RGB) with the corner rule's box filled from what surrounds it.
+    """``image`` (mode L, RGB or I;16) with the corner rule's box filled from what surrounds it.
 
     A black box would move the risk by .04 on average; a smooth continuation of
     the picture hardly does. No pixel inside the box has any part in the fill.
@@ -60,7 +61,7 @@ def redact(image: Image.Image) -> Redaction:
     return Redaction(filled, (box,), "corner-rule", verified=False, quarantined=False)
 
 
-def _filled(pixels: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
+def _filled(pixels: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
     """``pixels`` with ``box`` drawn anew from the row above it and the column right of it."""
     left, top, right, bottom = box
     result = pixels.copy()
@@ -81,11 +82,11 @@ def _filled(pixels: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
         fill += near_top * above[None]
     if beside is not None:
         fill += (1 - near_top if above is not None else 1) * beside[:, None]
-    result[top:bottom, left:right] = np.rint(fill).clip(0, 255).astype(np.uint8)
+    result[top:bottom, left:right] = np.rint(fill).clip(0, np.iinfo(pixels.dtype).max)
     return result
 
 
-def _smooth(line: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def _smooth(line: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """A running mean along a border, shape (n,) or (n, channels)."""
     reach = min(_SMOOTHING, len(line)) // 2
     padded = np.pad(
@@ -109,14 +110,17 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
         "error": None,
     }
     try:
-        picture = decode(source.read_bytes())
+        original = decode(source.read_bytes())
     except ImageError as error:
         return {**entry, "error": str(error)}
     except OSError as error:
         return {**entry, "error": f"The file cannot be read: {error.strerror}."}
+    picture = anonymous(original)
     done = redact(picture.pixels)
+    if original.format is Format.DICOM:
+        target = _as_png(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(encode(Picture(done.image, picture.format)))
+    target.write_bytes(encode(replace(picture, pixels=done.image)))
     return {
         **entry,
         "output": str(target),
@@ -125,6 +129,16 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
         "verified": done.verified,
         "quarantined": done.quarantined,
     }
+
+
+def _as_png(target: Path, source: Path) -> Path:
+    """``target`` with the extension .png in place of .dcm, unless a neighbour has that name."""
+    if target.suffix.lower() == ".png":
+        return target
+    is_free = not source.with_suffix(".png").exists()
+    if target.suffix.lower() == ".dcm" and is_free:
+        return target.with_suffix(".png")
+    return target.with_name(f"{target.name}.png")
 
 
 def _pairs(source: Path, target: Path) -> Iterator[tuple[Path, Path, str]]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from xray.errors import ModelError
+from xray.image import eight_bit
 
 _SHIPPED = Path(__file__).resolve().parents[2] / "include" / "model"
 
@@ -27,13 +28,14 @@ def default_directory() -> Path:
     return Path(os.environ.get("XRAY_MODEL_DIR") or _SHIPPED)
 
 
-def preprocess(image: Image.Image, size: int) -> npt.NDArray[np.float32]:
+def preprocess(image: Image.Image, size: int, depth: int | None = None) -> npt.NDArray[np.float32]:
     """The model's input, shape (1, size, size, 1), 0 to 255.
 
     Resized with antialiasing: without it, the score would depend on how sharp
     a large image is, which is a trait of the device and not of the lung.
+    ``image`` and ``depth`` are as :func:`xray.image.eight_bit` takes them.
     """
-    small = image.convert("L").resize((size, size), Image.Resampling.LANCZOS)
+    small = eight_bit(image, depth).convert("L").resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(small, dtype=np.float32)[None, :, :, None]
 
 
@@ -79,11 +81,11 @@ class RiskModel:
         _check_shapes(interpreter, size)
         return cls(version, size, interpreter)
 
-    def score(self, image: Image.Image) -> float:
-        """The risk of pneumonia, 0 to 1, in an ``image`` of any size."""
+    def score(self, image: Image.Image, depth: int | None = None) -> float:
+        """The risk of pneumonia, 0 to 1, in an ``image`` of any size; see :func:`preprocess`."""
         interpreter = self._interpreter
         interpreter.set_tensor(
-            interpreter.get_input_details()[0]["index"], preprocess(image, self.size)
+            interpreter.get_input_details()[0]["index"], preprocess(image, self.size, depth)
         )
         interpreter.invoke()
         return float(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0, 0])

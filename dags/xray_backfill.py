@@ -1,26 +1,49 @@
-"""Start an xray_case run for every object under a bucket's prefix."""
-
-from datetime import timedelta
+"""Start an xray_case run for objects that are in a bucket already."""
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.backfill import start_cases
+from xray.airflow.backfill import Only, start_cases
+from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
 ### Backfill: what is in the bucket already
 
-Starts the same `xray_case` runs that a notification would start, one per object under the prefix.
-Running it twice starts nothing twice: an object that was uploaded once has one backfilled case.
+Starts the same `xray_case` runs that a notification would start, one per object that the params
+choose. Running it twice starts nothing twice, and so does a retry after a failure in its middle;
+with **rerun**, each backfill gives its objects new cases. A **dry run** counts, and starts nothing.
+
+It starts more only while few cases are queued, so that live ones find their way. The task's
+XCom `progress` counts as it goes, its return value at the end.
 """
 
 
 @dag(
     schedule=None,
     catchup=False,
-    default_args={"owner": "xray", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    default_args=TASK_DEFAULTS,
     params={
         "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
-        "prefix": Param("", type="string", description="Where to look in it; empty for all of it"),
+        "prefix": Param(
+            None, type=["null", "string"], description="Where to look in it; empty for all of it"
+        ),
+        "since": Param(
+            None, type=["null", "string"], format="date-time", description="Uploaded from then on"
+        ),
+        "until": Param(
+            None, type=["null", "string"], format="date-time", description="Uploaded before then"
+        ),
+        "only": Param(
+            Only.WITHOUT_RESULT.value,
+            enum=[choice.value for choice in Only],
+            description="Which objects get a case",
+        ),
+        "most": Param(
+            None, type=["null", "integer"], minimum=1, description="Cases to start, at most"
+        ),
+        "rerun": Param(
+            False, type="boolean", description="New cases, also where a backfill started one before"
+        ),
+        "dry_run": Param(False, type="boolean", description="Count, and start nothing"),
     },
     tags=["xray"],
     doc_md=DOC,

@@ -2,6 +2,8 @@
 
 from airflow.sdk import dag
 
+from xray.airflow.deployment import active_cases
+from xray.airflow.review import ReviewOperator
 from xray.airflow.tasks import (
     CASE_PARAMS,
     STEP_DEFAULTS,
@@ -19,20 +21,21 @@ DOC = """
 |---|---|
 | **fetch** | pins exactly the object that was announced, and checks that it is an image |
 | **classify** | scores the risk of pneumonia: *Normal*, *Unsure* or *Pneumonia* |
+| **review** | asks a person about an unsure case, if the setting `review_unsure` says so |
 | **annotate** | prints the risk on the image |
 | **anonymize** | redacts it, if the policy asks for that; skipped otherwise |
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
 
 A run is one notification's, and its id is the case's. **Clear** any task to run it and what
 follows again: the outputs are the same, and the audit trail gets one more record. A failure that
-trying again cannot help ends the case at once; its reason is in the audit record and the log.
+trying again cannot help ends the case at once; the run's **note** says why.
 """
 
 
 @dag(
     schedule=None,
     catchup=False,
-    max_active_runs=16,
+    max_active_runs=active_cases(),
     default_args=STEP_DEFAULTS,
     params=CASE_PARAMS,
     tags=["xray"],
@@ -42,9 +45,10 @@ def xray_case() -> None:
     """Wire the steps."""
     pinned = fetch()
     scored = classify(pinned)
-    annotated = annotate(pinned, scored)
-    anonymized = anonymize(pinned, scored)
-    annotated >> anonymized >> store(pinned, scored, annotated, anonymized)
+    reviewed = ReviewOperator(task_id="review", pinned=pinned, scored=scored).output
+    annotated = annotate(pinned, scored, reviewed)
+    anonymized = anonymize(pinned, scored, reviewed)
+    annotated >> anonymized >> store(pinned, scored, reviewed, annotated, anonymized)
 
 
 xray_case()

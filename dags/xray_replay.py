@@ -1,10 +1,9 @@
 """Bring dead letters back, after what was wrong with them is mended."""
 
-from datetime import timedelta
-
 from airflow.sdk import Param, dag
 
 from xray.airflow.replay import replay_letters
+from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
 ### Replay: the way back from the dead-letter topic
@@ -21,10 +20,12 @@ The task's return value counts what came of them, and gives the reasons of those
 @dag(
     schedule=None,
     catchup=False,
-    default_args={"owner": "xray", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    default_args=TASK_DEFAULTS,
     params={
         "reason": Param(
-            "", type="string", description="Only letters whose reason holds this; empty for all"
+            None,
+            type=["null", "string"],
+            description="Only letters whose reason holds this; empty for all",
         ),
         "since": Param(
             None,

@@ -42,6 +42,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 SECRET = "a secret of the tests, long enough"
+RUN = {"run_id": "xray__test", "task": "store", "try": 1, "triggered_by": None}
+"""What a task tells of itself for the audit record."""
 
 
 def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:

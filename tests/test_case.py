@@ -62,13 +62,25 @@ def test_the_processed_key(key: str, processed: str) -> None:
 
 
 def test_nothing_of_the_key_is_in_what_may_be_seen() -> None:
-    shown = SOURCE.run_id(SECRET) + SOURCE.anonymized_key(SECRET, ".jpeg")
+    shown = SOURCE.run_id(SECRET) + SOURCE.anonymized_key(SECRET, "abc", ".jpeg")
     for part in ("Ada", "Ashgrove", "1234", "1957", "2016", "PNEUMONIA"):
         assert part not in shown
 
 
 def test_a_case_id_does_not_tell_the_anonymised_name() -> None:
-    assert SOURCE.case_id(SECRET) not in SOURCE.anonymized_key(SECRET, ".jpeg")
+    name = SOURCE.anonymized_key(SECRET, "abc", ".jpeg")
+    assert SOURCE.case_id(SECRET) not in name
+    assert SOURCE.object_id(SECRET) not in name
+
+
+def test_all_cases_of_an_objects_content_begin_alike() -> None:
+    listed = Source(bucket=SOURCE.bucket, key=SOURCE.key, etag=SOURCE.etag, origin="backfill")
+    assert listed.case_id(SECRET) != SOURCE.case_id(SECRET)
+    for source in (listed, SOURCE):
+        assert source.case_id(SECRET).startswith(SOURCE.object_id(SECRET))
+        assert len(source.case_id(SECRET)) == 32
+    for change in ({"key": "k"}, {"bucket": "other"}, {"etag": "d"}):
+        assert dataclasses.replace(SOURCE, **change).object_id(SECRET) != SOURCE.object_id(SECRET)
 
 
 def test_a_pseudonym_needs_its_secret() -> None:

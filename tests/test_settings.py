@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xray.errors import SettingsError
-from xray.settings import Label, Policy, Settings
+from xray.settings import Label, Policy, Settings, case_settings
 
 
 def test_the_defaults_are_the_original_systems() -> None:
@@ -56,7 +56,11 @@ def test_settings_travel_as_json() -> None:
         ({"normal_bellow": 0.5}, "normal_bellow"),
         ({"normal_below": "high"}, "'high'"),
         ({"normal_below": True}, "True"),
-        ({"normal_below": 0.9}, "normal_below=0.9"),
+        ({"normal_below": 0.9}, "0.9 and 0.8"),
+        ({"normal_below": -0.1}, "normal_below must be at least 0, not -0.1"),
+        ({"review_hours": 0}, "review_hours must be above 0"),
+        ({"review_unsure": 1}, "true or false"),
+        ({"max_frames": 0}, "max_frames"),
         ({"pneumonia_above": 1.1}, "1.1"),
         ({"pneumonia_above": float("nan")}, "nan"),
         ({"anonymize": "sometimes"}, "never, pneumonia, unsure, always"),
@@ -71,3 +75,20 @@ def test_a_wrong_setting_is_refused_with_its_name_or_value(
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping(values)
     assert said in str(caught.value)
+
+
+def test_the_form_says_what_the_check_does() -> None:
+    forms = case_settings()
+    assert set(forms) == set(Settings().to_mapping()) - {"key_decoding"}
+    assert forms["normal_below"] == {
+        "type": "number",
+        "description": "Risk (0 to 1) under which an image is labelled Normal",
+        "minimum": 0,
+        "maximum": 1,
+    }
+    assert forms["anonymize"]["enum"] == [policy.value for policy in Policy]
+    assert forms["review_unsure"]["type"] == "boolean"
+    for name, form in forms.items():
+        if "minimum" in form:
+            with pytest.raises(SettingsError, match=name):
+                Settings.from_mapping({name: form["minimum"] - 1})

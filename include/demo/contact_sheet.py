@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from xray.errors import ImageError
+from xray.image import decode
 
 TILE = (226, 186)
 """Pixels of one thumbnail."""
@@ -80,8 +82,8 @@ def _thumbnail(data: bytes | None) -> Image.Image | None:
     if data is None:
         return None
     try:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+        image = decode(data).eight_bit().convert("RGB")
+    except ImageError:
         return None  # One of the demo's bad files.
     image.thumbnail(TILE, Image.Resampling.LANCZOS)
     return image

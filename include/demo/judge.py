@@ -116,7 +116,7 @@ class Case:
             "risk": self.risk,
             "decision": self.decision,
             "outputs": list(self._last.get("outputs", ())),
-            "attempts": len(self.records),
+            "attempts": self._last.get("attempt", 0),
             "seconds": self.seconds,
             "error": self.error,
         }
@@ -135,8 +135,8 @@ def expectations(directory: Path, settings: Settings) -> list[Expected]:
     for path in files:
         key = str(path.relative_to(directory))
         try:
-            limits = Limits(settings.max_bytes, settings.max_pixels)
-            risk = model.score(decode(path.read_bytes(), limits=limits).pixels)
+            limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
+            risk = model.score(decode(path.read_bytes(), limits=limits).eight_bit())
         except ImageError as error:
             found.append(Expected(path, key, None, None, str(error)))
             continue

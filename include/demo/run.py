@@ -1,13 +1,15 @@
 """The demo: ``make demo``, or ``python -m include.demo.run [--once] [--images DIR] [--backfill]``.
 
 Starts the embedded stack, uploads chest X-rays, shows the cases as they go,
-and checks every one of them. Leaves ``report.json`` and ``contact-sheet.png``.
+and checks every one of them. Leaves ``report.json``, ``contact-sheet.png`` and a
+copy of the audit trail.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import time
@@ -71,10 +73,11 @@ def demonstrate(stack: Stack, expected: Sequence[Expected], options: argparse.Na
         cases = watch(stack, api, uploaded)
     settings, store = Settings.from_mapping(stack.settings), ObjectStore(stack.s3)
     wrong = {case.key: judge(case, store, settings) for case in cases}
-    extra = leftovers(cases, store)
     write_report(cases, options.out)
+    verdict = check_audit(store, options.out / "audit")
+    extra = leftovers(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
-    return summarize(cases, wrong, extra, options.out)
+    return summarize(cases, wrong, extra, verdict, options.out)
 
 
 def upload(stack: Stack, expected: Sequence[Expected]) -> list[Case]:
@@ -139,6 +142,19 @@ def write_report(cases: Sequence[Case], out: Path) -> None:
     (out / "report.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
 
 
+def check_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
+    """Copy the audit trail to ``folder``, and check it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    named = []
+    bucket = Buckets(BUCKET).audit
+    for entry in store.list(bucket):
+        path = folder / entry.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.read(bucket, entry.key).data)
+        named.append((entry.key, path.read_bytes()))
+    return audit.verify(named)
+
+
 def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:
     """``contact-sheet.png``: every case's images side by side."""
 
@@ -163,7 +179,11 @@ def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:
 
 
 def summarize(
-    cases: Sequence[Case], wrong: dict[str, list[str]], extra: Sequence[str], out: Path
+    cases: Sequence[Case],
+    wrong: dict[str, list[str]],
+    extra: Sequence[str],
+    verdict: audit.Verdict,
+    out: Path,
 ) -> bool:
     """Print how it went; whether all is right."""
     problems = [f"{key}: {reason}" for key, reasons in wrong.items() for reason in reasons]
@@ -182,7 +202,12 @@ def summarize(
         style="green" if not problems else "red",
         soft_wrap=True,
     )
-    for name in ("report.json", "contact-sheet.png"):
+    console.print(
+        f"{verdict.records} audit records of {verdict.cases} cases"
+        + (" do not all verify." if verdict.problems else " verify."),
+        style="red" if verdict.problems else "green",
+    )
+    for name in ("report.json", "contact-sheet.png", "audit/"):
         path = out / name
         console.print(f"  {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
     if problems:

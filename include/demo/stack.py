@@ -265,7 +265,8 @@ class Api:
         self._http = httpx.Client(base_url=url, timeout=30)
         answer = self._http.post("/auth/token", json={"username": user, "password": password})
         answer.raise_for_status()
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.token = str(answer.json()["access_token"])
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,8 @@ RUN_PREFIX = "xray__"
 RESTARTING_SEQUENCERS = frozenset({"versitygw"})
 """Dialects whose sequencer counts from one again when the gateway restarts: alone it does not
 tell one upload from another."""
+_OBJECT_DIGITS = 16
+"""Hexadecimal digits of a case id that tell the object; the rest tells the upload."""
 
 
 class _Value:
@@ -48,7 +50,7 @@ class Source(_Value):
     sequencer: str | None = None
     event_time: str | None = None
     origin: str = "manual"
-    """The dialect of the notification, ``backfill``, or ``manual``."""
+    """The dialect of the notification, ``backfill``, ``reconcile``, or ``manual``."""
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
@@ -64,13 +66,19 @@ class Source(_Value):
             origin=record.dialect,
         )
 
+    def object_id(self, secret: str) -> str:
+        """What the ids of all cases of the same object with the same content begin with."""
+        content = self.etag or self.version_id or ""
+        return pseudonym(secret, "object", self.bucket, self.key, content)[:_OBJECT_DIGITS]
+
     def case_id(self, secret: str) -> str:
         """The case's id: the same for a notification that comes twice, another for a new upload."""
         sequence = self.sequencer or ""
         if not sequence or self.origin in RESTARTING_SEQUENCERS:
             sequence += self.event_time or ""
         version = self.version_id or self.etag or ""
-        return pseudonym(secret, "case", self.bucket, self.key, version, sequence)
+        upload = pseudonym(secret, "case", self.bucket, self.key, version, sequence)
+        return self.object_id(secret) + upload[_OBJECT_DIGITS:]
 
     def run_id(self, secret: str) -> str:
         """The id of the DAG run that works on this case."""
@@ -82,12 +90,14 @@ class Source(_Value):
         stem = self.key.removesuffix(path.suffix)
         return f"{stem}-processed{path.suffix}"
 
-    def anonymized_key(self, secret: str, suffix: str) -> str:
-        """Where the anonymised image goes; ``suffix`` is that of its format.
+    def anonymized_key(self, secret: str, etag: str, suffix: str) -> str:
+        """Where the anonymised image of the content with this ``etag`` goes.
 
-        It has a purpose of its own: a case id in a log leads to no anonymised image.
+        The same for every case of that content, so that none leaves a second copy. It has a
+        purpose of its own: a case id in a log leads to no anonymised image. ``suffix`` is that
+        of the image's format.
         """
-        return pseudonym(secret, "image", self.case_id(secret)) + suffix
+        return pseudonym(secret, "image", self.bucket, self.key, etag) + suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +145,14 @@ class Pinned(_Value):
     sha256: str
     size: int
     """Bytes."""
+    modified: str
+    """When the store got it, in ISO 8601."""
     format: str
     width: int
     height: int
     """Pixels."""
+    settings: dict[str, Any]
+    """What the whole case goes by, even if the deployment's settings change on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +164,9 @@ class Scored(_Value):
     label: str
     model: str
     """The version of the model that scored it."""
+    review: dict[str, Any] | None = None
+    """If a person was asked: the label before, the choice, who made it (None: nobody in time) and
+    when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,5 +191,6 @@ class Outcome(_Value):
     label: str
     risk: float
     decision: str
-    """``published`` or ``published and anonymised``."""
+    """``published``, ``published and anonymised``, or ``superseded``."""
     attempt: int
+    """How often the case was run to an end, with this time."""

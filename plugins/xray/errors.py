@@ -37,3 +37,12 @@ class ModelError(PermanentError):
 
 class ObjectError(PermanentError):
     """The object is gone, was replaced, or may not be read or written."""
+
+
+class NotThereError(PassingError):
+    """There is no such object: not yet, or not any more."""
+
+    def __init__(self, reason: str, *, deleted: bool = False) -> None:
+        super().__init__(reason)
+        self.deleted = deleted
+        """Whether the store says that it was deleted, so that it cannot be on its way."""

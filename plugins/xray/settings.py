@@ -2,13 +2,14 @@
 
 Settings travel as JSON (an Airflow Variable, a run's conf), so every field is
 a plain value. A wrong one is refused with its name and value; nothing falls
-back silently.
+back silently. What a field means and its range stand beside it, for the form
+in the UI as well as for the check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -42,32 +43,65 @@ class KeyDecoding(StrEnum):
     """URL-encoded, with ``+`` for a space."""
 
 
+def _about(meaning: str, *, of_a_case: bool = True, **schema: Any) -> dict[str, Any]:
+    """What a setting means; ``schema`` is its range, in JSON Schema's words."""
+    return {"meaning": meaning, "of_a_case": of_a_case, "schema": schema}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The pipeline's settings; the defaults are those of the original system."""
 
-    normal_below: float = 0.60
-    """Risk (0 to 1) under which an image is labelled Normal."""
-    pneumonia_above: float = 0.80
-    """Risk (0 to 1) above which an image is labelled Pneumonia."""
-    anonymize: Policy = Policy.PNEUMONIA
-    """Which cases get an anonymised copy."""
-    max_bytes: int = 64 * 1024 * 1024
-    """Largest object that is read, in bytes."""
-    max_pixels: int = 50_000_000
-    """Largest image that is decoded, in pixels."""
-    key_decoding: KeyDecoding = KeyDecoding.AUTO
-    """How object keys stand in the notifications."""
+    normal_below: float = field(
+        default=0.60,
+        metadata=_about(
+            "Risk (0 to 1) under which an image is labelled Normal", minimum=0, maximum=1
+        ),
+    )
+    pneumonia_above: float = field(
+        default=0.80,
+        metadata=_about(
+            "Risk (0 to 1) above which an image is labelled Pneumonia", minimum=0, maximum=1
+        ),
+    )
+    anonymize: Policy = field(
+        default=Policy.PNEUMONIA, metadata=_about("Which cases get an anonymised copy")
+    )
+    review_unsure: bool = field(
+        default=False, metadata=_about("Whether an Unsure case waits for a person's decision")
+    )
+    review_hours: float = field(
+        default=24.0,
+        metadata=_about(
+            "Hours that it waits; then it stays Unsure and goes on",
+            exclusiveMinimum=0,
+            maximum=24 * 365,
+        ),
+    )
+    max_bytes: int = field(
+        default=64 * 1024 * 1024,
+        metadata=_about("Largest object that is read, in bytes", minimum=1),
+    )
+    max_pixels: int = field(
+        default=50_000_000, metadata=_about("Largest image that is decoded, in pixels", minimum=1)
+    )
+    max_frames: int = field(
+        default=1,
+        metadata=_about("Most frames or pages of an image; its first is processed", minimum=1),
+    )
+    key_decoding: KeyDecoding = field(
+        default=KeyDecoding.AUTO,
+        metadata=_about("How object keys stand in the notifications", of_a_case=False),
+    )
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.normal_below <= self.pneumonia_above <= 1.0:
+        for name, setting in _FIELDS.items():
+            _check_range(name, getattr(self, name), setting.metadata["schema"])
+        if not self.normal_below <= self.pneumonia_above:
             raise SettingsError(
-                "The thresholds must satisfy 0 <= normal_below <= pneumonia_above <= 1, not "
-                f"normal_below={self.normal_below} and pneumonia_above={self.pneumonia_above}."
+                "normal_below must not be above pneumonia_above: they are "
+                f"{self.normal_below} and {self.pneumonia_above}."
             )
-        for name in ("max_bytes", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}.")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -76,7 +110,7 @@ class Settings:
         Raises:
             SettingsError: for an unknown name, a value of the wrong type, or one out of range.
         """
-        known = {field.name: type(field.default) for field in fields(cls)}
+        known = {name: type(setting.default) for name, setting in _FIELDS.items()}
         if unknown := sorted(set(values) - set(known)):
             raise SettingsError(
                 f"Unknown setting {unknown[0]!r}: the settings are {', '.join(sorted(known))}."
@@ -108,6 +142,38 @@ class Settings:
                 return label is Label.UNSURE
 
 
+_FIELDS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(Settings)}
+_SCHEMA_TYPE = {bool: "boolean", int: "integer", float: "number"}
+
+
+def case_settings() -> dict[str, dict[str, Any]]:
+    """The settings that a single case may have its own of: name to JSON Schema, for a form."""
+    forms = {}
+    for name, setting in _FIELDS.items():
+        if setting.metadata["of_a_case"]:
+            kind = type(setting.default)
+            choices = {"enum": [str(c) for c in kind]} if issubclass(kind, StrEnum) else {}
+            forms[name] = {
+                "type": _SCHEMA_TYPE.get(kind, "string"),
+                "description": setting.metadata["meaning"],
+                **setting.metadata["schema"],
+                **choices,
+            }
+    return forms
+
+
+def _check_range(name: str, value: Any, schema: Mapping[str, Any]) -> None:
+    """Refuse a value outside of its range; one that is not a number at all is, too."""
+    least, above, most = (schema.get(k) for k in ("minimum", "exclusiveMinimum", "maximum"))
+    # Asked so that nan, of which nothing is true, is refused.
+    if least is not None and not value >= least:
+        raise SettingsError(f"{name} must be at least {least}, not {value}.")
+    if above is not None and not value > above:
+        raise SettingsError(f"{name} must be above {above}, not {value}.")
+    if most is not None and not value <= most:
+        raise SettingsError(f"{name} must be at most {most}, not {value}.")
+
+
 def _coerce(name: str, value: Any, kind: type) -> Any:
     """``value`` as a ``kind``, without Python's generous conversions (True is no number)."""
     if issubclass(kind, StrEnum):
@@ -117,6 +183,10 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
             raise SettingsError(
                 f"{name} must be one of {', '.join(kind)}, not {value!r}."
             ) from None
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise SettingsError(f"{name} must be true or false, not {value!r}.")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number:
         return float(value)

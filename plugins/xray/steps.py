@@ -1,4 +1,4 @@
-"""What the five steps of a case do: fetch, classify, annotate, anonymize, store.
+"""What the steps of a case do: fetch, classify, review, annotate, anonymize, store.
 
 Plain functions over a store; :mod:`xray.airflow.tasks` makes tasks of them.
 Each works on the object that *fetch* pinned and looks at nothing but its
@@ -7,17 +7,31 @@ arguments. Modules about pixels are imported by the step that needs them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case import Buckets, Outcome, Pinned, Scored, Source, Staged
-from xray.errors import ObjectError
+from xray.errors import NotThereError, ObjectError, PermanentError, SettingsError, XrayError
 from xray.settings import Label, Settings
 from xray.storage import ObjectStore
 
 if TYPE_CHECKING:
     from xray.image import Limits, Picture
+
+ON_ITS_WAY = timedelta(minutes=5)
+"""How long after its notification an object may be missing: some stores announce it early."""
+STORE = "store"
+"""The one step that publishes."""
+PREVIEW = "preview.jpeg"
+PREVIEW_SIDE = 1200
+"""Pixels of a preview's longer side, at most."""
+KEEP = "Keep Unsure"
+CHOICES = (Label.NORMAL.value, Label.PNEUMONIA.value, KEEP)
+"""What a reviewer chooses from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +43,10 @@ class Work:
     settings: Settings
     secret: str
     """What pseudonyms are keyed with."""
+    run: Mapping[str, Any]
+    """Of the task at work, for the audit record: run_id, task, try, triggered_by."""
+    token: str
+    """The same for all tries of the task's attempt, another when it is cleared and run again."""
 
     @property
     def buckets(self) -> Buckets:
@@ -45,27 +63,32 @@ class Work:
         """What an image may cost."""
         from xray.image import Limits
 
-        return Limits(self.settings.max_bytes, self.settings.max_pixels)
+        settings = self.settings
+        return Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
 
 
 def fetch(work: Work) -> Pinned:
     """Find the object, check that it is an image within the limits, and pin it.
 
     Raises:
-        PassingError: it is not there (yet), or the store cannot answer.
-        ObjectError: it was replaced since its notification, or may not be read.
+        NotThereError: it is not there yet, though it was announced just now.
+        PassingError: the store cannot answer.
+        ObjectError: it is gone, was replaced since its notification, or may not be read.
         ImageError: it is no image that can be processed.
     """
     from xray.image import decode
 
     source = work.source
-    content = work.store.read(
-        source.bucket,
-        source.key,
-        version_id=source.version_id,
-        etag=source.etag,
-        max_bytes=work.settings.max_bytes,
-    )
+    try:
+        content = work.store.read(
+            source.bucket,
+            source.key,
+            version_id=source.version_id,
+            etag=source.etag,
+            max_bytes=work.settings.max_bytes,
+        )
+    except NotThereError as error:
+        raise _absent(source, error) from None
     picture = decode(content.data, limits=work.limits)
     return Pinned(
         case_id=work.case_id,
@@ -73,9 +96,11 @@ def fetch(work: Work) -> Pinned:
         etag=content.etag,
         sha256=content.sha256,
         size=len(content.data),
+        modified=content.modified.isoformat(),
         format=picture.format.value,
         width=picture.pixels.width,
         height=picture.pixels.height,
+        settings=work.settings.to_mapping(),
     )
 
 
@@ -84,8 +109,56 @@ def classify(work: Work, pinned: Pinned) -> Scored:
     from xray.risk import RiskModel
 
     model = RiskModel.load()
-    risk = model.score(_picture(work, pinned).pixels)
+    risk = model.score(_picture(work, pinned).eight_bit())
     return Scored(risk=risk, label=work.settings.label(risk).value, model=model.version)
+
+
+def wants_review(work: Work, scored: Scored) -> bool:
+    """Whether a person is to look at the case before it goes on."""
+    return work.settings.review_unsure and scored.label == Label.UNSURE
+
+
+def preview(work: Work, pinned: Pinned, scored: Scored) -> None:
+    """Stage the annotated image in a form and size that every browser shows."""
+    from xray.annotation import annotate as draw
+    from xray.image import Format, Picture, encode
+
+    image = _picture(work, pinned).eight_bit()
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    shown = Picture(draw(image, _caption(scored)), Format.JPEG)
+    work.store.write(
+        work.buckets.staging,
+        preview_name(work.case_id),
+        encode(shown),
+        content_type=Format.JPEG.content_type,
+    )
+
+
+def preview_name(case_id: str) -> str:
+    """Where a case's preview is in the staging bucket."""
+    return f"{case_id}/{PREVIEW}"
+
+
+def reviewed(work: Work, scored: Scored, *, choice: str, by: str | None, at: str) -> Scored:
+    """Take a person's choice, one of :data:`CHOICES`, and record it.
+
+    Args:
+        work: the case.
+        scored: what was shown.
+        choice: what was chosen, or what stands for it when nobody answered in time.
+        by: who chose; None for nobody.
+        at: when, in ISO 8601.
+    """
+    label = Label.UNSURE if choice == KEEP else Label(choice)
+    review = {"label_before": scored.label, "choice": choice, "by": by, "at": at}
+    result = replace(scored, label=label.value, review=review)
+    record(work, audit.REVIEWED, scored=result.to_json())
+    return result
+
+
+def wants_anonymized(work: Work, scored: Scored) -> bool:
+    """Whether the policy asks for an anonymised copy."""
+    return work.settings.wants_anonymized(Label(scored.label))
 
 
 def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
@@ -93,19 +166,20 @@ def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     from xray.annotation import annotate as draw
 
     picture = _picture(work, pinned)
-    return _stage(work, "annotated", picture, draw(picture.pixels, _caption(scored)))
+    drawn = draw(picture.pixels, _caption(scored), picture.depth)
+    return _stage(work, "annotated", picture, drawn)
 
 
-def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged | None:
-    """Redact the image, then print the risk on it, and stage it; None if the policy asks not to."""
+def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
+    """Redact the image, then print the risk on it, and stage it."""
     from xray.annotation import annotate as draw
+    from xray.image import anonymous
     from xray.redaction import redact
 
-    if not work.settings.wants_anonymized(Label(scored.label)):
-        return None
-    picture = _picture(work, pinned)
     # Redacted from the original: the label must not be taken for text to remove.
-    return _stage(work, "anonymized", picture, draw(redact(picture.pixels).image, _caption(scored)))
+    picture = anonymous(_picture(work, pinned))
+    drawn = draw(redact(picture.pixels).image, _caption(scored), picture.depth)
+    return _stage(work, "anonymized", picture, drawn)
 
 
 def store(
@@ -113,31 +187,20 @@ def store(
 ) -> Outcome:
     """Publish the staged images, record the attempt, and clear the stage.
 
-    Runs as often as one likes: it writes the same bytes under the same keys.
+    Runs as often as one likes: it writes the same bytes under the same keys. The annotated image
+    comes last: whoever sees it finds all else there.
     """
-    buckets, told = work.buckets, _told(scored)
-    outputs = [
-        _publish(
-            work,
-            buckets.processed,
-            work.source.processed_key(),
-            annotated,
-            {
-                **told,
-                "case-id": pinned.case_id,
-                "policy": work.settings.anonymize.value,
-                "source-version": pinned.version_id or pinned.etag,
-            },
-        )
-    ]
-    if anonymized:
-        key = work.source.anonymized_key(work.secret, anonymized.suffix)
-        outputs.append(_publish(work, buckets.anonymized, key, anonymized, told))
-    decision = "published and anonymised" if anonymized else "published"
-    attempt = record(
+    decision, outputs = "superseded", []
+    if not _superseded(work, pinned):
+        annotated = _ready(work, annotated, lambda: annotate(work, pinned, scored))
+        if anonymized:
+            anonymized = _ready(work, anonymized, lambda: anonymize(work, pinned, scored))
+        decision = "published and anonymised" if anonymized else "published"
+        outputs = _publish_all(work, pinned, scored, annotated, anonymized)
+    written = record(
         work,
-        outcome="succeeded",
-        pinned=pinned.to_json(),
+        audit.SUCCEEDED,
+        pinned=_without_settings(pinned),
         scored=scored.to_json(),
         decision=decision,
         outputs=outputs,
@@ -148,18 +211,53 @@ def store(
         label=scored.label,
         risk=scored.risk,
         decision=decision,
-        attempt=attempt,
+        attempt=written["attempt"],
     )
 
 
-def record(work: Work, *, outcome: str, **facts: Any) -> int:
-    """Add a record to the case's audit trail; returns the attempt's number."""
+def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> str:
+    """End a case that failed for good: record why, and leave nothing half done.
+
+    Args:
+        work: the case.
+        error: what ended it; None if its worker died.
+        pinned: what *fetch* found, if it came so far.
+
+    Returns:
+        The reason, in one sentence that names no patient.
+    """
+    reason, kind = describe(error)
+    facts: dict[str, Any] = {"pinned": _without_settings(pinned)} if pinned else {}
+    if isinstance(error, SettingsError):
+        facts["settings"] = None
+    with ExitStack() as whatever_fails:
+        if pinned and work.run["task"] == STORE:
+            whatever_fails.callback(_withdraw, work, pinned)
+        whatever_fails.callback(clear_stage, work)
+        record(work, audit.FAILED, error=reason, kind=kind, **facts)
+    return reason
+
+
+def describe(error: BaseException | None) -> tuple[str, str]:
+    """A failure's reason, in one sentence that names no patient, and its kind."""
+    if isinstance(error, XrayError):
+        return str(error), "permanent" if isinstance(error, PermanentError) else "passing"
+    if error is None:
+        return "The worker died, or its machine did: clear the task to run it again.", "unexpected"
+    # Its own words may quote the object key; its type cannot.
+    return f"Unexpected {type(error).__name__}: the task's log tells where.", "unexpected"
+
+
+def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:
+    """Add a record to the case's audit trail; returns it whole."""
     return audit.append(
         work.store,
         work.buckets.audit,
         work.case_id,
         {
             "outcome": outcome,
+            "token": work.token,
+            "run": dict(work.run),
             "source": work.source.to_json(),
             "settings": work.settings.to_mapping(),
             **facts,
@@ -174,17 +272,92 @@ def clear_stage(work: Work) -> None:
         work.store.delete(bucket, entry.key)
 
 
+def _absent(source: Source, error: NotThereError) -> XrayError:
+    """What it means that the object is not there: it may be on its way, or it is gone."""
+    if not error.deleted and source.event_time:
+        try:
+            announced = datetime.fromisoformat(source.event_time)
+        except ValueError:
+            announced = datetime.min
+        if announced.tzinfo is None:
+            announced = announced.replace(tzinfo=UTC)
+        if datetime.now(UTC) - announced < ON_ITS_WAY:
+            return NotThereError(
+                f"The object is not in {source.bucket} yet, though it was announced just now: it "
+                "is looked for again."
+            )
+    return ObjectError(
+        f"The object is not in {source.bucket}: it was deleted, or never got there. Upload it "
+        "again."
+    )
+
+
+def _without_settings(pinned: Pinned) -> dict[str, Any]:
+    """For the audit record, in which the settings stand by themselves."""
+    return {name: value for name, value in pinned.to_json().items() if name != "settings"}
+
+
+def _superseded(work: Work, pinned: Pinned) -> bool:
+    """Whether a newer upload under the same key has published its result before this one."""
+    there = work.store.head(work.buckets.processed, work.source.processed_key())
+    newest = there.metadata.get("source-modified", "") if there else ""
+    return bool(newest) and datetime.fromisoformat(newest) > datetime.fromisoformat(pinned.modified)
+
+
+def _ready(work: Work, staged: Staged, make: Callable[[], Staged]) -> Staged:
+    """A staged image; made again if *store* alone is run again, after it has cleared the stage."""
+    names = (entry.key for entry in work.store.list(work.buckets.staging, staged.name))
+    return staged if staged.name in names else make()
+
+
+def _publish_all(
+    work: Work, pinned: Pinned, scored: Scored, annotated: Staged, anonymized: Staged | None
+) -> list[dict[str, Any]]:
+    buckets, told = work.buckets, _told(scored)
+    outputs = []
+    if anonymized:
+        key = work.source.anonymized_key(work.secret, pinned.etag, anonymized.suffix)
+        outputs.append(_publish(work, buckets.anonymized, key, anonymized, told))
+    identified = {
+        **told,
+        "case-id": pinned.case_id,
+        "policy": work.settings.anonymize.value,
+        "source-version": pinned.version_id or pinned.etag,
+        "source-etag": pinned.etag,
+        "source-modified": pinned.modified,
+    }
+    key = work.source.processed_key()
+    outputs.append(_publish(work, buckets.processed, key, annotated, identified))
+    return outputs
+
+
+def _withdraw(work: Work, pinned: Pinned) -> None:
+    """Remove an anonymised image that the annotated one never followed."""
+    there = work.store.head(work.buckets.processed, work.source.processed_key())
+    if (there and there.metadata.get("source-etag") == pinned.etag) or _superseded(work, pinned):
+        return  # Published whole, by an earlier attempt or another case of the same content.
+    name = work.source.anonymized_key(work.secret, pinned.etag, "")
+    for entry in work.store.list(work.buckets.anonymized, name):
+        work.store.delete(work.buckets.anonymized, entry.key)
+
+
 def _picture(work: Work, pinned: Pinned) -> Picture:
     """The pinned object, read again and decoded."""
     from xray.image import decode
 
-    content = work.store.read(
-        work.source.bucket,
-        work.source.key,
-        version_id=pinned.version_id,
-        etag=pinned.etag,
-        max_bytes=work.settings.max_bytes,
-    )
+    try:
+        content = work.store.read(
+            work.source.bucket,
+            work.source.key,
+            version_id=pinned.version_id,
+            etag=pinned.etag,
+            max_bytes=work.settings.max_bytes,
+        )
+    except NotThereError:
+        raise ObjectError(
+            f"The object was deleted from {work.source.bucket} after it was fetched: upload it "
+            "again."
+        ) from None
     if content.sha256 != pinned.sha256:
         raise ObjectError(
             f"The object in {work.source.bucket} changed since it was fetched: clear the case's "
@@ -196,16 +369,17 @@ def _picture(work: Work, pinned: Pinned) -> Picture:
 def _caption(scored: Scored) -> str:
     from xray.annotation import caption
 
-    return caption(Label(scored.label), scored.risk)
+    by_a_person = bool(scored.review and scored.review["by"])
+    return caption(Label(scored.label), scored.risk, reviewed=by_a_person)
 
 
 def _stage(work: Work, name: str, picture: Picture, pixels: Any) -> Staged:
-    from xray.image import Picture, encode
+    from xray.image import encode
 
     return work.store.stage(
         work.buckets.staging,
         f"{work.case_id}/{name}{picture.format.suffix}",
-        encode(Picture(pixels, picture.format)),
+        encode(replace(picture, pixels=pixels)),
         content_type=picture.format.content_type,
         suffix=picture.format.suffix,
     )

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from xray.case import Staged
-from xray.errors import ImageError, ObjectError, PassingError
+from xray.errors import ImageError, NotThereError, ObjectError, PassingError
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
@@ -35,6 +35,17 @@ class Content:
     """Without quotes."""
     version_id: str | None
     sha256: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the store says of an object without its bytes."""
+
+    etag: str
+    """Without quotes."""
+    metadata: Mapping[str, str]
+    """Names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,8 @@ class ObjectStore:
         """The object, if it is still the one with this version or etag.
 
         Raises:
-            PassingError: the store cannot answer now, or the object is not there (some
-                stores announce an upload before it can be read, so it is worth a retry).
+            NotThereError: there is no such object.
+            PassingError: the store cannot answer now.
             ObjectError: it was replaced, or may not be read.
             ImageError: it has more than ``max_bytes`` bytes.
         """
@@ -89,7 +100,26 @@ class ObjectStore:
                     f"{max_bytes}."
                 )
             data = answer["Body"].read()
-        return Content(data, answer["ETag"].strip('"'), answer.get("VersionId"), _sha256(data))
+        return Content(
+            data,
+            answer["ETag"].strip('"'),
+            answer.get("VersionId"),
+            _sha256(data),
+            answer["LastModified"],
+        )
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        """What is known of an object; None if there is none.
+
+        Raises:
+            ObjectError, PassingError: the store refuses, or cannot answer now.
+        """
+        try:
+            with _translated("read", bucket):
+                answer = self._client.head_object(Bucket=bucket, Key=key)
+        except NotThereError:
+            return None
+        return Head(answer["ETag"].strip('"'), answer["Metadata"])
 
     def write(
         self,
@@ -150,7 +180,11 @@ class ObjectStore:
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Entry]:
-        """The objects under ``prefix``, page by page, in the order of their keys."""
+        """The objects under ``prefix``, page by page, in the order of their keys.
+
+        Raises:
+            ObjectError, PassingError: the store refuses, or cannot answer now.
+        """
         with _translated("list", bucket):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=prefix
@@ -191,8 +225,10 @@ def _meaning(response: Mapping[str, Any], operation: str, bucket: str) -> Except
     if code in _NO_BUCKET:
         return ObjectError(f"The bucket {bucket} does not exist: create it.")
     if code in _GONE:
-        return PassingError(
-            f"The object is not in {bucket}: it was deleted, or its upload is not complete yet."
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return NotThereError(
+            f"The object is not in {bucket}.",
+            deleted=headers.get("x-amz-delete-marker") == "true",
         )
     if code in _REPLACED:
         return _Replaced(

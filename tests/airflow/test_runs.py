@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,6 +21,9 @@ class FakeApi:
 
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
+        self.usual_state = "queued"
+        self.notes: dict[str, str] = {}
         self.logins = 0
         self.password = "right"
         self.refuse: list[int] = []
@@ -37,6 +41,8 @@ class FakeApi:
 
             def do_POST(self) -> None:
                 self.tell(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            do_PATCH = do_POST
 
             def tell(self, body: Any) -> None:
                 with api.lock:
@@ -64,7 +70,13 @@ class FakeApi:
         if headers["Authorization"] != f"Bearer {self.token}":
             return 401, {}
         if body is None:
+            url = urlsplit(path)
+            if url.path.endswith("/dagRuns"):
+                return 200, {"total_entries": self.count(parse_qs(url.query))}
             return 200, self.dag
+        if "note" in body:
+            self.notes[path.rpartition("/")[2]] = body["note"]
+            return 200, {}
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
         if "poison" in json.dumps(body):
@@ -73,6 +85,14 @@ class FakeApi:
             return 409, {}
         self.runs[body["dag_run_id"]] = body["conf"]
         return 200, {}
+
+    def count(self, query: dict[str, list[str]]) -> int:
+        (prefix,), wanted = query.get("run_id_prefix_pattern", [""]), query.get("state")
+        return sum(
+            run.startswith(prefix)
+            and (not wanted or self.states.get(run, self.usual_state) in wanted)
+            for run in self.runs
+        )
 
     def close(self) -> None:
         self.server.shutdown()
@@ -208,3 +228,13 @@ def test_an_api_that_is_away_is_passing(api: FakeApi) -> None:
     api.close()
     with pytest.raises(PassingError, match="does not answer"):
         start(api, "a")
+
+
+def test_a_note_is_put_on_a_run(api: FakeApi) -> None:
+    async def note(text: str) -> None:
+        async with RunsClient(api.url, "xray", "right") as client:
+            await client.note("xray_case", "xray__1", text)
+
+    asyncio.run(note("It is no image. " * 100))
+    assert api.notes["xray__1"].startswith("It is no image.")
+    assert len(api.notes["xray__1"]) == 1000, "the API takes no more"

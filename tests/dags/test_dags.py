@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 
 from conftest import SECRET
 from xray.case import Source
+from xray.settings import case_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = {"xray_backfill", "xray_case", "xray_listener", "xray_replay"}
+NAMES = {"xray_backfill", "xray_case", "xray_listener", "xray_reconcile", "xray_replay"}
 BUCKET = "xray-data-in"
 
 
@@ -52,12 +54,40 @@ def test_each_keeps_the_rules(dags: dict[str, Any], name: str) -> None:
         assert task.retries >= 1
 
 
-def test_a_case_is_five_steps_in_a_row(dags: dict[str, Any]) -> None:
+def test_a_case_is_six_steps_in_a_row(dags: dict[str, Any]) -> None:
     order = [task.task_id for task in dags["xray_case"].topological_sort()]
-    assert order == ["fetch", "classify", "annotate", "anonymize", "store"]
+    assert order == ["fetch", "classify", "review", "annotate", "anonymize", "store"]
     for task in dags["xray_case"].tasks:
         assert task.retry_policy is not None
+        assert task.on_failure_callback
         assert task.execution_timeout is not None
+
+
+def test_nothing_is_scheduled_unless_it_is_asked_for(dags: dict[str, Any]) -> None:
+    schedules = {name: dag.schedule for name, dag in dags.items() if dag.schedule}
+    assert schedules == {"xray_listener": "@continuous"}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"xray_case"}))
+def test_a_form_can_be_sent_as_it_opens(dags: dict[str, Any], name: str) -> None:
+    """The UI takes an empty text for none at all, and a param that may not be none for missing."""
+    for param in dags[name].params.values():
+        assert param != ""
+    dags[name].params.validate()
+
+
+def test_every_setting_of_a_case_is_in_the_form(dags: dict[str, Any]) -> None:
+    params = dags["xray_case"].params
+    for name, schema in case_settings().items():
+        param = params.get_param(name)
+        assert param.value is None
+        assert param.schema["type"] == ["null", schema["type"]]
+        assert param.description == schema["description"]
+        param.resolve(None)
+    with pytest.raises(ParamValidationError):
+        params.get_param("normal_below").resolve(1.5)
+    with pytest.raises(ParamValidationError):
+        params.get_param("anonymize").resolve("sometimes")
 
 
 def test_the_listener_goes_straight_to_the_triggerer(dags: dict[str, Any]) -> None:
@@ -124,7 +154,7 @@ def test_the_package_is_no_plugin() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip().splitlines()[-1] == "{} []"
+    assert done.stdout.strip().splitlines()[-1] == "{} ['xray_plugin']"
 
 
 @pytest.fixture
@@ -161,9 +191,11 @@ def test_a_sick_case_goes_through_all_steps(
     sick = next(path for path in demo_images if "Bruno" in path.name).read_bytes()
     state, states, source = run_case(dags, connected, sick)
     assert state == "success", states
+    assert states.pop("review") == "skipped"
     assert set(states.values()) == {"success"}
     assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
-    assert keys(connected, f"{BUCKET}-anonymized") == [source.anonymized_key(SECRET, ".jpeg")]
+    name = source.anonymized_key(SECRET, str(source.etag), ".jpeg")
+    assert keys(connected, f"{BUCKET}-anonymized") == [name]
     assert keys(connected, f"{BUCKET}-staging") == []
 
 
@@ -189,6 +221,7 @@ def test_what_is_no_image_fails_at_once_and_is_recorded(
     assert name == f"{source.case_id(SECRET)}/00001.json"
     record = json.loads(connected.get_object(Bucket=f"{BUCKET}-audit", Key=name)["Body"].read())
     assert record["outcome"] == "failed"
-    assert record["step"] == "fetch"
-    assert "neither JPEG, PNG nor TIFF" in record["error"]
+    assert record["run"]["task"] == "fetch"
+    assert record["kind"] == "permanent"
+    assert "neither JPEG, PNG, TIFF nor DICOM" in record["error"]
     assert keys(connected, f"{BUCKET}-processed") == []

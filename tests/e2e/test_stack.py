@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 
+import bad_files
 from include.demo import run
 from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
+from include.demo.object_store import announce
 from include.demo.processes import marked, wait_until
 from include.demo.stack import Api, Stack
 from include.real.kafka import Kafka
@@ -21,6 +24,7 @@ from include.real.versitygw import Versitygw
 from xray import audit
 from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
+from xray.image import decode
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -133,16 +137,29 @@ def test_a_rerun_gives_the_same_outputs_and_one_more_record(
 ) -> None:
     case = next(case for case in cases if case.label == "Pneumonia")
     before, run_id = contents(stack), f"xray__{case.case_id}"
+
+    def over(record: int) -> list[dict[str, Any]]:
+        """The case's records, once there are so many."""
+        wait_until(
+            lambda: api.get(f"/dags/xray_case/dagRuns/{run_id}")["state"] == "success",
+            "the rerun's end",
+            seconds=LONG,
+            children=stack.children,
+        )
+        assert contents(stack) == before
+        assert list(ObjectStore(stack.s3).list(BUCKETS.staging)) == []
+        found = audit.records(ObjectStore(stack.s3), BUCKETS.audit, case.case_id)
+        assert len(found) == record
+        return found
+
     api.post(f"/dags/xray_case/dagRuns/{run_id}/clear", {"dry_run": False})
-    wait_until(
-        lambda: api.get(f"/dags/xray_case/dagRuns/{run_id}")["state"] == "success",
-        "the rerun's end",
-        seconds=LONG,
-        children=stack.children,
-    )
-    assert contents(stack) == before
-    records = audit.records(ObjectStore(stack.s3), BUCKETS.audit, case.case_id)
-    assert [record["outcome"] for record in records] == ["succeeded"] * 2
+    over(2)
+    for count, tasks in ((3, ["store"]), (4, ["annotate", "anonymize", "store"])):
+        body = {"dag_run_id": run_id, "task_ids": tasks, "dry_run": False, "only_failed": False}
+        api.post("/dags/xray_case/clearTaskInstances", body)
+        records = over(count)
+    assert [record["outcome"] for record in records] == ["succeeded"] * 4
+    assert [record["attempt"] for record in records] == [1, 2, 3, 4]
     assert len(runs(api)) == 16
 
 
@@ -191,25 +208,180 @@ def test_a_bad_file_fails_once_with_its_reason(stack: Stack, cases: list[Case], 
     task = api.get(f"/dags/xray_case/dagRuns/{run_id}/taskInstances/fetch")
     assert task["try_number"] == 1, "it is not tried again"
     (record,) = audit.records(ObjectStore(stack.s3), BUCKETS.audit, run_id.removeprefix("xray__"))
-    assert "neither JPEG, PNG nor TIFF" in record["error"]
+    assert "neither JPEG, PNG, TIFF nor DICOM" in record["error"]
+
+
+def test_a_failed_case_tells_its_reason_on_its_run(
+    stack: Stack, cases: list[Case], api: Api
+) -> None:
+    (failed,) = [run for run in runs(api) if run["state"] == "failed"]
+    assert failed["note"].startswith("fetch failed: The object is not an image")
+    for one in runs(api):
+        assert one["state"] == "failed" or "failed" not in (one["note"] or "")
+
+
+def trigger(stack: Stack, api: Api, dag_id: str, conf: dict[str, Any], *states: str) -> str:
+    """Start a run and wait for one of the states; returns its path."""
+    started = api.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+    path = f"/dags/{dag_id}/dagRuns/{started['dag_run_id']}"
+    wait_until(
+        lambda: api.get(path)["state"] in states,
+        f"a run of {dag_id} that is {' or '.join(states)}",
+        seconds=LONG,
+        children=stack.children,
+    )
+    return path
+
+
+def answer(stack: Stack, api: Api, dag_id: str, task: str, **conf: Any) -> Any:
+    """What a task of a new run returns."""
+    path = trigger(stack, api, dag_id, {"bucket": BUCKET, **conf}, "success", "failed")
+    assert api.get(path)["state"] == "success"
+    return api.get(f"{path}/taskInstances/{task}/xcomEntries/return_value")["value"]
 
 
 def test_a_backfill_starts_each_object_once(stack: Stack, cases: list[Case], api: Api) -> None:
     already = len(runs(api))
-    for _ in range(2):
-        body = {"logical_date": None, "conf": {"bucket": BUCKET, "prefix": "NORMAL/"}}
-        started = api.post("/dags/xray_backfill/dagRuns", body)["dag_run_id"]
-        path = f"/dags/xray_backfill/dagRuns/{started}"
-        wait_until(
-            lambda path=path: api.get(path)["state"] in ("success", "failed"),  # type: ignore[misc]
-            "the backfill's end",
-            seconds=LONG,
-            children=stack.children,
-        )
-        assert api.get(path)["state"] == "success"
-        assert len(ended(api, stack, already + 8)) == already + 8
-    answer = api.get(f"{path}/taskInstances/start_cases/xcomEntries/return_value")
-    assert answer["value"] == {"objects": 8, "duplicate": 8}
+
+    def backfill(**conf: Any) -> Any:
+        found = answer(stack, api, "xray_backfill", "start_cases", prefix="NORMAL/", **conf)
+        ended(api, stack, already)
+        return found
+
+    assert backfill() == {"objects": 8, "with_result": 8}
+    assert backfill(only="all", dry_run=True) == {"objects": 8, "to_start": 8}
+    assert len(runs(api)) == already
+    before = contents(stack)
+    assert backfill(only="all") == {"objects": 8, "started": 8}
+    assert backfill(only="all") == {"objects": 8, "duplicate": 8}
+    assert len(ended(api, stack, already + 8)) == already + 8
+    after = contents(stack)
+    assert [(key, etag) for key, (etag, *_) in after.items()] == [
+        (key, etag) for key, (etag, *_) in before.items()
+    ], "another case of the same content writes the same images under the same keys"
+
+
+def unannounced(stack: Stack, key: str, content: bytes) -> None:
+    """Put an object into the bucket, and let nobody know."""
+    if stack.store is None:  # A real gateway announces what it gets, and that does no harm.
+        stack.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+    stack.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+
+def test_an_upload_that_nobody_told_of_is_found(
+    stack: Stack, real: bool, cases: list[Case], api: Api
+) -> None:
+    if real:
+        pytest.skip("This gateway announces every upload; without --real one goes unannounced.")
+
+    def reconcile(**conf: Any) -> Any:
+        return answer(stack, api, "xray_reconcile", "start_missed", minutes=0, **conf)
+
+    seen = {"objects": 17, "with_result": 16, "seen": 1}
+    assert reconcile() == seen, "the bad file's case has ended, and left a record"
+    unannounced(stack, "lost.jpeg", cases[0].expected.path.read_bytes())
+    assert reconcile(dry_run=True) == {**seen, "objects": 18, "to_start": 1}
+    assert reconcile() == {**seen, "objects": 18, "started": 1}
+    found = ended(api, stack, len(runs(api)))
+    (lost,) = [run for run in found if run["conf"]["key"] == "lost.jpeg"]
+    assert (lost["state"], lost["conf"]["origin"]) == ("success", "reconcile")
+    assert reconcile() == {**seen, "objects": 18, "with_result": 17}
+
+
+def waiting(stack: Stack, api: Api, **settings: Any) -> str:
+    """A case that waits for a person; the path of its run."""
+    unsure = next(path for path in run.IMAGES.rglob("*.jpeg") if "Ada" in path.name)
+    key = f"review/{len(runs(api))}.jpeg"
+    unannounced(stack, key, unsure.read_bytes())
+    wide = {"normal_below": 0.0, "pneumonia_above": 1.0, "review_unsure": True}
+    conf = {"bucket": BUCKET, "key": key, **wide, **settings}
+    path = trigger(stack, api, "xray_case", conf, "running")
+    wait_until(
+        lambda: api.get(f"{path}/taskInstances/review")["state"] == "awaiting_input",
+        "a case that waits for a person",
+        seconds=LONG,
+        children=stack.children,
+    )
+    return path
+
+
+def goes_on(stack: Stack, api: Api, path: str) -> list[dict[str, Any]]:
+    """The audit trail of a case, once it has ended well."""
+    wait_until(
+        lambda: api.get(path)["state"] in ("success", "failed"),
+        "the reviewed case's end",
+        seconds=LONG,
+        children=stack.children,
+    )
+    assert api.get(path)["state"] == "success"
+    run_id = api.get(path)["dag_run_id"]
+    store = ObjectStore(stack.s3)
+    everything = [
+        json.loads(store.read(BUCKETS.audit, entry.key).data) for entry in store.list(BUCKETS.audit)
+    ]
+    return [record for record in everything if record["run"]["run_id"] == run_id]
+
+
+def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: Api) -> None:
+    path = waiting(stack, api)
+    form = api.get(f"{path}/taskInstances/review/-1/hitlDetails")
+    assert form["options"] == ["Normal", "Pneumonia", "Keep Unsure"]
+    shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
+    assert shown
+    address = f"{stack.url}{shown[1]}"
+    assert httpx.get(address).status_code == 401, "a patient is on it"
+    headers = {"Authorization": f"Bearer {api.token}"}
+    picture = httpx.get(address, headers=headers)
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+    assert decode(picture.content).pixels.width > 500
+    for wrong in ("0" * 32, "..%2F..", "x"):
+        assert httpx.get(address[:-32] + wrong, headers=headers).status_code in (404, 422)
+
+    api.patch(
+        f"{path}/taskInstances/review/-1/hitlDetails",
+        {"chosen_options": ["Pneumonia"], "params_input": {}},
+    )
+    review, end = goes_on(stack, api, path)
+    assert (review["outcome"], end["outcome"]) == ("reviewed", "succeeded")
+    assert review["scored"]["review"]["by"] == stack.user
+    assert end["scored"]["label"] == "Pneumonia"
+    assert end["decision"] == "published and anonymised", "the policy goes by the person's label"
+    head = stack.s3.head_object(Bucket=BUCKETS.processed, Key=end["outputs"][-1]["key"])
+    assert head["Metadata"]["label"] == "Pneumonia"
+    assert httpx.get(address, headers=headers).status_code == 404, "the case has gone on"
+
+
+def test_a_case_that_nobody_looks_at_goes_on(stack: Stack, cases: list[Case], api: Api) -> None:
+    path = waiting(stack, api, review_hours=0.0005)
+    review, end = goes_on(stack, api, path)
+    assert review["scored"]["review"]["by"] is None
+    assert (end["scored"]["label"], end["decision"]) == ("Unsure", "published")
+
+
+def test_thirty_bad_files_fail_once_each_among_ten_good_ones(
+    stack: Stack, cases: list[Case], api: Api, tmp_path: Path
+) -> None:
+    said = bad_files.write(tmp_path / "mixed", sorted(run.IMAGES.rglob("*.jpeg"))[:10])
+    if stack.store is None:
+        announce(stack.s3, BUCKET, TOPIC)
+    already = {entry.key for entry in ObjectStore(stack.s3).list(BUCKETS.audit)}
+    mixed = expectations(tmp_path / "mixed", Settings())
+    found = run.watch(stack, api, run.upload(stack, mixed))
+    store = ObjectStore(stack.s3)
+    assert {c.key: judge(c, store, Settings()) for c in found if judge(c, store, Settings())} == {}
+    assert [case.state for case in found].count("success") == 10
+    failed = {case.key: case for case in found if case.state == "failed"}
+    assert len(failed) == 30
+    assert set(failed) == set(said)
+    for name, case in failed.items():
+        assert said[name] in str(case.error)
+        assert case.report()["attempts"] == 1
+        fetch = api.get(f"/dags/xray_case/dagRuns/xray__{case.case_id}/taskInstances/fetch")
+        assert (fetch["state"], fetch["try_number"]) == ("failed", 1)
+    assert list(store.list(BUCKETS.staging)) == []
+    verdict = run.check_audit(store, tmp_path / "audit")
+    assert verdict.problems == ()
+    assert verdict.records == len(already) + 40
 
 
 def test_the_database_was_never_locked(stack: Stack, cases: list[Case]) -> None:

@@ -15,7 +15,9 @@ from conftest import ROOT
 from include.real.kafka import Kafka
 from include.real.radosgw import RadosGateway
 from include.real.versitygw import Versitygw
+from xray.errors import NotThereError, ObjectError
 from xray.notification import Record, parse
+from xray.storage import AlreadyThere, ObjectStore
 
 TOPIC, BUCKET = "storage", "xray-data-in"
 KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
@@ -24,6 +26,8 @@ KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        for name in ("versitygw", "ceph"):
+            kafka.create_topic(name)
         yield kafka
 
 
@@ -69,7 +73,6 @@ def test_an_upload_is_announced_with_its_own_key(
     kafka: Kafka, tmp_path: Path, gateway: Any
 ) -> None:
     name = gateway.__name__
-    kafka.create_topic(name)
     with gateway(kafka, tmp_path) as s3:
         etags = {
             key: s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())["ETag"].strip('"')
@@ -84,3 +87,25 @@ def test_an_upload_is_announced_with_its_own_key(
         assert record.size == len(key.encode())
         assert record.event == "ObjectCreated:Put"
         assert record.sequencer or record.event_time
+
+
+@pytest.mark.parametrize("gateway", [versitygw, ceph])
+def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any) -> None:
+    """An object that is created once, and one that is read only if it is still the same."""
+    with gateway(kafka, tmp_path) as s3:
+        store = ObjectStore(s3)
+        store.write(BUCKET, "a", b"one", content_type="text/plain", once=True)
+        with pytest.raises(AlreadyThere):
+            store.write(BUCKET, "a", b"two", content_type="text/plain", once=True)
+        content = store.read(BUCKET, "a")
+        assert content.data == b"one"
+        assert store.read(BUCKET, "a", etag=content.etag) == content
+        store.write(BUCKET, "a", b"three", content_type="text/plain", metadata={"source-etag": "x"})
+        with pytest.raises(ObjectError, match="was replaced"):
+            store.read(BUCKET, "a", etag=content.etag)
+        head = store.head(BUCKET, "a")
+        assert head is not None
+        assert head.metadata["source-etag"] == "x"
+        assert store.head(BUCKET, "b") is None
+        with pytest.raises(NotThereError):
+            store.read(BUCKET, "b")

@@ -1,11 +1,19 @@
-"""Cases for objects that are in a bucket already."""
+"""Cases for objects that are in a bucket already: a backfill, or a reconciliation.
+
+A walk through the bucket, page by page. What it starts has an id made of the
+object, so a walk that is killed and begun again starts nothing twice. It waits
+whenever cases queue, so that one that a notification starts finds its way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
@@ -13,49 +21,261 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import deployment
 from xray.airflow.runs import RunsClient
-from xray.case import Source
-from xray.storage import Entry
+from xray.case import RUN_PREFIX, Buckets, Source
+from xray.storage import Entry, ObjectStore
 
 log = logging.getLogger(__name__)
 
+JSON = dict[str, Any]
+
 BATCH = 100
-"""Objects whose runs are started at once: memory does not grow with the bucket."""
+"""Objects that are looked at together: memory does not grow with the bucket."""
+LOOKS = 8
+"""Questions to the store under way at once."""
+QUEUED = 8
+"""Cases that may wait for their turn; a walk starts no more while there are so many."""
+QUEUE_SECONDS = 0.25
+"""How often a waiting walk looks at the queue."""
+UNDER_WAY = ["queued", "running"]
+STAGED_HOURS = 24
+"""How long a staged image may be left lying; that of a case under way is left alone."""
 
 
-def source(bucket: str, entry: Entry) -> Source:
-    """The case's source for a listed object: its time of upload stands for the event's."""
-    return Source(
-        bucket=bucket,
-        key=entry.key,
-        etag=entry.etag,
-        size=entry.size,
-        event_time=entry.modified.isoformat(),
-        origin="backfill",
-    )
+class Only(StrEnum):
+    """Which objects get a case."""
+
+    WITHOUT_RESULT = "without a result"
+    NEVER_SEEN = "never seen"
+    """Without a result, an audit record, or a run: its notification never came."""
+    ALL = "all"
 
 
-async def start(client: RunsClient, sources: Iterable[Source], secret: str) -> Counter[str]:
-    """Start a run for each of ``sources``; returns how many are new and how many were there."""
-    answers = await asyncio.gather(
-        *(client.start(deployment.CASE_DAG, one.run_id(secret), one.to_json()) for one in sources)
-    )
-    return Counter(answer.value for answer in answers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What to look for, and where."""
+
+    bucket: str
+    prefix: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    """When the object was uploaded: from ``since`` on, before ``until``."""
+    only: Only = Only.WITHOUT_RESULT
+    most: int | None = None
+    """Cases to start, at most."""
+    dry_run: bool = False
+    rerun: str = ""
+    """Made part of the ids, so that objects that such a walk has started before get a new case."""
+    origin: str = "backfill"
+
+    def source(self, entry: Entry) -> Source:
+        """The source of a listed object: its time of upload stands for the event's."""
+        return Source(
+            bucket=self.bucket,
+            key=entry.key,
+            etag=entry.etag,
+            size=entry.size,
+            sequencer=f"{self.rerun}{entry.modified.isoformat()}",
+            event_time=entry.modified.isoformat(),
+            origin=self.origin,
+        )
+
+    def concerns(self, entry: Entry) -> bool:
+        """Whether the object is one that is asked for: a folder's own entry never is."""
+        return (
+            not entry.key.endswith("/")
+            and (self.since is None or entry.modified >= self.since)
+            and (self.until is None or entry.modified < self.until)
+        )
+
+
+class Walker:
+    """Goes through a bucket, and starts the cases that are missing.
+
+    Args:
+        walk: what to look for.
+        store: where the objects are.
+        client: starts the runs.
+        secret: what their ids are keyed with.
+    """
+
+    def __init__(self, walk: Walk, store: ObjectStore, client: RunsClient, secret: str) -> None:
+        self._walk, self._store, self._client, self._secret = walk, store, client, secret
+        self._looks = asyncio.Semaphore(LOOKS)
+        self.counts: Counter[str] = Counter(objects=0)
+        """What came of the objects so far."""
+
+    async def go(self, told: Callable[[Mapping[str, int]], None]) -> None:
+        """Walk to the end; ``told`` hears the counts after each batch.
+
+        Raises:
+            ObjectError: the store refuses.
+            PassingError: the store or Airflow's API cannot answer now; walk again.
+        """
+        listing = self._store.list(self._walk.bucket, self._walk.prefix)
+        while entries := await asyncio.to_thread(list, islice(listing, BATCH)):
+            enough = await self._take(entries)
+            told(self.counts)
+            if enough:
+                return
+
+    async def _take(self, entries: Sequence[Entry]) -> bool:
+        """Take a batch of the listing; whether the walk has started all that it may."""
+        reasons = await asyncio.gather(*map(self._why_not, entries))
+        sources: list[Source] = []
+        enough = False
+        for entry, reason in zip(entries, reasons, strict=True):
+            if reason is None:
+                if self._walk.most is not None and self._begun + len(sources) >= self._walk.most:
+                    enough = True
+                    break
+                sources.append(self._walk.source(entry))
+            else:
+                self.counts[reason] += 1
+            self.counts["objects"] += 1
+        if self._walk.dry_run:
+            self.counts["to_start"] += len(sources)
+        else:
+            await self._start(sources)
+        return enough
+
+    @property
+    def _begun(self) -> int:
+        """What counts against the most cases that may be started."""
+        return self.counts["to_start"] + self.counts["started"]
+
+    async def _start(self, sources: list[Source]) -> None:
+        """Start the cases, never more than the queue has room for."""
+        while sources:
+            queued = await self._client.count(deployment.CASE_DAG, state="queued")
+            now, sources = sources[: max(0, QUEUED - queued)], sources[max(0, QUEUED - queued) :]
+            if not now:
+                await asyncio.sleep(QUEUE_SECONDS)
+            for answer in await asyncio.gather(
+                *(
+                    self._client.start(deployment.CASE_DAG, one.run_id(self._secret), one.to_json())
+                    for one in now
+                )
+            ):
+                self.counts[answer.value] += 1
+
+    async def _why_not(self, entry: Entry) -> str | None:
+        """Why an object gets no case, as the name of a counter; None if it gets one."""
+        if not self._walk.concerns(entry):
+            return "not_asked_for"
+        if self._walk.only is Only.ALL:
+            return None
+        source = self._walk.source(entry)
+        async with self._looks:
+            if await asyncio.to_thread(self._has_result, source):
+                return "with_result"
+            started = RUN_PREFIX + source.object_id(self._secret)
+            if await self._runs(started, state=UNDER_WAY):
+                return "under_way"
+            if self._walk.only is Only.NEVER_SEEN and (
+                await self._runs(started) or await asyncio.to_thread(self._has_record, source)
+            ):
+                return "seen"
+        return None
+
+    async def _runs(self, prefix: str, **query: list[str]) -> int:
+        return await self._client.count(deployment.CASE_DAG, run_id_prefix_pattern=prefix, **query)
+
+    def _has_result(self, source: Source) -> bool:
+        """Whether the annotated image of this very content is there."""
+        head = self._store.head(Buckets(source.bucket).processed, source.processed_key())
+        return head is not None and head.metadata.get("source-etag") == source.etag
+
+    def _has_record(self, source: Source) -> bool:
+        """Whether a case of this very content has ended."""
+        records = self._store.list(Buckets(source.bucket).audit, source.object_id(self._secret))
+        return next(records, None) is not None
+
+
+async def sweep(bucket: str, store: ObjectStore, client: RunsClient, before: datetime) -> int:
+    """Remove what was staged before then and no case under way needs; returns how many images.
+
+    A case clears its stage when it ends. What is found here is of one that could not: the store
+    was away, or the worker and the scheduler died.
+    """
+    stage, swept = Buckets(bucket).staging, 0
+    for entry in store.list(stage):
+        case_id = entry.key.partition("/")[0]
+        if entry.modified < before and not await client.count(
+            deployment.CASE_DAG, run_id_prefix_pattern=RUN_PREFIX + case_id, state=UNDER_WAY
+        ):
+            store.delete(stage, entry.key)
+            swept += 1
+    return swept
+
+
+def _when(text: str | None) -> datetime | None:
+    """A param's time; without a zone it is in UTC."""
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _walk(walk: Walk, context: Mapping[str, Any]) -> JSON:
+    """Walk, with the counts as the task's XCom ``progress`` on the way."""
+
+    def told(counts: Mapping[str, int]) -> None:
+        log.info("%s", dict(counts))
+        context["ti"].xcom_push(key="progress", value=dict(counts))
+
+    async def go(connection: Any) -> JSON:
+        async with RunsClient.from_connection(connection) as client:
+            store, secret = deployment.object_store(), deployment.pseudonym_secret()
+            walker = Walker(walk, store, client, secret)
+            await walker.go(told)
+            return dict(walker.counts)
+
+    return asyncio.run(go(BaseHook.get_connection(deployment.API_CONNECTION)))
 
 
 @task
-def start_cases() -> dict[str, Any]:
-    """Start one case per object under the prefix; run again, it starts none twice."""
+def start_cases() -> JSON:
+    """Start a case for each object that the params choose; says what came of them all."""
+    context = get_current_context()
+    params = context["params"]
+    walk = Walk(
+        bucket=params["bucket"],
+        prefix=params["prefix"] or "",
+        since=_when(params["since"]),
+        until=_when(params["until"]),
+        only=Only(params["only"]),
+        most=params["most"],
+        dry_run=params["dry_run"],
+        # A retry of this task must know its own cases again.
+        rerun=f"{context['run_id']} " if params["rerun"] else "",
+    )
+    return _walk(walk, context)
+
+
+@task
+def start_missed() -> JSON:
+    """Start a case for each object that was uploaded lately and whose notification never came."""
+    context = get_current_context()
+    params, now = context["params"], datetime.now(UTC)
+    walk = Walk(
+        bucket=params["bucket"],
+        since=now - timedelta(hours=params["hours"]),
+        until=now - timedelta(minutes=params["minutes"]),
+        only=Only.NEVER_SEEN,
+        dry_run=params["dry_run"],
+        origin="reconcile",
+    )
+    return _walk(walk, context)
+
+
+@task
+def sweep_stage() -> JSON:
+    """Remove staged images that were left lying."""
     params = get_current_context()["params"]
-    return asyncio.run(_start_all(params["bucket"], params["prefix"]))
 
+    async def go(connection: Any) -> int:
+        before = datetime.now(UTC) - timedelta(hours=STAGED_HOURS)
+        async with RunsClient.from_connection(connection) as client:
+            return await sweep(params["bucket"], deployment.object_store(), client, before)
 
-async def _start_all(bucket: str, prefix: str) -> dict[str, Any]:
-    secret = deployment.pseudonym_secret()
-    counts: Counter[str] = Counter()
-    listing = deployment.object_store().list(bucket, prefix)
-    connection = BaseHook.get_connection(deployment.API_CONNECTION)
-    async with RunsClient.from_connection(connection) as client:
-        while entries := list(islice(listing, BATCH)):
-            counts += await start(client, (source(bucket, entry) for entry in entries), secret)
-            log.info("%d objects: %s", counts.total(), dict(counts))
-    return {"objects": counts.total(), **counts}
+    return {"swept": asyncio.run(go(BaseHook.get_connection(deployment.API_CONNECTION)))}

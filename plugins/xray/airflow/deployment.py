@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 from airflow.sdk import Variable
 
-from xray.errors import SettingsError
+from xray.errors import SettingsError, XrayError
 from xray.settings import Settings
 
 if TYPE_CHECKING:
     from xray.storage import ObjectStore
+
+log = logging.getLogger(__name__)
 
 S3_CONNECTION = "xray_s3"
 """Type aws: the object store. ``endpoint_url`` in its extra for one that is not AWS."""
@@ -34,6 +37,25 @@ CONFIG_SECTION = "xray"
 def sensors() -> int:
     """How many sensors share the topic's partitions: ``AIRFLOW__XRAY__SENSORS``, by default 1."""
     return max(1, int(conf.getint(CONFIG_SECTION, "sensors", fallback=1)))
+
+
+def active_cases() -> int:
+    """How many cases are under way at once: ``AIRFLOW__XRAY__ACTIVE_CASES``, by default 32.
+
+    A case that waits for a review is under way.
+    """
+    return max(1, int(conf.getint(CONFIG_SECTION, "active_cases", fallback=32)))
+
+
+def retry_seconds() -> float:
+    """Before the first retry: ``AIRFLOW__XRAY__RETRY_SECONDS``, by default 10."""
+    return max(0.0, float(conf.getfloat(CONFIG_SECTION, "retry_seconds", fallback=10.0)))
+
+
+def reconcile_schedule() -> str | None:
+    """When buckets are reconciled, as cron says it: ``AIRFLOW__XRAY__RECONCILE_SCHEDULE``."""
+    schedule: str | None = conf.get(CONFIG_SECTION, "reconcile_schedule", fallback=None)
+    return schedule or None
 
 
 def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -62,7 +84,33 @@ def pseudonym_secret() -> str:
 def object_store() -> ObjectStore:
     """The object store of the connection ``xray_s3``."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
 
     from xray.storage import ObjectStore
 
-    return ObjectStore(S3Hook(aws_conn_id=S3_CONNECTION).get_conn())
+    hook = S3Hook(aws_conn_id=S3_CONNECTION)
+    # A store that is away is found out in seconds: the task is tried again, and blocks no worker.
+    # What the connection says goes before this.
+    patience = Config(
+        connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    return ObjectStore(hook.get_client_type(config=patience.merge(hook.config)))
+
+
+def tell(run_id: str, note: str) -> None:
+    """Put a note on a case's run, where the UI shows it; a run is none the worse without."""
+    import asyncio
+
+    from airflow.sdk import BaseHook
+
+    from xray.airflow.runs import RunsClient
+
+    async def send() -> None:
+        async with RunsClient.from_connection(BaseHook.get_connection(API_CONNECTION)) as client:
+            await client.note(CASE_DAG, run_id, note)
+
+    try:
+        asyncio.run(send())
+    except Exception as error:
+        reason = str(error) if isinstance(error, XrayError) else type(error).__name__
+        log.warning("The run has no note: %s", reason)

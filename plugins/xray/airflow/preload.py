@@ -6,12 +6,13 @@ does nothing else; without it a task works too, and imports for itself.
 
 import ai_edge_litert.interpreter
 import airflow.providers.amazon.aws.hooks.s3
+import airflow.providers.standard.operators.hitl
 import boto3.s3.transfer
 import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
 
-import xray.airflow.tasks
+import xray.airflow.review
 import xray.annotation
 import xray.audit
 import xray.redaction

@@ -145,7 +145,7 @@ def replay_letters() -> dict[str, Any]:
     consumer = KafkaConsumerHook([], kafka_config_id=deployment.KAFKA_CONNECTION).get_conn
     try:
         letters = read_letters(consumer, deployment.DEAD_LETTER_TOPIC, since)
-        result = asyncio.run(_replay(letters, params["reason"], params["dry_run"]))
+        result = asyncio.run(_replay(letters, params["reason"] or "", params["dry_run"]))
     finally:
         consumer.close()
     log.info("%s", result)

@@ -12,6 +12,7 @@ import time
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 import httpx
 
@@ -25,6 +26,8 @@ TIMEOUT = 30.0
 LOGIN_PAUSE = 10.0
 """Seconds for which a refused login is not tried again: an account that is tried too often may be
 locked."""
+MAX_NOTE = 1000
+"""Characters of a note, at most."""
 
 
 class Started(Enum):
@@ -136,6 +139,29 @@ class RunsClient:
             PassingError: the API does not tell now.
         """
         return bool((await self._dag(dag_id))["is_paused"])
+
+    async def note(self, dag_id: str, run_id: str, text: str) -> None:
+        """Put a note on a run.
+
+        Raises:
+            PassingError: the API does not take it now.
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+        answer = await self._call("PATCH", path, {"note": text[:MAX_NOTE]})
+        if answer.status_code != 200:
+            raise _passing(answer.status_code, dag_id, f"put notes on runs of {dag_id}")
+
+    async def count(self, dag_id: str, **query: str | list[str]) -> int:
+        """How many runs there are, of all that ``query`` (that of the API's list) finds.
+
+        Raises:
+            PassingError: the API does not tell now.
+        """
+        parts = urlencode({**query, "limit": 1}, doseq=True)
+        answer = await self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parts}")
+        if answer.status_code != 200:
+            raise _passing(answer.status_code, dag_id, f"list runs of {dag_id}")
+        return int(answer.json()["total_entries"])
 
     async def _dag(self, dag_id: str) -> dict[str, Any]:
         answer = await self._call("GET", f"/api/v2/dags/{dag_id}")

@@ -12,46 +12,81 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import (
-    ExceptionRetryPolicy,
+    BaseXCom,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
+    WeightRule,
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from xray import steps
 from xray.airflow import deployment
+from xray.airflow.retry import TASK_DEFAULTS
 from xray.case import Pinned, Scored, Source, Staged
-from xray.errors import XrayError
+from xray.errors import SettingsError
+from xray.settings import Settings, case_settings
 
 JSON = dict[str, Any]
 
 
+def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
+    """The settings that the case goes by: once it has been fetched, they do not change."""
+    if pinned:
+        return Settings.from_mapping(pinned.settings)
+    params = context["params"]
+    return deployment.settings({n: params[n] for n in case_settings() if params[n] is not None})
+
+
+def _work(context: Mapping[str, Any], settings: Settings) -> steps.Work:
+    params, ti = context["params"], context["ti"]
+    return steps.Work(
+        store=deployment.object_store(),
+        source=Source(**{field.name: params[field.name] for field in fields(Source)}),
+        settings=settings,
+        secret=deployment.pseudonym_secret(),
+        run={
+            "run_id": ti.run_id,
+            "task": ti.task_id,
+            "try": ti.try_number,
+            "triggered_by": getattr(context["dag_run"], "triggering_user_name", None),
+        },
+        # Clearing a task raises the number of its tries; trying it again does not.
+        token=f"{ti.task_id}:{ti.max_tries}",
+    )
+
+
+def work_of(context: Mapping[str, Any], pinned: Pinned | None = None) -> steps.Work:
+    """The case that a task works on; ``pinned`` is what *fetch* found.
+
+    Raises:
+        SettingsError: a variable or one of the run's settings is missing or wrong.
+    """
+    return _work(context, _settings(context, pinned))
+
+
 def failed(context: Mapping[str, Any]) -> None:
-    """Record a case's failure in its audit trail, and clear what it staged."""
-    error = context.get("exception")
-    # The words of a foreign exception may quote the object key; its type cannot.
-    reason = str(error) if isinstance(error, XrayError) else f"unexpected {type(error).__name__}"
-    work = _work(context)
-    steps.record(work, outcome="failed", step=context["ti"].task_id, error=reason)
-    steps.clear_stage(work)
+    """End a case that failed for good: record it, leave nothing half done, and say why."""
+    ti, error = context["ti"], context.get("exception")
+    try:
+        found = ti.xcom_pull(task_ids="fetch")
+        pinned = Pinned.from_json(found) if found else None
+        try:
+            settings = _settings(context, pinned)
+        except SettingsError:
+            settings = Settings()  # The case failed of this; the record says that there were none.
+        steps.abandon(_work(context, settings), error, pinned)
+    finally:
+        deployment.tell(ti.run_id, f"{ti.task_id} failed: {steps.describe(error)[0]}")
 
 
 STEP_DEFAULTS: JSON = {
-    "owner": "xray",
-    "retries": 3,
-    "retry_delay": timedelta(seconds=10),
-    "retry_exponential_backoff": True,
-    "max_retry_delay": timedelta(minutes=5),
+    **TASK_DEFAULTS,
     "execution_timeout": timedelta(minutes=10),
-    # The kind of the failure decides, not the task: a permanent one is not tried again.
-    "retry_policy": ExceptionRetryPolicy(
-        [RetryRule(exception="xray.errors.PermanentError", action=RetryAction.FAIL)]
-    ),
     "on_failure_callback": failed,
+    # A case that was begun is ended before another one is: the newest step goes first.
+    "weight_rule": WeightRule.UPSTREAM,
 }
 
 CASE_PARAMS: JSON = {
@@ -65,64 +100,79 @@ CASE_PARAMS: JSON = {
     "sequencer": Param(None, type=["null", "string"], description="From the notification"),
     "event_time": Param(None, type=["null", "string"], description="From the notification"),
     "origin": Param("manual", type="string", description="Who asked for this case"),
-    "settings": Param({}, type="object", description="Settings that differ for this case"),
+    **{
+        name: Param(
+            None,
+            section="Settings of this case; empty for the deployment's",
+            **{
+                **schema,
+                "type": ["null", schema["type"]],
+                **({"enum": [None, *schema["enum"]]} if "enum" in schema else {}),
+            },
+        )
+        for name, schema in case_settings().items()
+    },
 }
-
-
-def _work(context: Mapping[str, Any]) -> steps.Work:
-    params = context["params"]
-    return steps.Work(
-        store=deployment.object_store(),
-        source=Source(**{field.name: params[field.name] for field in fields(Source)}),
-        settings=deployment.settings(params["settings"]),
-        secret=deployment.pseudonym_secret(),
-    )
-
-
-def _current_work() -> steps.Work:
-    return _work(get_current_context())
 
 
 @task
 def fetch() -> JSON:
     """Pin exactly the object that was announced, and check that it is an image."""
-    return steps.fetch(_current_work()).to_json()
+    return steps.fetch(work_of(get_current_context())).to_json()
 
 
 @task
 def classify(pinned: JSON) -> JSON:
     """Score the risk of pneumonia and label it."""
-    return steps.classify(_current_work(), Pinned.from_json(pinned)).to_json()
+    context, found = get_current_context(), Pinned.from_json(pinned)
+    work = work_of(context, found)
+    scored = steps.classify(work, found)
+    not_asked_for = []
+    if not steps.wants_review(work, scored):
+        not_asked_for.append("review")
+        if not steps.wants_anonymized(work, scored):
+            not_asked_for.append("anonymize")
+    if not_asked_for:
+        # Skipped from here, they cost no task process.
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=scored.to_json())
+        raise DownstreamTasksSkipped(tasks=not_asked_for)
+    return scored.to_json()
 
 
-@task
-def annotate(pinned: JSON, scored: JSON) -> JSON:
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Print the risk on the image."""
-    return steps.annotate(
-        _current_work(), Pinned.from_json(pinned), Scored.from_json(scored)
-    ).to_json()
+    found = Pinned.from_json(pinned)
+    work = work_of(get_current_context(), found)
+    return steps.annotate(work, found, Scored.from_json(reviewed or scored)).to_json()
 
 
-@task
-def anonymize(pinned: JSON, scored: JSON) -> JSON:
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Redact the image, if the policy asks for it; skipped otherwise."""
-    work, scores = _current_work(), Scored.from_json(scored)
-    staged = steps.anonymize(work, Pinned.from_json(pinned), scores)
-    if staged is None:
+    found, scores = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
+    work = work_of(get_current_context(), found)
+    if not steps.wants_anonymized(work, scores):
         raise AirflowSkipException(
             f"The policy {work.settings.anonymize.value!r} asks for no anonymised copy of a case "
             f"labelled {scores.label}."
         )
-    return staged.to_json()
+    return steps.anonymize(work, found, scores).to_json()
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-def store(pinned: JSON, scored: JSON, annotated: JSON, anonymized: JSON | None) -> JSON:
+def store(
+    pinned: JSON, scored: JSON, reviewed: JSON | None, annotated: JSON, anonymized: JSON | None
+) -> JSON:
     """Publish the results and write the audit record."""
-    return steps.store(
-        _current_work(),
-        Pinned.from_json(pinned),
-        Scored.from_json(scored),
+    context, found = get_current_context(), Pinned.from_json(pinned)
+    outcome = steps.store(
+        work_of(context, found),
+        found,
+        Scored.from_json(reviewed or scored),
         Staged.from_json(annotated),
         Staged.from_json(anonymized) if anonymized else None,
-    ).to_json()
+    )
+    if outcome.attempt > 1:  # The note may still tell why an earlier attempt failed.
+        deployment.tell(context["ti"].run_id, f"{outcome.decision}, attempt {outcome.attempt}")
+    return outcome.to_json()

@@ -1,0 +1,1 @@
+"""What the API server serves beside Airflow's own pages."""

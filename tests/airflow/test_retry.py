@@ -1,0 +1,49 @@
+"""xray.airflow.retry"""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import RetryAction
+
+from xray.airflow.retry import LONGEST, RETRIES, ByKind
+from xray.errors import ImageError, NotThereError, ObjectError, PassingError, SettingsError
+
+POLICY = ByKind()
+
+
+@pytest.mark.parametrize("kind", [ImageError, ObjectError, SettingsError])
+def test_what_stays_as_it_is_fails_at_once(kind: type[Exception]) -> None:
+    decision = POLICY.evaluate(kind("Upload it again."), 1, RETRIES)
+    assert (decision.action, decision.reason) == (RetryAction.FAIL, "Upload it again.")
+
+
+@pytest.mark.parametrize("kind", [PassingError, NotThereError, KeyError, TimeoutError])
+def test_what_may_pass_is_tried_again(kind: type[Exception]) -> None:
+    decision = POLICY.evaluate(kind("Ada Ashgrove"), 1, RETRIES)
+    assert decision.action is RetryAction.RETRY
+    if not issubclass(kind, PassingError):
+        assert "Ada" not in str(decision.reason)
+
+
+def pauses(try_number: int, max_tries: int = RETRIES) -> list[float]:
+    """What 200 cases wait."""
+    decisions = [POLICY.evaluate(PassingError(""), try_number, max_tries) for _ in range(200)]
+    return sorted(d.retry_delay.total_seconds() for d in decisions if d.retry_delay)
+
+
+def test_the_pause_doubles_with_jitter() -> None:
+    for nth, usual in enumerate((10, 20, 40, 80, 160, LONGEST), 1):
+        found = pauses(nth)
+        assert 0.75 * usual <= found[0] < 0.85 * usual
+        assert 1.15 * usual < found[-1] <= 1.25 * usual
+
+
+def test_a_cleared_task_begins_anew() -> None:
+    # Cleared after its first try: Airflow counts on from there, and so does the maximum.
+    assert max(pauses(2, 1 + RETRIES)) <= 12.5
+    assert max(pauses(9, 8 + RETRIES)) <= 12.5
+
+
+def test_the_pause_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__XRAY__RETRY_SECONDS", "2")
+    assert 1.5 <= pauses(1)[0] <= pauses(1)[-1] <= 2.5

@@ -1,0 +1,99 @@
+"""A backfill of thousands of objects that is killed in its middle"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import workers
+from conftest import ROOT
+from include.demo.judge import BUCKET
+from include.demo.processes import wait_until
+from include.demo.stack import Api, Stack
+from xray.case import Buckets, Source
+
+OBJECTS, WITH_RESULT = 2000, 500
+LONG = 280.0
+CASE = '''
+"""A case at next to no cost: what is tested is who gets one."""
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import dag
+
+
+@dag(schedule=None, catchup=False, max_active_runs=64)
+def xray_case() -> None:
+    EmptyOperator(task_id="look")
+
+
+xray_case()
+'''
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with the backfill and a light case."""
+    dags = tmp_path_factory.mktemp("dags")
+    shutil.copy(ROOT / "dags" / "xray_backfill.py", dags)
+    (dags / "xray_case.py").write_text(CASE)
+    settings = {"AIRFLOW__XRAY__RETRY_SECONDS": "1", "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "2000"}
+    home = tmp_path_factory.mktemp("stack")
+    with Stack(
+        home=home, dags=dags, listening=False, notify=False, airflow_settings=settings
+    ) as stack:
+        yield stack
+
+
+def fill(stack: Stack) -> None:
+    """Put the objects there, and for some a result."""
+
+    def put(number: int) -> None:
+        key = f"{number % 7}/Ada Ashgrove {number}.jpeg"
+        etag = stack.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())["ETag"].strip('"')
+        if number < WITH_RESULT:
+            stack.s3.put_object(
+                Bucket=Buckets(BUCKET).processed,
+                Key=Source(bucket=BUCKET, key=key).processed_key(),
+                Body=b"",
+                Metadata={"source-etag": etag},
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, range(OBJECTS)))
+
+
+def test_a_backfill_that_is_killed_starts_each_once(stack: Stack) -> None:
+    fill(stack)
+    with stack.api() as api:
+        body = {"logical_date": None, "conf": {"bucket": BUCKET}}
+        run_id = api.post("/dags/xray_backfill/dagRuns", body)["dag_run_id"]
+        path = f"/dags/xray_backfill/dagRuns/{run_id}"
+        task = f"{path}/taskInstances/start_cases"
+
+        def until(true: Any, what: str) -> None:
+            wait_until(true, what, seconds=LONG, children=stack.children)
+
+        until(lambda: started(api) >= 300, "the first 300 cases")
+        progress = api.get(f"{task}/xcomEntries/progress")["value"]
+        assert 0 < progress["objects"] < OBJECTS, "it tells how far it is"
+        workers.kill(api.get(task)["id"])
+        until(lambda: api.get(path)["state"] in ("success", "failed"), "the backfill's end")
+        assert api.get(path)["state"] == "success"
+        assert api.get(task)["try_number"] == 2
+        counts = api.get(f"{task}/xcomEntries/return_value")["value"]
+        runs = api.all("/dags/xray_case/dagRuns", "dag_runs", limit=2000)
+    assert counts["with_result"] == WITH_RESULT
+    found = Counter(run["conf"]["key"] for run in runs)
+    assert len(runs) == OBJECTS - WITH_RESULT
+    assert set(found.values()) == {1}
+    assert counts["started"] < len(runs), "some were started before it was killed"
+
+
+def started(api: Api) -> int:
+    """How many cases there are."""
+    return int(api.get("/dags/xray_case/dagRuns", limit=1)["total_entries"])

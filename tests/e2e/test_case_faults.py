@@ -1,0 +1,263 @@
+"""What a case does when its worker is killed, the store goes away, or the object changes"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+import workers
+from include.demo import run
+from include.demo.judge import BUCKET
+from include.demo.processes import wait_until
+from include.demo.stack import Api, Stack
+from s3_proxy import Held, S3Proxy
+from xray import audit
+from xray.case import RUN_PREFIX, Buckets, Source
+from xray.storage import ObjectStore
+
+BUCKETS = Buckets(BUCKET)
+LONG = 150.0
+READS = ["fetch", "classify", "annotate", "anonymize"]
+"""The steps that read the object, in the order in which they do."""
+STEPS = [*READS, "store"]
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[S3Proxy]:
+    with S3Proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose workers reach the store through the proxy, and the test without it."""
+    connection = {
+        "conn_type": "aws",
+        "login": "demo",
+        "password": "demo",
+        "extra": {"endpoint_url": proxy.url, "region_name": "us-east-1"},
+    }
+    with Stack(
+        home=tmp_path_factory.mktemp("stack"),
+        parallelism=16,
+        settings={"anonymize": "always"},
+        airflow_settings={
+            "AIRFLOW_CONN_XRAY_S3": json.dumps(connection),
+            "AIRFLOW__XRAY__RETRY_SECONDS": "1",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL": "2",
+        },
+    ) as stack:
+        proxy.upstream = stack.s3_login[0]
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    with stack.api() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def image() -> bytes:
+    return next(path for path in run.IMAGES.rglob("*.jpeg") if "Bruno" in path.name).read_bytes()
+
+
+@dataclass
+class Victim:
+    """A case that something happens to in one of its steps."""
+
+    stack: Stack
+    api: Api
+    proxy: S3Proxy
+    source: Source
+    step: str
+    held: Held
+    run_id: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of its run."""
+        return f"/dags/xray_case/dagRuns/{self.run_id}"
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """Its step's task instance."""
+        found: dict[str, Any] = self.api.get(f"{self.path}/taskInstances/{self.step}")
+        return found
+
+    def find(self) -> None:
+        """Wait until it is held, and note its run."""
+        assert self.held.arrived.wait(LONG), f"{self.step} asked for nothing"
+        runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs")
+        (run,) = [run for run in runs if run["conf"]["key"] == self.source.key]
+        self.run_id = run["dag_run_id"]
+
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        wait_until(true, f"{what} of {self.step}", seconds=LONG, children=self.stack.children)
+
+    def ends(self) -> str:
+        """How its run ends."""
+        self.until(lambda: self.api.get(self.path)["state"] in ("success", "failed"), "the end")
+        return str(self.api.get(self.path)["state"])
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Etags of what it has published: annotated, anonymised."""
+        etag = self.api.get(self.path)["conf"]["etag"]
+        names = (
+            (BUCKETS.processed, self.source.processed_key()),
+            (BUCKETS.anonymized, self.source.anonymized_key(self.stack.secret, etag, "")),
+        )
+        store = ObjectStore(self.stack.s3)
+        first, second = ([e.etag for e in store.list(bucket, name)] for bucket, name in names)
+        return first, second
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its audit trail."""
+        case_id = self.run_id.removeprefix(RUN_PREFIX)
+        return audit.records(ObjectStore(self.stack.s3), BUCKETS.audit, case_id)
+
+
+def begin(
+    stack: Stack, api: Api, proxy: S3Proxy, image: bytes, name: str, steps: list[str]
+) -> list[Victim]:
+    """Start a case for each step, and hold it in the middle of that."""
+    victims = []
+    for step in steps:
+        source = Source(bucket=BUCKET, key=f"Ada Ashgrove/{name} {step}.jpeg")
+        if step in READS:
+            held = proxy.hold("GET", f"{BUCKET}/{source.key}", READS.index(step) + 1)
+        else:
+            held = proxy.hold("PUT", f"{BUCKETS.processed}/{source.processed_key()}")
+        victims.append(Victim(stack, api, proxy, source, step, held))
+    for victim in victims:
+        stack.s3.put_object(Bucket=BUCKET, Key=victim.source.key, Body=image)
+    for victim in victims:
+        victim.find()
+    return victims
+
+
+@pytest.fixture(scope="module")
+def hold(stack: Stack, api: Api, proxy: S3Proxy, image: bytes) -> Callable[..., list[Victim]]:
+    return partial(begin, stack, api, proxy, image)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(hold: Callable[..., list[Victim]]) -> tuple[list[str], list[str]]:
+    """What a case publishes that nothing happens to."""
+    (victim,) = hold("undisturbed", ["fetch"])
+    victim.held.release()
+    assert victim.ends() == "success"
+    outputs = victim.outputs()
+    assert [len(etags) for etags in outputs] == [1, 1]
+    return outputs
+
+
+def came_out_right(victims: list[Victim], undisturbed: Any) -> None:
+    """Each case succeeded in the end, as if nothing had been, with one record."""
+    for victim in victims:
+        assert victim.ends() == "success", victim.step
+        assert victim.task["try_number"] > 1, victim.step
+        assert victim.outputs() == undisturbed, victim.step
+        assert [record["outcome"] for record in victim.records()] == ["succeeded"], victim.step
+    assert list(ObjectStore(victims[0].stack.s3).list(BUCKETS.staging)) == []
+
+
+def test_a_worker_is_killed_in_each_step(
+    hold: Callable[..., list[Victim]], undisturbed: tuple[list[str], list[str]]
+) -> None:
+    victims = hold("killed", STEPS)
+    for victim in victims:
+        workers.kill(victim.task["id"])
+        victim.held.release()
+    came_out_right(victims, undisturbed)
+
+
+def test_a_supervisor_is_killed_in_each_step(
+    hold: Callable[..., list[Victim]], undisturbed: tuple[list[str], list[str]]
+) -> None:
+    victims = hold("orphaned", STEPS)
+    for victim in victims:
+        workers.kill(victim.task["id"], workers.SUPERVISOR)
+        workers.kill(victim.task["id"])
+        victim.held.release()
+    came_out_right(victims, undisturbed)
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_the_store_goes_away_in_each_step(
+    hold: Callable[..., list[Victim]],
+    proxy: S3Proxy,
+    undisturbed: tuple[list[str], list[str]],
+    status: int,
+) -> None:
+    victims = hold(f"away {status}", STEPS)
+    proxy.away = status
+    try:
+        for victim in victims:
+            victim.held.release()
+        for victim in victims:
+            victim.until(lambda v=victim: v.task["state"] == "up_for_retry", "the retry")  # type: ignore[misc]
+    finally:
+        proxy.away = None
+    came_out_right(victims, undisturbed)
+
+
+def delete(victim: Victim) -> None:
+    victim.stack.s3.delete_object(Bucket=BUCKET, Key=victim.source.key)
+
+
+def replace(victim: Victim) -> None:
+    # The newer upload is a case of its own: it is no image, and ends as such.
+    victim.stack.s3.put_object(Bucket=BUCKET, Key=victim.source.key, Body=b"another")
+
+
+def forbid(victim: Victim) -> None:
+    victim.proxy.forbid("GET", f"{BUCKET}/{victim.source.key}")
+
+
+CHANGES = {delete: "was deleted", replace: "was replaced", forbid: "forbids to read"}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))
+def test_the_object_changes_between_two_steps(
+    hold: Callable[..., list[Victim]],
+    undisturbed: tuple[list[str], list[str]],
+    change: Callable[[Victim], None],
+) -> None:
+    victims = hold(change.__name__, ["classify", "annotate", "anonymize", "store"])
+    for victim in victims:
+        change(victim)
+        victim.held.release()
+    *readers, last = victims
+    for victim in readers:
+        assert victim.ends() == "failed", victim.step
+        assert victim.task["try_number"] == 1, "at once"
+        assert CHANGES[change] in victim.api.get(victim.path)["note"], "the UI says why"
+        (record,) = victim.records()
+        assert (record["outcome"], record["run"]["task"]) == ("failed", victim.step)
+        assert record["kind"] == "permanent"
+        assert CHANGES[change] in record["error"]
+        assert victim.outputs() == ([], [])
+    assert last.ends() == "success", "store needs the object no more"
+    assert last.outputs() == undisturbed
+
+
+def test_a_case_that_may_not_publish_publishes_nothing(
+    hold: Callable[..., list[Victim]], proxy: S3Proxy
+) -> None:
+    (victim,) = hold("unpublished", ["store"])
+    assert len(victim.outputs()[1]) == 1, "the anonymised image comes first"
+    proxy.forbid("PUT", f"{BUCKETS.processed}/{victim.source.processed_key()}")
+    victim.held.release()
+    assert victim.ends() == "failed"
+    assert victim.task["try_number"] == 1
+    assert victim.outputs() == ([], [])
+    (record,) = victim.records()
+    assert "forbids to write in xray-data-in-processed" in record["error"]
+    assert list(ObjectStore(victim.stack.s3).list(BUCKETS.staging)) == []

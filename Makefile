@@ -28,7 +28,7 @@ test: lint  ## everything that needs no server of its own
 	$(BIN)/python -m pytest
 
 test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
-	$(BIN)/python -m pytest --real tests/airflow tests/e2e tests/real
+	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real
 
 bench: env  ## measure: PART=notifications, or all parts
 	@$(BIN)/python -m bench $(PART)

@@ -10,6 +10,7 @@ from xray.airflow.tasks import (
     annotate,
     anonymize,
     classify,
+    end,
     fetch,
     store,
 )
@@ -37,6 +38,7 @@ trying again cannot help ends the case at once; the run's **note** says why.
     catchup=False,
     max_active_runs=active_cases(),
     default_args=STEP_DEFAULTS,
+    on_failure_callback=end,
     params=CASE_PARAMS,
     tags=["xray"],
     doc_md=DOC,

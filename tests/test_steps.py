@@ -323,6 +323,14 @@ def test_a_failure_is_recorded_with_its_reason_and_kind(
     assert "Ashgrove" not in record["error"]
 
 
+def test_the_first_reason_of_a_try_stays(s3: Any, work: steps.Work) -> None:
+    first = steps.abandon(work, ImageError("It is empty."), None)
+    assert steps.abandon(work, None, None) == first
+    assert len(audit.records(work.store, f"{BUCKET}-audit", work.case_id)) == 1
+    later = dataclasses.replace(work, run={**RUN, "try": 2})
+    assert steps.abandon(later, None, None) != first
+
+
 def test_settings_that_could_not_be_read_are_not_recorded(work: steps.Work) -> None:
     steps.abandon(work, SettingsError("Wrong."), None)
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)

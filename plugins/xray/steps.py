@@ -220,22 +220,24 @@ def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> s
 
     Args:
         work: the case.
-        error: what ended it; None if its worker died.
+        error: what ended it; None if its worker died, or told of the end before.
         pinned: what *fetch* found, if it came so far.
 
     Returns:
-        The reason, in one sentence that names no patient.
+        The reason that is on record, in one sentence that names no patient.
     """
     reason, kind = describe(error)
     facts: dict[str, Any] = {"pinned": _without_settings(pinned)} if pinned else {}
     if isinstance(error, SettingsError):
         facts["settings"] = None
+    # Of the very try, which a retry after it would not have: the first reason given for it stays.
+    facts["token"] = f"{work.run['task']}, try {work.run['try']}"
     with ExitStack() as whatever_fails:
         if pinned and work.run["task"] == STORE:
             whatever_fails.callback(_withdraw, work, pinned)
         whatever_fails.callback(clear_stage, work)
-        record(work, audit.FAILED, error=reason, kind=kind, **facts)
-    return reason
+        written = record(work, audit.FAILED, error=reason, kind=kind, **facts)
+    return str(written["error"])
 
 
 def describe(error: BaseException | None) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from xray.storage import ObjectStore
 
 BUCKETS = Buckets(BUCKET)
 LONG = 150.0
+RETRIES = 3
 READS = ["fetch", "classify", "annotate", "anonymize"]
 """The steps that read the object, in the order in which they do."""
 STEPS = [*READS, "store"]
@@ -49,6 +50,7 @@ def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         airflow_settings={
             "AIRFLOW_CONN_XRAY_S3": json.dumps(connection),
             "AIRFLOW__XRAY__RETRY_SECONDS": "1",
+            "AIRFLOW__XRAY__RETRIES": str(RETRIES),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL": "2",
         },
@@ -176,6 +178,30 @@ def test_a_worker_is_killed_in_each_step(
         workers.kill(victim.task["id"])
         victim.held.release()
     came_out_right(victims, undisturbed)
+
+
+@pytest.mark.parametrize("titles", [[workers.TASK], [workers.SUPERVISOR, workers.TASK]], ids=len)
+def test_a_case_whose_workers_all_die_is_recorded(
+    hold: Callable[..., list[Victim]], proxy: S3Proxy, titles: list[str]
+) -> None:
+    (victim,) = hold(f"doomed {len(titles)}", ["classify"])
+    # The first read is that of fetch, the second of the try that is held already.
+    path = f"{BUCKET}/{victim.source.key}"
+    more = [proxy.hold("GET", path, 2 + nth) for nth in range(1, RETRIES + 1)]
+    for held in [victim.held, *more]:
+        assert held.arrived.wait(LONG)
+        for title in titles:
+            workers.kill(victim.task["id"], title)
+        held.release()
+    assert victim.ends() == "failed"
+    victim.until(lambda: victim.records() != [], "the record")
+    (record,) = victim.records()
+    assert (record["outcome"], record["kind"]) == ("failed", "unexpected")
+    assert "The worker died" in record["error"]
+    assert record["run"]["task"] == "classify"
+    victim.until(lambda: victim.api.get(victim.path)["note"] is not None, "the note")
+    assert "The worker died" in victim.api.get(victim.path)["note"]
+    assert victim.outputs() == ([], [])
 
 
 def test_a_supervisor_is_killed_in_each_step(

@@ -47,6 +47,11 @@ def active_cases() -> int:
     return max(1, int(conf.getint(CONFIG_SECTION, "active_cases", fallback=32)))
 
 
+def retries() -> int:
+    """How often a failed task is tried again: ``AIRFLOW__XRAY__RETRIES``, by default 6."""
+    return max(0, int(conf.getint(CONFIG_SECTION, "retries", fallback=6)))
+
+
 def retry_seconds() -> float:
     """Before the first retry: ``AIRFLOW__XRAY__RETRY_SECONDS``, by default 10."""
     return max(0.0, float(conf.getfloat(CONFIG_SECTION, "retry_seconds", fallback=10.0)))

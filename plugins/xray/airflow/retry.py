@@ -12,7 +12,7 @@ from xray.airflow import deployment
 from xray.errors import PermanentError
 from xray.steps import describe
 
-RETRIES = 6
+RETRIES = deployment.retries()
 LONGEST = 300.0
 """Seconds between two tries, at most."""
 

@@ -12,7 +12,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from xray import steps
-from xray.airflow.tasks import work_of
+from xray.airflow.tasks import accounted_for, work_of
 from xray.case import Pinned, Scored
 
 BODY = """
@@ -47,6 +47,7 @@ class ReviewOperator(HITLOperator):
         self.pinned = pinned
         self.scored = scored
 
+    @accounted_for()
     def execute(self, context: Any) -> Any:
         """Show the case, and wait; skipped if the settings ask for no review."""
         pinned, scored = Pinned.from_json(self.pinned), Scored.from_json(self.scored)
@@ -65,6 +66,7 @@ class ReviewOperator(HITLOperator):
         )
         return super().execute(context)
 
+    @accounted_for()
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take the choice, and record it."""
         answer = super().execute_complete(context, dict(event))

@@ -6,7 +6,9 @@ The object key stays in the run's conf; no value between tasks holds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
@@ -19,14 +21,20 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+)
 
 from xray import steps
 from xray.airflow import deployment
 from xray.airflow.retry import TASK_DEFAULTS
 from xray.case import Pinned, Scored, Source, Staged
-from xray.errors import SettingsError
+from xray.errors import PermanentError, SettingsError
 from xray.settings import Settings, case_settings
+
+log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 
@@ -66,9 +74,13 @@ def work_of(context: Mapping[str, Any], pinned: Pinned | None = None) -> steps.W
     return _work(context, _settings(context, pinned))
 
 
-def failed(context: Mapping[str, Any]) -> None:
-    """End a case that failed for good: record it, leave nothing half done, and say why."""
-    ti, error = context["ti"], context.get("exception")
+def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
+    """End a case that failed for good: record it, leave nothing half done, and say why in the UI.
+
+    Also the DAG's callback, for a case whose workers died: it is harmless where the task itself
+    has told of its end.
+    """
+    ti, reason = context["ti"], steps.describe(error)[0]
     try:
         found = ti.xcom_pull(task_ids="fetch")
         pinned = Pinned.from_json(found) if found else None
@@ -76,15 +88,31 @@ def failed(context: Mapping[str, Any]) -> None:
             settings = _settings(context, pinned)
         except SettingsError:
             settings = Settings()  # The case failed of this; the record says that there were none.
-        steps.abandon(_work(context, settings), error, pinned)
-    finally:
-        deployment.tell(ti.run_id, f"{ti.task_id} failed: {steps.describe(error)[0]}")
+        reason = steps.abandon(_work(context, settings), error, pinned)
+    except Exception as failure:
+        # The store is away, say: what the case failed of is still to be told.
+        log.error("The end of the case is not on record: %s", steps.describe(failure)[0])  # noqa: TRY400 - a traceback may quote the key
+    deployment.tell(ti.run_id, f"{ti.task_id} failed: {reason}")
+
+
+@contextmanager
+def accounted_for() -> Iterator[None]:
+    """Around a step: a failure that ends the case is on record before Airflow hears of it."""
+    try:
+        yield
+    except (AirflowSkipException, DownstreamTasksSkipped, TaskAwaitingInput):
+        raise
+    except BaseException as error:
+        context = get_current_context()
+        ti = context["ti"]
+        if isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
+            end(context, error)
+        raise
 
 
 STEP_DEFAULTS: JSON = {
     **TASK_DEFAULTS,
     "execution_timeout": timedelta(minutes=10),
-    "on_failure_callback": failed,
     # A case that was begun is ended before another one is: the newest step goes first.
     "weight_rule": WeightRule.UPSTREAM,
 }
@@ -116,12 +144,14 @@ CASE_PARAMS: JSON = {
 
 
 @task
+@accounted_for()
 def fetch() -> JSON:
     """Pin exactly the object that was announced, and check that it is an image."""
     return steps.fetch(work_of(get_current_context())).to_json()
 
 
 @task
+@accounted_for()
 def classify(pinned: JSON) -> JSON:
     """Score the risk of pneumonia and label it."""
     context, found = get_current_context(), Pinned.from_json(pinned)
@@ -140,6 +170,7 @@ def classify(pinned: JSON) -> JSON:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
+@accounted_for()
 def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Print the risk on the image."""
     found = Pinned.from_json(pinned)
@@ -148,6 +179,7 @@ def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
+@accounted_for()
 def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Redact the image, if the policy asks for it; skipped otherwise."""
     found, scores = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
@@ -161,6 +193,7 @@ def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
+@accounted_for()
 def store(
     pinned: JSON, scored: JSON, reviewed: JSON | None, annotated: JSON, anonymized: JSON | None
 ) -> JSON:

@@ -18,7 +18,7 @@ from include.demo.stack import Api, Stack
 from xray.case import Buckets, Source
 
 OBJECTS, WITH_RESULT = 2000, 500
-LONG = 280.0
+LONG = 500.0
 CASE = '''
 """A case at next to no cost: what is tested is who gets one."""
 
@@ -67,6 +67,7 @@ def fill(stack: Stack) -> None:
         list(pool.map(put, range(OBJECTS)))
 
 
+@pytest.mark.timeout(900)
 def test_a_backfill_that_is_killed_starts_each_once(stack: Stack) -> None:
     fill(stack)
     with stack.api() as api:

@@ -101,6 +101,7 @@ class Walker:
     def __init__(self, walk: Walk, store: ObjectStore, client: RunsClient, secret: str) -> None:
         self._walk, self._store, self._client, self._secret = walk, store, client, secret
         self._looks = asyncio.Semaphore(LOOKS)
+        self._waiting = False
         self.counts: Counter[str] = Counter(objects=0)
         """What came of the objects so far."""
 
@@ -149,7 +150,10 @@ class Walker:
             queued = await self._client.count(deployment.CASE_DAG, state="queued")
             now, sources = sources[: max(0, QUEUED - queued)], sources[max(0, QUEUED - queued) :]
             if not now:
+                if not self._waiting:
+                    log.info("%d cases are queued: waiting for room.", queued)
                 await asyncio.sleep(QUEUE_SECONDS)
+            self._waiting = not now
             for answer in await asyncio.gather(
                 *(
                     self._client.start(deployment.CASE_DAG, one.run_id(self._secret), one.to_json())

@@ -42,7 +42,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 SECRET = "a secret of the tests, long enough"
-RUN = {"run_id": "xray__test", "task": "store", "try": 1, "triggered_by": None}
+RUN = {
+    "run_id": "xray__test",
+    "task": "store",
+    "try": 1,
+    "triggered_by": "admin",
+    "reran_by": None,
+}
 """What a task tells of itself for the audit record."""
 
 

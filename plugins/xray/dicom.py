@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import gdcm
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -32,7 +31,9 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_windowing
+from pydicom.pixels.utils import as_pixel_options
 
+from xray import codec
 from xray.errors import ImageError
 
 Check = Callable[[int, int, int], None]
@@ -42,9 +43,11 @@ _Grey = npt.NDArray[np.float64]
 _PREFIX = 132
 """The preamble and the word DICM."""
 _HEADER_BYTES = 4 * 1024 * 1024
-"""What stands before the pixels: parsed, it takes thirty times its size in memory."""
+"""What stands before the pixels: parsed, it can take a hundred times its size in memory."""
 _PIXEL_GROUP = 0x7FE00000
 _PIXEL_DATA = 0x7FE00010
+_PIXEL_ELEMENTS = (_PIXEL_GROUP, 0x7FE00001, 0x7FE00002, _PIXEL_DATA)
+"""The group's length, the two tables of where frames begin, the pixels."""
 _FAR = 1e12
 """Beyond every value that a window could tell from the next."""
 
@@ -105,8 +108,6 @@ config.settings.writing_validation_mode = config.IGNORE
 _logger = logging.getLogger("pydicom")
 _logger.addHandler(logging.NullHandler())
 _logger.propagate = False
-gdcm.Trace.WarningOff()
-gdcm.Trace.ErrorOff()
 
 
 def read(data: bytes, check: Check) -> tuple[Image.Image, int, Dataset]:
@@ -249,7 +250,8 @@ def _add_pixels(dataset: Dataset, source: io.BytesIO) -> None:
         source,
         syntax.is_implicit_VR,
         syntax.is_little_endian,
-        stop_when=lambda tag, *_: tag > _PIXEL_DATA,
+        # A sequence among the pixels is never right, and takes a hundred times its size.
+        stop_when=lambda tag, vr, _: tag not in _PIXEL_ELEMENTS or vr in ("SQ", "UN"),
     )
     if "PixelData" not in tail and group in (b"\xe0\x7f", b"\x7f\xe0"):
         raise EOFError  # pydicom passes over an element that the file's end cuts
@@ -335,12 +337,8 @@ def _unpacks_to(frame: bytes, length: int) -> bool:
 
 def _pixels(dataset: Dataset) -> tuple[npt.NDArray[Any], int]:
     """The first frame's stored values, (rows, columns) or (rows, columns, 3), and their bits."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    pixels, found = get_decoder(syntax).as_array(
-        dataset, index=0, decoding_plugin=_DECODERS[syntax]
-    )
+    pixels, kind = _decoded(dataset)
     bits = int(dataset.BitsStored)
-    kind = str(found["photometric_interpretation"])
     if kind == "PALETTE COLOR":
         return _through_palette(dataset, pixels, bits), 8
     if pixels.ndim == 3 and kind == "RGB":
@@ -351,6 +349,19 @@ def _pixels(dataset: Dataset) -> tuple[npt.NDArray[Any], int]:
         "The DICOM image's colours are stored in a way that is not read: export it as MONOCHROME2 "
         "or RGB."
     )
+
+
+def _decoded(dataset: Dataset) -> tuple[npt.NDArray[Any], str]:
+    """The first frame's values, and their photometric interpretation."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if _DECODERS[syntax] == "gdcm":
+        return codec.decode(
+            dataset.PixelData, syntax, **as_pixel_options(dataset, pixel_keyword="PixelData")
+        )
+    pixels, found = get_decoder(syntax).as_array(
+        dataset, index=0, decoding_plugin=_DECODERS[syntax]
+    )
+    return pixels, str(found["photometric_interpretation"])
 
 
 def _through_palette(

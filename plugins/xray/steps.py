@@ -44,7 +44,7 @@ class Work:
     secret: str
     """What pseudonyms are keyed with."""
     run: Mapping[str, Any]
-    """Of the task at work, for the audit record: run_id, task, try, triggered_by."""
+    """Of the task at work, for the audit record: run_id, task, try, triggered_by, reran_by."""
     token: str
     """The same for all tries of the task's attempt, another when it is cleared and run again."""
 

@@ -127,6 +127,9 @@ def test_nothing_that_may_be_seen_names_a_patient(
                 assert not wanted.search(json.dumps(value))
             shown = api.get(f"{path}/{task}")
             assert not wanted.search(json.dumps(shown))
+    told = api.all("/eventLogs", "event_logs")
+    assert len([log for log in told if log["event"] == "trigger_dag_run"]) >= 16
+    assert not wanted.search(json.dumps(told)), "Airflow's own audit log"
     for entry in ObjectStore(stack.s3).list(BUCKETS.anonymized):
         head = stack.s3.head_object(Bucket=BUCKETS.anonymized, Key=entry.key)
         assert not wanted.search(entry.key + json.dumps(head["Metadata"]))
@@ -160,6 +163,8 @@ def test_a_rerun_gives_the_same_outputs_and_one_more_record(
         records = over(count)
     assert [record["outcome"] for record in records] == ["succeeded"] * 4
     assert [record["attempt"] for record in records] == [1, 2, 3, 4]
+    assert [record["run"]["triggered_by"] for record in records] == ["xray-service"] * 4
+    assert [record["run"]["reran_by"] for record in records] == [None, *[stack.user] * 3]
     assert len(runs(api)) == 16
 
 

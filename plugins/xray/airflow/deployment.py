@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.configuration import conf
 from airflow.sdk import Variable
@@ -13,8 +13,10 @@ from xray.errors import SettingsError, XrayError
 from xray.settings import Settings
 
 if TYPE_CHECKING:
+    from xray.airflow.runs import RunsClient
     from xray.storage import ObjectStore
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 S3_CONNECTION = "xray_s3"
@@ -104,18 +106,29 @@ def object_store() -> ObjectStore:
 
 def tell(run_id: str, note: str) -> None:
     """Put a note on a case's run, where the UI shows it; a run is none the worse without."""
+    _ask(lambda client: client.note(CASE_DAG, run_id, note), "The run has no note")
+
+
+def cleared_by(run_id: str) -> str | None:
+    """Who cleared a case's run last; None if that cannot be told."""
+    return _ask(lambda client: client.cleared_by(CASE_DAG, run_id), "Nobody says who cleared this")
+
+
+def _ask(question: Callable[[RunsClient], Awaitable[T]], otherwise: str) -> T | None:
+    """Ask Airflow's API for something that can be done without."""
     import asyncio
 
     from airflow.sdk import BaseHook
 
     from xray.airflow.runs import RunsClient
 
-    async def send() -> None:
+    async def ask() -> T:
         async with RunsClient.from_connection(BaseHook.get_connection(API_CONNECTION)) as client:
-            await client.note(CASE_DAG, run_id, note)
+            return await question(client)
 
     try:
-        asyncio.run(send())
+        return asyncio.run(ask())
     except Exception as error:
         reason = str(error) if isinstance(error, XrayError) else type(error).__name__
-        log.warning("The run has no note: %s", reason)
+        log.warning("%s: %s", otherwise, reason)
+        return None

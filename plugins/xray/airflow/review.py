@@ -74,7 +74,7 @@ class ReviewOperator(HITLOperator):
         (choice,) = answer["chosen_options"]
         by = answer["responded_by_user"]
         return steps.reviewed(
-            work_of(context, pinned),
+            work_of(context, pinned, records=True),
             scored,
             choice=choice,
             by=by["name"] if by else None,

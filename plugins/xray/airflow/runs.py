@@ -151,6 +151,25 @@ class RunsClient:
         if answer.status_code != 200:
             raise _passing(answer.status_code, dag_id, f"put notes on runs of {dag_id}")
 
+    async def cleared_by(self, dag_id: str, run_id: str) -> str | None:
+        """Who cleared a run or a task of it last; None for nobody.
+
+        Raises:
+            PassingError: the API does not tell now, or not to this account.
+        """
+        query = {
+            "dag_id": dag_id,
+            "run_id": run_id,
+            "included_events": ["clear_dag_run", "post_clear_task_instances"],
+            "order_by": "-when",
+            "limit": 1,
+        }
+        answer = await self._call("GET", f"/api/v2/eventLogs?{urlencode(query, doseq=True)}")
+        if answer.status_code != 200:
+            raise _passing(answer.status_code, dag_id, "read the audit log")
+        logs = answer.json()["event_logs"]
+        return str(logs[0]["owner"]) if logs else None
+
     async def count(self, dag_id: str, **query: str | list[str]) -> int:
         """How many runs there are, of all that ``query`` (that of the API's list) finds.
 

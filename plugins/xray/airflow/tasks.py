@@ -29,7 +29,7 @@ from airflow.sdk.exceptions import (
 
 from xray import steps
 from xray.airflow import deployment
-from xray.airflow.retry import TASK_DEFAULTS
+from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.case import Pinned, Scored, Source, Staged
 from xray.errors import PermanentError, SettingsError
 from xray.settings import Settings, case_settings
@@ -47,8 +47,9 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
     return deployment.settings({n: params[n] for n in case_settings() if params[n] is not None})
 
 
-def _work(context: Mapping[str, Any], settings: Settings) -> steps.Work:
+def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> steps.Work:
     params, ti = context["params"], context["ti"]
+    was_cleared = ti.max_tries > RETRIES  # Clearing a task allows it more tries.
     return steps.Work(
         store=deployment.object_store(),
         source=Source(**{field.name: params[field.name] for field in fields(Source)}),
@@ -59,19 +60,26 @@ def _work(context: Mapping[str, Any], settings: Settings) -> steps.Work:
             "task": ti.task_id,
             "try": ti.try_number,
             "triggered_by": getattr(context["dag_run"], "triggering_user_name", None),
+            "reran_by": deployment.cleared_by(ti.run_id) if records and was_cleared else None,
         },
-        # Clearing a task raises the number of its tries; trying it again does not.
         token=f"{ti.task_id}:{ti.max_tries}",
     )
 
 
-def work_of(context: Mapping[str, Any], pinned: Pinned | None = None) -> steps.Work:
-    """The case that a task works on; ``pinned`` is what *fetch* found.
+def work_of(
+    context: Mapping[str, Any], pinned: Pinned | None = None, *, records: bool = False
+) -> steps.Work:
+    """The case that a task works on.
+
+    Args:
+        context: the task's.
+        pinned: what *fetch* found.
+        records: whether the task is to write a record, which tells who reran the case.
 
     Raises:
         SettingsError: a variable or one of the run's settings is missing or wrong.
     """
-    return _work(context, _settings(context, pinned))
+    return _work(context, _settings(context, pinned), records=records)
 
 
 def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
@@ -88,7 +96,7 @@ def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
             settings = _settings(context, pinned)
         except SettingsError:
             settings = Settings()  # The case failed of this; the record says that there were none.
-        reason = steps.abandon(_work(context, settings), error, pinned)
+        reason = steps.abandon(_work(context, settings, records=True), error, pinned)
     except Exception as failure:
         # The store is away, say: what the case failed of is still to be told.
         log.error("The end of the case is not on record: %s", steps.describe(failure)[0])  # noqa: TRY400 - a traceback may quote the key
@@ -200,7 +208,7 @@ def store(
     """Publish the results and write the audit record."""
     context, found = get_current_context(), Pinned.from_json(pinned)
     outcome = steps.store(
-        work_of(context, found),
+        work_of(context, found, records=True),
         found,
         Scored.from_json(reviewed or scored),
         Staged.from_json(annotated),

@@ -18,6 +18,10 @@ def test_the_captions_form_is_the_original_systems() -> None:
     assert caption(Label.UNSURE, 0.6999) == "Unsure, risk=69.99%"
 
 
+def test_a_label_that_a_person_chose_says_so() -> None:
+    assert caption(Label.NORMAL, 0.7, reviewed=True) == "Normal, risk=70.00%, reviewed"
+
+
 def changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:
     """The box of what was drawn."""
     difference = np.asarray(before, int) != np.asarray(after, int)
@@ -59,3 +63,16 @@ def test_the_letters_grow_with_the_image() -> None:
 def test_another_text_is_another_image() -> None:
     image = Image.new("L", (900, 900), 128)
     assert annotate(image, TEXT).tobytes() != annotate(image, TEXT.replace("3", "4")).tobytes()
+
+
+@pytest.mark.parametrize(("depth", "white"), [(16, 65535), (12, 4095), (8, 255)])
+@pytest.mark.parametrize("ground", [0, 200])
+def test_sixteen_bits_get_the_same_letters(depth: int, white: int, ground: int) -> None:
+    deep = Image.fromarray(np.full((900, 1200), ground, np.uint16))
+    result = annotate(deep, TEXT, depth)
+    assert (result.mode, result.size) == ("I;16", deep.size)
+    strip = annotate(Image.new("L", deep.size, 128), TEXT)
+    drawn = np.asarray(strip, float)[:30, :250] * (white / 255)
+    assert np.abs(np.asarray(result, float)[:30, :250] - drawn).max() <= 0.5
+    assert (np.asarray(result)[100:] == ground).all()
+    assert set(np.asarray(deep).ravel()) == {ground}, "the input is left as it was"

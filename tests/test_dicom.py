@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,37 @@ def test_damage_raises_nothing_else_and_tells_nobody(
     else:
         assert picture.pixels.mode in ("L", "RGB", "I;16")
     assert SECRET not in f"{said}{caplog.text}"
+
+
+def test_what_would_become_larger_than_it_says_is_refused(chest: Image.Image) -> None:
+    small = np.asarray(chest.resize((40, 30)))
+    runs = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * 1_000_000
+    with pytest.raises(ImageError, match="RLE data is longer"):
+        decode(embedded(small, runs, uid.RLELossless))
+    whole = dicom(small)
+    at = whole.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_000_000
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    sequence = struct.pack("<HH2sHI", 0x7FE0, 0x0001, b"SQ", 0, 0xFFFFFFFF) + items + end
+    with pytest.raises(ImageError, match="damaged"):
+        decode(whole[:at] + sequence + whole[at:])
+
+
+def test_a_decoder_that_ends_its_process_ends_no_task(
+    chest: Image.Image, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = np.asarray(chest.resize((40, 30)))
+    whole = lossless(small, uid.JPEGLosslessSV1)
+    frame = bytearray(whole[whole.index(b"\xff\xd8\xff") :])
+    frame[frame.index(b"\xff\xc3") + 4] = 250  # bits of a sample
+    capfd.readouterr()
+    with pytest.raises(ImageError, match="truncated or damaged"):
+        decode(embedded(small, bytes(frame), uid.JPEGLosslessSV1))
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        content = bytearray(whole)
+        for position in rng.integers(len(whole) - len(frame), len(whole), 8):
+            content[position] = rng.integers(0, 256)
+        with contextlib.suppress(ImageError):
+            decode(bytes(content))
+    assert capfd.readouterr().err == ""

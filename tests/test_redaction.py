@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from dicom_files import SECRET, dicom
 from xray.image import decode
 from xray.redaction import redact
 
@@ -35,6 +36,18 @@ def test_nothing_inside_the_box_has_a_part_in_the_result(
     ImageDraw.Draw(other).rectangle((left, top, right - 1, bottom - 1), fill="white")
     ImageDraw.Draw(other).text((2, top + 2), "Ada Ashgrove", fill="black")
     assert done.image.tobytes() == redact(other).image.tobytes()
+
+
+@pytest.mark.parametrize("most", [4095, 65535])
+def test_sixteen_bits_stay_sixteen(chest: Image.Image, most: int) -> None:
+    before = np.rint(np.asarray(chest) * (most / 255)).astype(np.uint16)
+    done = redact(Image.fromarray(before))
+    after = np.asarray(done.image)
+    assert done.image.mode == "I;16"
+    assert np.array_equal(before[:380], after[:380])
+    assert np.array_equal(before[380:, 300:], after[380:, 300:])
+    shallow = np.asarray(redact(chest).image, float) * (most / 255)
+    assert np.abs(after - shallow).max() <= most / 255 + 1
 
 
 def test_nothing_outside_the_box_changes(chest: Image.Image) -> None:
@@ -110,6 +123,31 @@ def test_the_command_redacts_a_file(tmp_path: Path, chest: Image.Image, as_bytes
     assert status == 0
     assert printed[0]["error"] is None
     assert np.array_equal(decode(target.read_bytes()).pixels, redact(chest).image)
+
+
+def test_the_command_makes_png_of_dicom(tmp_path: Path, chest: Image.Image, as_bytes: Save) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    deep = np.asarray(chest).astype(np.uint16) * 257
+    for name in ("a.dcm", "b.DCM", "c", "d.dcm"):
+        (source / name).write_bytes(dicom(deep))
+    (source / "d.png").write_bytes(as_bytes(chest, "PNG"))
+    status, printed, _ = run(source, target)
+    assert status == 0
+    outputs = {entry["file"]: Path(entry["output"]).name for entry in printed}
+    assert outputs == {
+        "a.dcm": "a.png",
+        "b.DCM": "b.png",
+        "c": "c.png",
+        "d.dcm": "d.dcm.png",
+        "d.png": "d.png",
+    }
+    assert sorted(path.name for path in target.iterdir()) == sorted(outputs.values())
+    result = (target / "a.png").read_bytes()
+    assert SECRET.encode() not in result
+    with Image.open(target / "a.png") as image:
+        assert (image.mode, image.size, image.info) == ("I;16", chest.size, {})
+    assert run(source / "a.dcm", tmp_path / "one.png")[1][0]["output"] == str(tmp_path / "one.png")
 
 
 def test_the_command_refuses_a_wrong_call(tmp_path: Path) -> None:

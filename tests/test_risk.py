@@ -40,6 +40,17 @@ def test_colour_and_grey_score_alike(demo_images: list[Path]) -> None:
     assert abs(model.score(grey) - model.score(grey.convert("RGB"))) < 1e-3
 
 
+@pytest.mark.parametrize(("depth", "most"), [(16, 65535), (12, 4095)])
+def test_deep_grey_scores_as_its_eight_bits_do(
+    demo_images: list[Path], depth: int, most: int
+) -> None:
+    model = RiskModel.load()
+    grey = decode(demo_images[8].read_bytes()).pixels.convert("L")
+    deep = Image.fromarray(np.rint(np.asarray(grey) * (most / 255)).astype(np.uint16))
+    assert model.score(deep, depth) == pytest.approx(model.score(grey), abs=1e-3)
+    assert model.score(deep) == model.score(deep, depth)
+
+
 def test_preprocessing_gives_what_the_model_takes(chest: Image.Image) -> None:
     given = preprocess(chest.convert("RGB"), 160)
     assert given.shape == (1, 160, 160, 1)

@@ -324,7 +324,7 @@ def _unpacks_to(frame: bytes, length: int) -> bool:
     for start, end in zip(starts[:count], [*starts[1:count], len(frame)], strict=False):
         at, total = start, 0
         end = min(end, len(frame))
-        while at < end and total <= length + 2:
+        while at < end and total <= length + 256:
             byte = frame[at]
             if byte < 128:
                 total, at = total + byte + 1, at + byte + 2

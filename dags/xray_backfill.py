@@ -12,8 +12,8 @@ Starts the same `xray_case` runs that a notification would start, one per object
 choose. Running it twice starts nothing twice, and so does a retry after a failure in its middle;
 with **rerun**, each backfill gives its objects new cases. A **dry run** counts, and starts nothing.
 
-It starts more only while few cases are queued, so that live ones find their way. The task's
-XCom `progress` counts as it goes, its return value at the end.
+It fills half of the places for cases at most; the others are left to live ones. The task's XCom
+`progress` counts as it goes, its return value at the end.
 """
 
 

@@ -29,7 +29,7 @@ WALK = Walk(bucket=BUCKET)
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     """An API whose runs end at once."""
-    monkeypatch.setattr(backfill, "QUEUE_SECONDS", 0.01)
+    monkeypatch.setattr(backfill, "ROOM_SECONDS", 0.01)
     monkeypatch.setattr(backfill, "BATCH", 20)
     api = FakeApi()
     api.usual_state = "success"
@@ -158,25 +158,27 @@ def test_never_seen_leaves_out_what_has_left_a_trace(
     assert go(api, store, only=Only.NEVER_SEEN)["seen"] == 49
 
 
-def test_it_waits_while_cases_queue(
+def test_it_leaves_half_of_the_places_to_live_cases(
     api: FakeApi, store: ObjectStore, objects: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIRFLOW__XRAY__ACTIVE_CASES", "9")
     api.usual_state = "queued"
     most = 0
 
     class Client(RunsClient):
         async def count(self, dag_id: str, **query: Any) -> int:
             nonlocal most
-            queued = await super().count(dag_id, **query)
-            most = max(most, queued)
-            if queued >= backfill.QUEUED:  # Some begin; the walk goes on.
-                for run in list(api.runs):
-                    api.states[run] = "running"
-            return queued
+            under_way = await super().count(dag_id, **query)
+            most = max(most, under_way)
+            if under_way >= 4:  # Some begin, and one ends; the walk goes on.
+                first, *others = [run for run in api.runs if api.states.get(run) != "success"]
+                api.states[first] = "success"
+                api.states |= dict.fromkeys(others, "running")
+            return under_way
 
     monkeypatch.setattr("test_backfill.RunsClient", Client)
     assert go(api, store, only=Only.ALL)["started"] == 50
-    assert most == backfill.QUEUED
+    assert most == 4
 
 
 def test_a_walk_that_breaks_off_starts_each_once(

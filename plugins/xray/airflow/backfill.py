@@ -1,8 +1,10 @@
 """Cases for objects that are in a bucket already: a backfill, or a reconciliation.
 
 A walk through the bucket, page by page. What it starts has an id made of the
-object, so a walk that is killed and begun again starts nothing twice. It waits
-whenever cases queue, so that one that a notification starts finds its way.
+object, so a walk that is killed and begun again starts nothing twice. It fills
+half of the places for cases at most, so that one that a notification starts
+always finds a free one. (Airflow's pools and priorities are of tasks, and a
+backfilled case has the same tasks as a live one.)
 """
 
 from __future__ import annotations
@@ -32,13 +34,16 @@ BATCH = 100
 """Objects that are looked at together: memory does not grow with the bucket."""
 LOOKS = 8
 """Questions to the store under way at once."""
-QUEUED = 8
-"""Cases that may wait for their turn; a walk starts no more while there are so many."""
-QUEUE_SECONDS = 0.25
-"""How often a waiting walk looks at the queue."""
+ROOM_SECONDS = 0.25
+"""How often a waiting walk looks whether there is room."""
 UNDER_WAY = ["queued", "running"]
 STAGED_HOURS = 24
 """How long a staged image may be left lying; that of a case under way is left alone."""
+
+
+def places() -> int:
+    """How many cases may be under way for a walk to start more: half of those that can be."""
+    return max(1, deployment.active_cases() // 2)
 
 
 class Only(StrEnum):
@@ -145,14 +150,15 @@ class Walker:
         return self.counts["to_start"] + self.counts["started"]
 
     async def _start(self, sources: list[Source]) -> None:
-        """Start the cases, never more than the queue has room for."""
+        """Start the cases, never more than there is room for."""
         while sources:
-            queued = await self._client.count(deployment.CASE_DAG, state="queued")
-            now, sources = sources[: max(0, QUEUED - queued)], sources[max(0, QUEUED - queued) :]
+            under_way = await self._client.count(deployment.CASE_DAG, state=UNDER_WAY)
+            free = max(0, places() - under_way)
+            now, sources = sources[:free], sources[free:]
             if not now:
                 if not self._waiting:
-                    log.info("%d cases are queued: waiting for room.", queued)
-                await asyncio.sleep(QUEUE_SECONDS)
+                    log.info("%d cases are under way: waiting for room.", under_way)
+                await asyncio.sleep(ROOM_SECONDS)
             self._waiting = not now
             for answer in await asyncio.gather(
                 *(

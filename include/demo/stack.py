@@ -113,11 +113,17 @@ class Stack:
         """One of Airflow's processes: ``api-server``, ``scheduler``, ``triggerer`` …"""
         return next(child for child in self.airflow if child.name == name)
 
-    def start_component(self, name: str) -> None:
-        """Start one of Airflow's processes, in the place of an ended one of that name."""
+    def start_component(self, name: str, *command: str) -> None:
+        """Start one of Airflow's processes, in the place of an ended one of that name.
+
+        Args:
+            name: what it is called; also Airflow's command, if none is given.
+            command: Airflow's command.
+        """
         airflow = str(Path(sys.executable).with_name("airflow"))
         self.airflow = [child for child in self.airflow if child.name != name]
-        self.airflow.append(Child(name, [airflow, name], env=self.env, log=self._log(name)))
+        whole = [airflow, *(command or [name])]
+        self.airflow.append(Child(name, whole, env=self.env, log=self._log(name)))
 
     def api(self) -> Api:
         """Airflow's REST API, as the stack's user."""
@@ -208,7 +214,7 @@ class Stack:
         known = {**dict.fromkeys(users, self.password), "xray-service": service}
         passwords.write_text(json.dumps(known))
         return {
-            **_shared_settings(),
+            **shared_settings("airflow.env"),
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
@@ -306,8 +312,9 @@ def _clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "XRAY_"))}
 
 
-def _shared_settings() -> dict[str, str]:
-    lines = (ROOT / "config" / "airflow.env").read_text().splitlines()
+def shared_settings(file: str) -> dict[str, str]:
+    """What a file of ``config/`` puts into the environment of Airflow's processes."""
+    lines = (ROOT / "config" / file).read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 

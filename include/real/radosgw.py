@@ -61,7 +61,7 @@ class RadosGateway:
         return object_store.client("s3", *self._login())
 
     def announce(self, bucket: str) -> None:
-        """Let every upload to ``bucket`` be announced."""
+        """Let every upload to ``bucket``, and every removal, be announced."""
         assert self._server is not None
         endpoint, access, secret = self._login()
         topics = boto3.client(
@@ -75,9 +75,10 @@ class RadosGateway:
         )
         push = {"push-endpoint": f"http://127.0.0.1:{self._server.server_port}"}
         arn = topics.create_topic(Name=self._topic, Attributes=push)["TopicArn"]
-        events = [{"Id": "xray", "TopicArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+        events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
+        topic = {"Id": "xray", "TopicArn": arn, "Events": events}
         self.s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"TopicConfigurations": events}
+            Bucket=bucket, NotificationConfiguration={"TopicConfigurations": [topic]}
         )
 
     def _login(self) -> tuple[str, str, str]:

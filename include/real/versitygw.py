@@ -1,14 +1,9 @@
-"""versitygw: an S3 gateway on a folder, which pushes its notifications to Kafka by itself.
-
-Built by ``go install`` on first use; Go must be installed.
-"""
+"""versitygw: an S3 gateway on a folder, which pushes its notifications to Kafka by itself."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +13,8 @@ from typing import Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from include.demo import object_store
-from include.demo.processes import Child, StartError, free_port, wait_until
-from include.real.kafka import CACHE
+from include.demo.processes import Child, free_port, wait_until
+from include.real import golang
 
 VERSION = "v1.8.0"
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
@@ -37,6 +32,8 @@ class Versitygw:
     access_key: str = "xray"
     secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     port: int = field(default_factory=free_port)
+    versions: bool = False
+    """Whether its buckets can keep versions."""
     _child: Child | None = None
 
     @property
@@ -53,11 +50,16 @@ class Versitygw:
         files = self.home / "buckets"
         files.mkdir(parents=True)
         keys = {"ROOT_ACCESS_KEY_ID": self.access_key, "ROOT_SECRET_ACCESS_KEY": self.secret_key}
-        command = [str(program()), "--port", f"127.0.0.1:{self.port}", "--quiet"]
+        gateway = golang.program(PACKAGE, VERSION)
+        command = [str(gateway), "--port", f"127.0.0.1:{self.port}", "--quiet"]
         command += ["--event-kafka-url", self.brokers, "--event-kafka-topic", self.topic]
+        command += ["posix"]
+        if self.versions:
+            (self.home / "versions").mkdir()
+            command += ["--versioning-dir", str(self.home / "versions")]
         self._child = Child(
             "versitygw",
-            [*command, "posix", str(files)],
+            [*command, str(files)],
             env={**(self.env or os.environ), **keys},
             log=self.home / "versitygw.log",
         )
@@ -79,24 +81,3 @@ class Versitygw:
         except (BotoCoreError, ClientError):
             return False
         return True
-
-
-def program() -> Path:
-    """The gateway's program, built if it is not there.
-
-    Raises:
-        StartError: Go is missing, or the build fails.
-    """
-    folder = CACHE / f"versitygw-{VERSION}"
-    if not (folder / "versitygw").exists():
-        if not shutil.which("go"):
-            raise StartError("versitygw is built with Go: install it, so that go runs.")
-        done = subprocess.run(
-            ["go", "install", f"{PACKAGE}@{VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)},
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            raise StartError(f"versitygw could not be built: {done.stderr.decode()[-400:]}")
-    return folder / "versitygw"

@@ -1,7 +1,8 @@
-"""Real gateways' own notifications, through Apache Kafka, read by xray.notification"""
+"""Real stores and their own notifications through Kafka, and what docs/object-stores.md says"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from confluent_kafka import Consumer
 
 from conftest import ROOT
 from include.real.kafka import Kafka
+from include.real.minio import Minio
 from include.real.radosgw import RadosGateway
 from include.real.versitygw import Versitygw
 from xray.errors import NotThereError, ObjectError
@@ -20,22 +23,36 @@ from xray.notification import Record, parse
 from xray.storage import AlreadyThere, ObjectStore
 
 TOPIC, BUCKET = "storage", "xray-data-in"
+ONCE = {(True, True): "yes", (True, False): "only where no versions are kept"}
+QUIET = 20.0
+"""Seconds after which no more notification is expected."""
 KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
-        for name in ("versitygw", "ceph"):
+        for name in ("versitygw", "ceph", "minio"):
             kafka.create_topic(name)
         yield kafka
 
 
 @contextmanager
 def versitygw(kafka: Kafka, folder: Path) -> Iterator[Any]:
-    with Versitygw(folder / "versitygw", brokers=kafka.brokers, topic="versitygw") as gateway:
+    gateway = Versitygw(
+        folder / "versitygw", brokers=kafka.brokers, topic="versitygw", versions=True
+    )
+    with gateway:
         gateway.s3.create_bucket(Bucket=BUCKET)
         yield gateway.s3
+
+
+@contextmanager
+def minio(kafka: Kafka, folder: Path) -> Iterator[Any]:
+    with Minio(folder / "minio", brokers=kafka.brokers, topic="minio") as server:
+        server.s3.create_bucket(Bucket=BUCKET)
+        server.announce(BUCKET)
+        yield server.s3
 
 
 @contextmanager
@@ -52,23 +69,33 @@ def ceph(kafka: Kafka, folder: Path) -> Iterator[Any]:
         yield gateway.s3
 
 
+STORES = [versitygw, ceph, minio]
+
+
 def records(kafka: Kafka, topic: str, count: int) -> list[Record]:
     """The records of the first messages that hold so many."""
-    consumer = Consumer({**kafka.client, "group.id": "test", "auto.offset.reset": "earliest"})
-    consumer.subscribe([topic])
     found: list[Record] = []
-    try:
-        while len(found) < count:
-            message = consumer.poll(30)
-            assert message is not None, f"{len(found)} of {count} records"
-            if not message.error():
-                found += parse(message.value()).records
-    finally:
-        consumer.close()
+    for message in messages(kafka, topic):
+        found += parse(message).records
+        if len(found) >= count:
+            break
+    assert len(found) == count
     return found
 
 
-@pytest.mark.parametrize("gateway", [versitygw, ceph])
+def messages(kafka: Kafka, topic: str, patience: float = 30) -> Iterator[bytes]:
+    """What comes, from what was read last on, until nothing has come for a while."""
+    consumer = Consumer({**kafka.client, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    try:
+        while message := consumer.poll(patience):
+            if not message.error():
+                yield message.value()
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize("gateway", STORES)
 def test_an_upload_is_announced_with_its_own_key(
     kafka: Kafka, tmp_path: Path, gateway: Any
 ) -> None:
@@ -89,7 +116,7 @@ def test_an_upload_is_announced_with_its_own_key(
         assert record.sequencer or record.event_time
 
 
-@pytest.mark.parametrize("gateway", [versitygw, ceph])
+@pytest.mark.parametrize("gateway", STORES)
 def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any) -> None:
     """An object that is created once, and one that is read only if it is still the same."""
     with gateway(kafka, tmp_path) as s3:
@@ -109,3 +136,88 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
         assert store.head(BUCKET, "b") is None
         with pytest.raises(NotThereError):
             store.read(BUCKET, "b")
+
+
+def refused(call: Any, **arguments: Any) -> bool:
+    """Whether a condition on a request is heeded."""
+    try:
+        call(Bucket=BUCKET, **arguments)
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+    return False
+
+
+def use(s3: Any) -> dict[str, str]:
+    """Do what the table tells of; what shows in the answers."""
+    once = {}
+    for kept in ("without", "with"):
+        if kept == "with":
+            status = {"Status": "Enabled"}
+            s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=status)
+            s3.put_object(Bucket=BUCKET, Key="a key+", Body=b"one")
+        key = f"once {kept}"
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")
+        once[kept] = refused(s3.put_object, Key=key, Body=b"two", IfNoneMatch="*")
+    matched = refused(s3.get_object, Key="a key+", IfMatch='"x"')
+    shown = {
+        "`If-None-Match: *` creates once": ONCE[once["without"], once["with"]],
+        "`If-Match` reads the very object": "yes" if matched else "no",
+    }
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="parts")["UploadId"]
+    whole = {"Bucket": BUCKET, "Key": "parts", "UploadId": upload}
+    etag = s3.upload_part(**whole, PartNumber=1, Body=b"one")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    s3.complete_multipart_upload(**whole, MultipartUpload=parts)
+    s3.delete_object(Bucket=BUCKET, Key="a key+")
+    return shown
+
+
+def announced(kafka: Kafka, topic: str) -> tuple[list[bytes], list[Record]]:
+    """All messages, which come in any order, and their records."""
+    raw = list(messages(kafka, topic, patience=QUIET))
+    return raw, [record for message in raw for record in parse(message).records]
+
+
+def told(raw: list[bytes], key: str) -> list[Any]:
+    """All records, as they came, of the object whose key begins so."""
+    bodies = [json.loads(message) for message in raw]
+    lists = [body if isinstance(body, list) else body.get("Records", []) for body in bodies]
+    found = [one for records in lists for one in records]
+    return [one for one in found if one["s3"]["object"]["key"].startswith(key)]
+
+
+def event(raw: list[bytes], key: str, kind: str) -> str:
+    """The names of an object's events of a kind."""
+    names = [one["eventName"].removeprefix("s3:") for one in told(raw, key)]
+    return ", ".join(name for name in names if name.startswith(kind))
+
+
+@pytest.mark.parametrize("gateway", STORES)
+def test_the_table_of_the_docs_is_right(kafka: Kafka, tmp_path: Path, gateway: Any) -> None:
+    name = gateway.__name__
+    kafka.delete_topic(name)
+    kafka.create_topic(name)
+    with gateway(kafka, tmp_path) as s3:
+        shown = use(s3)
+        raw, found = announced(kafka, name)
+    (first, *_) = [record for record in found if record.key == "a key+"]
+    observed = shown | {
+        "dialect": f"`{first.dialect}`",
+        "key `a key+` in a notification": f"`{told(raw, 'a')[0]['s3']['object']['key']}`",
+        "`sequencer`": "yes" if first.sequencer else "no",
+        "version id, where versions are kept": "yes" if first.version_id else "no",
+        "upload in parts": f"`{event(raw, 'parts', 'ObjectCreated')}`",
+        "removal, where versions are kept": f"`{event(raw, 'a', 'ObjectRemoved')}`",
+    }
+    assert column(name) | observed == column(name)
+
+
+def column(store: str) -> dict[str, str]:
+    """What the docs say of a store."""
+    text = (ROOT / "docs" / "object-stores.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    head = next(row for row in rows if "Ceph RGW" in row)
+    title = {"ceph": "Ceph RGW", "minio": "MinIO", "versitygw": "versitygw"}[store]
+    place = head.index(title)
+    return {row[0]: row[place] for row in rows if len(row) == len(head)}

@@ -1,1 +1,1 @@
-"""Real servers for tests and benchmarks: Apache Kafka, and S3 gateways that push to it."""
+"""Real servers for tests and benchmarks: Kafka, Redis, and S3 gateways that announce."""

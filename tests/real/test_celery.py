@@ -1,0 +1,210 @@
+"""The whole flow on Celery: two workers, Redis, and what comes of the tasks of a killed one"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import workers
+from include.demo import run
+from include.demo.judge import BUCKET, Case, expectations, judge
+from include.demo.processes import wait_until
+from include.demo.stack import Api, Stack, shared_settings
+from include.real.kafka import Kafka
+from include.real.redis import Redis
+from include.real.versitygw import Versitygw
+from s3_proxy import S3Proxy
+from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
+from xray.case import RUN_PREFIX, Buckets
+from xray.settings import Settings
+from xray.storage import ObjectStore
+
+pytestmark = pytest.mark.timeout(900)
+BUCKETS = Buckets(BUCKET)
+WORKERS = ("worker-1", "worker-2")
+SLOTS = 4
+"""Tasks that a worker runs at once."""
+RECEIVED = " received "
+"""In a worker's log: it has taken a message."""
+LONG = 300.0
+"""Seconds for what is quick unless the machine is busy."""
+
+
+class Cluster:
+    """Airflow on Celery, and the servers around it."""
+
+    def __init__(self, stack: Stack, api: Api, redis: Redis, proxy: S3Proxy) -> None:
+        self.stack, self.api, self.redis, self.proxy = stack, api, redis, proxy
+
+    def start_worker(self, name: str) -> None:
+        """Start a worker; returns when it takes tasks."""
+        pid = str(self.stack.home / f"{name}.pid")
+        command = ["celery", "worker", "--celery-hostname", name, "--pid", pid]
+        log = self.stack.home / "logs" / f"{name}.log"
+        before = log.read_text().count(f"{name} ready") if log.exists() else 0
+        self.stack.start_component(name, *command, "--concurrency", str(SLOTS), "--skip-serve-logs")
+        self.until(lambda: log.read_text().count(f"{name} ready") > before, f"{name}, ready,")
+
+    def processes(self, worker: str) -> list[psutil.Process]:
+        """The worker's own process and all below it."""
+        whole = psutil.Process(self.stack.component(worker).process.pid)
+        return [whole, *whole.children(recursive=True)]
+
+    def tasks(self, worker: str) -> set[str]:
+        """The ids of the task instances that a worker is in the middle of."""
+        title = workers.TASK.format("")
+        found = set()
+        for process in self.processes(worker):
+            try:
+                name = "".join(process.cmdline())
+            except psutil.NoSuchProcess:
+                continue
+            if name.startswith(title):
+                found.add(name.removeprefix(title).strip())
+        return found
+
+    def kill(self, worker: str) -> None:
+        """``kill -9`` a worker with all that it runs, as the loss of its machine does."""
+        for process in self.processes(worker):
+            process.kill()
+        self.stack.component(worker).process.wait()
+        self.stack.airflow = [child for child in self.stack.airflow if child.name != worker]
+
+    def upload(self, name: str, count: int) -> list[Case]:
+        """Upload so many of the demo's images under keys of their own."""
+        wanted = expectations(run.IMAGES, SETTINGS)[:count]
+        return run.upload(self.stack, [replace(one, key=f"{name}/{one.key}") for one in wanted])
+
+    def until(self, true: Callable[[], bool], what: str, seconds: float = LONG) -> None:
+        wait_until(true, what, seconds=seconds, children=self.stack.children)
+
+    def come_out_right(self, cases: list[Case]) -> None:
+        """Wait for the cases' ends; each must have one run, one record and the right results."""
+        store = ObjectStore(self.stack.s3)
+        run.watch(self.stack, self.api, cases)
+        wrong = {case.key: judge(case, store, SETTINGS) for case in cases}
+        assert {key: reasons for key, reasons in wrong.items() if reasons} == {}
+        assert [case.report()["attempts"] for case in cases] == [1] * len(cases)
+        assert list(store.list(BUCKETS.staging)) == []
+
+    def tries(self, case: Case) -> int:
+        """The most tries that any of a case's tasks took."""
+        path = f"/dags/xray_case/dagRuns/{RUN_PREFIX}{case.case_id}/taskInstances"
+        return max(task["try_number"] for task in self.api.get(path)["task_instances"])
+
+
+SETTINGS = Settings.from_mapping({"anonymize": "always"})
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("celery")
+    with ExitStack() as servers:
+        kafka = servers.enter_context(Kafka(folder / "kafka"))
+        for topic in (TOPIC, DEAD_LETTER_TOPIC):
+            kafka.create_topic(topic)
+        gateway = Versitygw(folder / "versitygw", brokers=kafka.brokers, topic=TOPIC)
+        servers.enter_context(gateway)
+        redis = servers.enter_context(Redis(folder / "redis"))
+        proxy = servers.enter_context(S3Proxy())
+        proxy.upstream = gateway.endpoint
+        connection = {
+            "conn_type": "aws",
+            "login": gateway.access_key,
+            "password": gateway.secret_key,
+            "extra": {"endpoint_url": proxy.url, "region_name": "us-east-1"},
+        }
+        stack = Stack(
+            home=folder / "airflow",
+            kafka=kafka.client,
+            store=(gateway.endpoint, gateway.access_key, gateway.secret_key),
+            parallelism=2 * len(WORKERS) * SLOTS,
+            settings={"anonymize": "always"},
+            airflow_settings={
+                **shared_settings("celery.env"),
+                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                "AIRFLOW__CELERY__BROKER_URL": redis.url,
+                "AIRFLOW_CONN_XRAY_S3": json.dumps(connection),
+            },
+        )
+        with stack, stack.api() as api:
+            cluster = Cluster(stack, api, redis, proxy)
+            for worker in WORKERS:
+                cluster.start_worker(worker)
+            yield cluster
+
+
+def test_every_case_comes_out_right(cluster: Cluster) -> None:
+    cases = cluster.upload("undisturbed", 16)
+    cluster.come_out_right(cases)
+    assert {cluster.tries(case) for case in cases} == {1}
+    logs = [cluster.stack.home / "logs" / f"{worker}.log" for worker in WORKERS]
+    assert all("execute_workload" in log.read_text() for log in logs), "both have worked"
+
+
+def test_a_worker_is_killed_in_the_middle_of_its_tasks(cluster: Cluster) -> None:
+    held = []
+    for one in expectations(run.IMAGES, SETTINGS)[: 2 * SLOTS]:
+        # The second read of an image is that of its second task.
+        held.append(cluster.proxy.hold("GET", f"{BUCKET}/killed/{one.key}", 2))
+    cases = cluster.upload("killed", len(held))
+    for one in held:
+        assert one.arrived.wait(LONG)
+    killed = cluster.tasks(WORKERS[0])
+    assert len(killed) == SLOTS, "all its slots are taken"
+    cluster.kill(WORKERS[0])
+    for one in held:
+        one.release()
+    cluster.come_out_right(cases)
+    assert sorted(cluster.tries(case) for case in cases) == [1] * SLOTS + [2] * SLOTS
+    cluster.start_worker(WORKERS[0])
+
+
+def test_a_worker_is_killed_before_its_tasks_begin(cluster: Cluster) -> None:
+    """It has taken messages from Redis, and Airflow knows only that the tasks wait."""
+    _, *slots = cluster.processes(WORKERS[0])
+    for process in slots:
+        process.send_signal(signal.SIGSTOP)
+    log = cluster.stack.home / "logs" / f"{WORKERS[0]}.log"
+    before = log.read_text().count(RECEIVED)
+    cases = cluster.upload("taken", 2 * SLOTS)
+    cluster.until(
+        lambda: log.read_text().count(RECEIVED) == before + SLOTS,
+        "As many messages as the stopped worker has slots",
+    )
+    cluster.kill(WORKERS[0])
+    cluster.come_out_right(cases)
+    assert {cluster.tries(case) for case in cases} == {1}, "it is the same try that another runs"
+    cluster.start_worker(WORKERS[0])
+
+
+def test_redis_is_killed_and_comes_back(cluster: Cluster) -> None:
+    cases = cluster.upload("brokerless", 16)
+    cluster.until(lambda: cluster.redis.client.hlen("unacked") > 0, "A task on its way")
+    cluster.redis.kill()
+    cluster.redis.start()
+    cluster.come_out_right(cases)
+
+
+def test_a_worker_holds_only_what_it_runs() -> None:
+    """What the way back of a killed worker's tasks hangs on beside config/celery.env."""
+    from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+
+    assert DEFAULT_CELERY_CONFIG["task_acks_late"] is True
+    assert DEFAULT_CELERY_CONFIG["worker_prefetch_multiplier"] == 1
+
+
+def test_the_trail_tells_of_each_case_once(cluster: Cluster, tmp_path: Path) -> None:
+    verdict = run.check_audit(ObjectStore(cluster.stack.s3), tmp_path / "audit")
+    assert verdict.problems == ()
+    runs: list[Any] = cluster.api.all("/dags/xray_case/dagRuns", "dag_runs")
+    assert (verdict.records, verdict.cases) == (len(runs), len(runs))
+    assert len({case["conf"]["key"] for case in runs}) == len(runs)

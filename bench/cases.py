@@ -304,7 +304,7 @@ def _sums(result: dict[str, Any]) -> Table:
     drawn = Table("images a day", *DAYS, title="Evenly over the day; times your peak")
     rates = [count / 86400 for count in DAYS.values()]
     drawn.add_row("cases a second", *(_short(rate) for rate in rates))
-    for name in ("all", "tasks", "scheduler", "api-server", "triggerer", "database"):
+    for name in ("all", "tasks", "api-server", "triggerer"):
         drawn.add_row(f"cores: {name}", *(_short(rate * cpu.get(name, 0)) for rate in rates))
     pods = TASKS * result["cold_start"]["cpu"]
     drawn.add_row("cores more, with a pod a task", *(_short(rate * pods) for rate in rates))

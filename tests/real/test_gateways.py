@@ -22,6 +22,8 @@ from xray.errors import NotThereError, ObjectError
 from xray.notification import Record, parse
 from xray.storage import AlreadyThere, ObjectStore
 
+# MinIO is large: to build it the first time takes Go many minutes.
+pytestmark = pytest.mark.timeout(1800)
 TOPIC, BUCKET = "storage", "xray-data-in"
 ONCE = {(True, True): "yes", (True, False): "only where no versions are kept"}
 QUIET = 20.0

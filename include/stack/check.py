@@ -18,13 +18,14 @@ from typing import Any
 import httpx
 
 from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
-from include.demo.processes import Child
-from include.demo.run import watch
+from include.demo.processes import Child, StartError, wait_until
+from include.demo.run import PATIENCE, watch
 from include.demo.stack import Api
 from include.stack import store
 from xray import audit
 from xray.airflow.deployment import CASE_DAG, SETTINGS_VARIABLE
 from xray.case import Buckets
+from xray.errors import XrayError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -39,8 +40,18 @@ class Running:
 
 def main() -> int:
     """The command line."""
-    login = ("admin", os.environ["AIRFLOW_ADMIN_PASSWORD"])
-    with Api(os.environ["AIRFLOW_URL"], *login) as api, tempfile.TemporaryDirectory() as folder:
+    try:
+        return check()
+    except (XrayError, StartError, httpx.HTTPError) as error:
+        print(f"Not all could be looked at: {error}")
+        return 1
+
+
+def check() -> int:
+    """Look at every case; 0 if all are right."""
+    url, login = os.environ["AIRFLOW_URL"], ("admin", os.environ["AIRFLOW_ADMIN_PASSWORD"])
+    wait_until(lambda: _answers(url), "An answer of Airflow's API", seconds=PATIENCE)
+    with Api(url, *login) as api, tempfile.TemporaryDirectory() as folder:
         running = Running()
         objects, settings = ObjectStore(running.s3), deployed(api)
         uploaded = download(objects, Path(folder))
@@ -63,6 +74,13 @@ def main() -> int:
         f"{verdict.records} audit records of {verdict.cases} cases."
     )
     return 1 if problems or not cases else 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/v2/version").is_success
+    except httpx.HTTPError:
+        return False
 
 
 def deployed(api: Api) -> Settings:

@@ -20,8 +20,8 @@ from xray.airflow.intake import check_kafka
 PROFILES = ["", "kafka-ui", "metrics", "celery", "events", "check", "*"]
 JOBS = {"airflow-init", "setup", "uploader", "check"}
 """End when their work is done."""
-TOLD_BY_OTHERS = {"statsd-exporter", "events", "kafka-ui"}
-"""Without a health check: nothing waits for them, and their images hold nothing to ask with."""
+UNASKED = {"events", "kafka-ui"}
+"""Without a health check: nothing waits for them."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_each_service_is_bounded_and_comes_back(services: dict[str, Any]) -> Non
         assert "privileged" not in service, name
         ends = {"check": "no"}.get(name, "on-failure" if name in JOBS else "unless-stopped")
         assert service["restart"] == ends, name
-        assert ("healthcheck" in service) == (name not in JOBS | TOLD_BY_OTHERS), name
+        assert ("healthcheck" in service) == (name not in JOBS | UNASKED), name
 
 
 def test_what_is_mounted_from_the_checkout_is_there_and_is_not_written(

@@ -17,6 +17,7 @@ from include.real import go_program
 from include.stack import env_file
 from xray.airflow.intake import check_kafka
 
+pytestmark = pytest.mark.timeout(1800)  # The first time Compose is built.
 PROFILES = ["", "kafka-ui", "metrics", "celery", "events", "check", "*"]
 JOBS = {"airflow-init", "setup", "uploader", "check"}
 """End when their work is done."""
@@ -60,7 +61,6 @@ def services(compose: list[str], secrets: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(1800)  # The first time Compose is built.
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_is_valid(compose: list[str], secrets: Path, profile: str) -> None:
     chosen = ["--profile", profile] if profile else []

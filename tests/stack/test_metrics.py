@@ -21,6 +21,7 @@ from include.demo.processes import Child, free_port, wait_until
 from include.real import go_program
 from xray.airflow import metrics
 
+pytestmark = pytest.mark.timeout(900)  # The first time the exporter is built.
 DASHBOARD = ROOT / "config" / "grafana" / "dashboards" / "xray.json"
 VALUES = {"dag_id": "xray_case", "task_id": "fetch", "state": "failed", "job_id": "7"}
 LAST = "xray.test.last"

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,11 @@ def test_the_image_has_the_locks_own_versions_and_no_tensorflow() -> None:
     assert "tensorflow" in production.keys() - image.keys()
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert f"apache/airflow:slim-{image['apache-airflow']}-python3.11" in dockerfile
+
+
+def test_the_locked_celery_is_one_that_airflow_can_run_on() -> None:
+    import_module("airflow.providers.celery.executors.celery_executor")
+    import_module("airflow.providers.celery.executors.celery_executor_utils")
 
 
 def test_cephs_start_script_parses() -> None:

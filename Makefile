@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := plugins:.
 
-.PHONY: help env demo test test-real bench lint train evaluate images lock clean
+.PHONY: help env env-file demo test test-real bench lint train evaluate images lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -15,6 +15,9 @@ env: .venv/made  ## the environment, from the lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-bootstrap.txt requirements-dev.txt
 	@touch $@
+
+env-file:  ## random secrets for docker compose, in .env; keeps those that are there
+	@$(PYTHON) -m include.stack.env_file
 
 demo: env  ## the whole pipeline on synthetic X-rays; ONCE=1, IMAGES=DIR, BACKFILL=1
 	@$(BIN)/python -m include.demo.run $(if $(ONCE),--once) $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKFILL),--backfill)
@@ -46,9 +49,12 @@ images: env  ## make the demo's synthetic images again: DATA=DIR
 	$(BIN)/python -m include.demo.make_images "$(DATA)"
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+# ai-edge-litert asks for it, uses it before Python 3.11 alone, and pip refuses it from there on.
+UNUSED := backports-strenum
 lock: env  ## resolve the requirements again
-	$(LOCK) requirements.in -o requirements.txt
-	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	echo $(UNUSED) | $(LOCK) requirements.in --excludes /dev/stdin -o requirements.txt
+	echo $(UNUSED) | $(LOCK) requirements-dev.in --excludes /dev/stdin -o requirements-dev.txt
+	printf '%s\n' $(UNUSED) tensorflow | $(LOCK) requirements.in --excludes /dev/stdin -c requirements.txt -o requirements-image.txt
 	echo uv | $(LOCK) - -o requirements-bootstrap.txt
 
 clean:  ## remove what was made here

@@ -122,17 +122,25 @@ class Case:
         }
 
 
+LABELS = "expected.json"
+
+
+def files(directory: Path) -> list[Path]:
+    """What is to be uploaded of ``directory``: all but the file that says the labels."""
+    found = (path for path in directory.rglob("*") if path.is_file())
+    return sorted(path for path in found if path != directory / LABELS)
+
+
 def expectations(directory: Path, settings: Settings) -> list[Expected]:
     """What should come of each file of ``directory``, scored here without the pipeline.
 
     A file ``expected.json`` in it may say the labels; it is held against the scores.
     """
-    known = directory / "expected.json"
+    known = directory / LABELS
     labels = json.loads(known.read_text()) if known.is_file() else {}
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path != known)
     model = RiskModel.load()
     found = []
-    for path in files:
+    for path in files(directory):
         key = str(path.relative_to(directory))
         try:
             limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)

@@ -18,7 +18,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from confluent_kafka import Producer
-from moto.server import ThreadedMotoServer
 
 ACCOUNT = "123456789012"
 """The account that moto plays."""
@@ -27,6 +26,9 @@ REGION = "us-east-1"
 
 def main(brokers: str, topic: str) -> None:
     """Serve."""
+    # Here, as who only asks for a client may not have it.
+    from moto.server import ThreadedMotoServer
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

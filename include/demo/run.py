@@ -15,14 +15,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
 
 from include.demo.contact_sheet import Row, contact_sheet
 from include.demo.judge import Case, Expected, expectations, judge, leftovers
-from include.demo.processes import StartError, wait_until
+from include.demo.processes import Child, StartError, wait_until
 from include.demo.stack import BUCKET, HOME, ROOT, Api, Stack
 from include.demo.table import table
 from xray import audit
@@ -36,6 +36,16 @@ OUT = ROOT / "out" / "demo"
 PATIENCE = 300.0
 """Seconds without any case's progress after which the demo gives up."""
 console = Console()
+
+
+class Watched(Protocol):
+    """A stack whose cases can be watched: the embedded one, or another that runs by itself."""
+
+    s3: Any
+
+    @property
+    def children(self) -> Sequence[Child]:
+        """Processes without which no case can end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +114,7 @@ def backfill(api: Api, stack: Stack) -> None:
     console.print(f"Backfill of {BUCKET}: {state}.")
 
 
-def watch(stack: Stack, api: Api, cases: list[Case]) -> list[Case]:
+def watch(stack: Watched, api: Api, cases: list[Case]) -> list[Case]:
     """Show the cases until all have ended, or nothing moves any more."""
     store, buckets = ObjectStore(stack.s3), Buckets(BUCKET)
     moved, before = time.monotonic(), None

@@ -22,10 +22,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from include.demo.processes import Child, StartError, free_port, wait_until
-from include.real import certificate
+from include.real import CACHE, certificate
 
 POM = Path(__file__).with_name("pom.xml")
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
 SECONDS = 60.0
 """How long a start, or a change of a topic, may take."""
 USER = "xray"
@@ -240,7 +239,7 @@ def class_path() -> str:
             raise StartError(f"Apache Kafka needs {package}: install it, so that {program} runs.")
     known = CACHE / f"kafka-{sha256(POM.read_bytes()).hexdigest()[:16]}.classpath"
     if not known.exists() or not all(Path(jar).exists() for jar in known.read_text().split(":")):
-        CACHE.mkdir(exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         goal = ["dependency:build-classpath", f"-Dmdep.outputFile={known}"]
         done = subprocess.run(
             ["mvn", "-q", "-B", "-f", str(POM), *goal], capture_output=True, check=False

@@ -15,7 +15,7 @@ TARGET = "XRAY"
 class Minio(S3Server):
     """A server that announces what happens in the buckets that ask for it; a context manager."""
 
-    package: ClassVar[str] = "github.com/minio/minio"
+    module: ClassVar[str] = "github.com/minio/minio"
     version: ClassVar[str] = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
     def arguments(self) -> list[str]:

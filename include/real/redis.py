@@ -18,7 +18,7 @@ from typing import Self
 import redis
 
 from include.demo.processes import Child, StartError, free_port, wait_until
-from include.real.kafka import CACHE
+from include.real import CACHE
 
 PACKAGES = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
 """The server, and those of its libraries that a Debian need not have."""

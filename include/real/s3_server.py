@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from include.demo import object_store
 from include.demo.processes import Child, free_port, wait_until
-from include.real import golang
+from include.real import go_program
 
 SECONDS = 60.0
 
@@ -23,8 +23,10 @@ SECONDS = 60.0
 class S3Server:
     """A server; a context manager. Each kind says how it is started."""
 
-    package: ClassVar[str]
+    module: ClassVar[str]
     version: ClassVar[str]
+    package: ClassVar[str] = "."
+    """The folder of the program in its module."""
 
     home: Path
     brokers: str
@@ -59,15 +61,16 @@ class S3Server:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        program = golang.program(self.package, self.version)
+        program = go_program.built(self.module, self.version, self.package)
+        name = type(self).__name__.lower()
         self.home.mkdir(parents=True)
         self._child = Child(
-            program.name,
+            name,
             [str(program), *self.arguments()],
             env={**(self.env or os.environ), **self.settings()},
-            log=self.home / f"{program.name}.log",
+            log=self.home / f"{name}.log",
         )
-        wait_until(self._answers, program.name, seconds=SECONDS, children=[self._child])
+        wait_until(self._answers, name, seconds=SECONDS, children=[self._child])
         return self
 
     def __exit__(

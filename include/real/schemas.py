@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from include.demo.processes import StartError
-from include.real.kafka import CACHE
+from include.real import CACHE, go_program
 
-KUBERNETES = "k8s.io/kubernetes@v1.34.3"
-ROOK = "github.com/rook/rook@v1.17.9"
+KUBERNETES = ("k8s.io/kubernetes", "v1.34.3")
+ROOK = ("github.com/rook/rook", "v1.17.9")
 STRIMZI = Path(__file__).with_name("strimzi.pom.xml")
 STRIMZI_JAVA = 21
 STRIMZI_KINDS = {
@@ -43,7 +43,7 @@ def kubernetes() -> dict[str, Any]:
     Raises:
         StartError: Go is missing, or the module cannot be had.
     """
-    swagger = _module(KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
+    swagger = go_program.files(*KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
     definitions: dict[str, Any] = json.loads(swagger.read_text())["definitions"]
     return definitions
 
@@ -66,7 +66,7 @@ def rook_kinds() -> dict[Kind, dict[str, Any]]:
     Raises:
         StartError: Go is missing, or the module cannot be had.
     """
-    path = _module(ROOK) / "deploy" / "examples" / "crds.yaml"
+    path = go_program.files(*ROOK) / "deploy" / "examples" / "crds.yaml"
     return dict(_kinds(yaml.safe_load_all(path.read_text())))
 
 
@@ -92,22 +92,11 @@ def _kinds(definitions: Iterable[Any]) -> Iterator[tuple[Kind, dict[str, Any]]]:
             yield kind, version["schema"]["openAPIV3Schema"]
 
 
-def _module(version: str) -> Path:
-    """The folder of a Go module's files."""
-    if not shutil.which("go"):
-        raise StartError(f"{version} comes as a Go module: install Go, so that go runs.")
-    done = _run(["go", "mod", "download", "-json", version])
-    told = json.loads(done.stdout or "{}")
-    if done.returncode:
-        raise StartError(f"{version} could not be had: {told.get('Error', done.stderr)[-400:]}")
-    return Path(told["Dir"])
-
-
 def _generate(folder: Path) -> None:
     java, jars = _java(), CACHE / "strimzi.classpath"
     if not shutil.which("mvn"):
         raise StartError("Strimzi's schemas come from Maven: install it, so that mvn runs.")
-    CACHE.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     goal = ["dependency:build-classpath", f"-Dmdep.outputFile={jars}"]
     done = _run(["mvn", "-q", "-B", "-f", str(STRIMZI), *goal])
     if done.returncode:

@@ -12,8 +12,9 @@ from include.real.s3_server import S3Server
 class Versitygw(S3Server):
     """A gateway that announces what happens in all of its buckets; a context manager."""
 
-    package: ClassVar[str] = "github.com/versity/versitygw/cmd/versitygw"
+    module: ClassVar[str] = "github.com/versity/versitygw"
     version: ClassVar[str] = "v1.8.0"
+    package: ClassVar[str] = "./cmd/versitygw"
 
     versions: bool = False
     """Whether its buckets can keep versions."""

@@ -21,6 +21,7 @@ from include.demo.processes import marked, wait_until
 from include.demo.stack import Api, Stack
 from include.real.kafka import Kafka
 from include.real.versitygw import Versitygw
+from include.stack import check
 from xray import audit
 from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
@@ -99,6 +100,43 @@ def test_every_case_comes_out_right(stack: Stack, cases: list[Case], api: Api) -
     assert leftovers(cases, store) == []
     assert len(runs(api)) == 16
     assert all(case.report()["attempts"] == 1 for case in cases)
+
+
+def test_the_local_stacks_check_finds_all_right(
+    stack: Stack,
+    cases: list[Case],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endpoint, access, secret = stack.s3_login
+    for name, value in {
+        "S3_ENDPOINT": endpoint,
+        "S3_ACCESS_KEY": access,
+        "S3_SECRET_KEY": secret,
+        "AIRFLOW_URL": stack.url,
+        "AIRFLOW_ADMIN_PASSWORD": stack.password,
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert check.main() == 0
+    assert "16 of 16 cases came out right: 16 runs, 16 audit records" in capsys.readouterr().out
+    # And it sees what is wrong.
+    (output,) = [o for o in cases[0].records[-1]["outputs"] if o["bucket"] == BUCKETS.processed]
+    kept = stack.s3.get_object(Bucket=output["bucket"], Key=output["key"])
+    body = kept["Body"].read()
+    stack.s3.put_object(Bucket=output["bucket"], Key=output["key"], Body=b"something else")
+    try:
+        assert check.main() == 1
+    finally:
+        stack.s3.put_object(
+            Bucket=output["bucket"],
+            Key=output["key"],
+            Body=body,
+            ContentType=kept["ContentType"],
+            Metadata=kept["Metadata"],
+        )
+    told = capsys.readouterr().out
+    assert "the annotated image is not the recorded one" in told
+    assert "15 of 16 cases came out right" in told
 
 
 def test_nothing_that_may_be_seen_names_a_patient(

@@ -1,0 +1,23 @@
+"""The local stack's topics, on Apache Kafka"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from include.real.kafka import Kafka
+from include.stack import setup
+
+
+def test_the_topics_are_made_once_and_as_they_should_be(tmp_path: Path) -> None:
+    with Kafka(tmp_path / "kafka", settings={"auto.create.topics.enable": "false"}) as kafka:
+        setup.make_topics(kafka.brokers)
+        setup.make_topics(kafka.brokers)
+        admin = AdminClient(kafka.client)
+        known = admin.list_topics(timeout=30).topics
+        for name, (partitions, config) in setup.TOPICS.items():
+            assert len(known[name].partitions) == partitions
+            asked = ConfigResource(ResourceType.TOPIC, name)
+            found = admin.describe_configs([asked])[asked].result(30)
+            assert {key: found[key].value for key in config} == config

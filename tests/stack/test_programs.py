@@ -1,0 +1,192 @@
+"""include/stack: what sets the stack up and feeds it, on an S3 server"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from conftest import notification
+from include.demo.judge import BUCKET, files
+from include.demo.run import IMAGES
+from include.stack import events, setup, store, upload
+from xray.case import Buckets
+
+
+@pytest.fixture(autouse=True)
+def _told_where_the_store_is(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_ENDPOINT", s3_endpoint)
+    for name in ("S3", "CEPH_ADMIN"):
+        for key in ("ACCESS_KEY", "SECRET_KEY"):
+            monkeypatch.setenv(f"{name}_{key}", f"{name}_{key}".lower())
+
+
+def keys_of(s3: Any) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+
+
+def test_an_upload_twice_uploads_once(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    upload.main([str(IMAGES)])
+    first = {entry["Key"]: entry for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
+    upload.main([str(IMAGES)])
+    again = {entry["Key"]: entry for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
+    assert len(first) == 16
+    assert {key: entry["LastModified"] for key, entry in first.items()} == {
+        key: entry["LastModified"] for key, entry in again.items()
+    }
+    told = capsys.readouterr().out
+    assert told.endswith("0 uploaded, 16 were there already\n")
+    assert "demo_" not in told, "a key names a patient"
+
+
+def test_an_upload_that_was_killed_goes_on(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in files(IMAGES)[:5]:
+        s3.put_object(Bucket=BUCKET, Key=str(path.relative_to(IMAGES)), Body=path.read_bytes())
+    upload.main([str(IMAGES)])
+    assert len(keys_of(s3)) == 16
+    assert "11 uploaded, 5 were there already" in capsys.readouterr().out
+
+
+def test_with_a_rate_every_round_has_keys_of_its_own() -> None:
+    names = files(IMAGES)
+    found = [key for key, _ in itertools.islice(upload.keys(IMAGES, names, endless=True), 40)]
+    assert len(set(found)) == 40
+    assert found[0].startswith("round-1/")
+    assert found[39].startswith("round-3/")
+    assert len(list(upload.keys(IMAGES, names, endless=False))) == 16
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="There are no files"):
+        upload.main([str(tmp_path)])
+
+
+def test_buckets_are_made_once(s3: Any) -> None:
+    for _ in range(2):
+        for bucket in (BUCKET, *Buckets(BUCKET).outputs(), "xray-other"):
+            setup.make_bucket(store.client(), bucket)
+    assert "xray-other" in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+
+
+TOPIC_MADE = b"""<CreateTopicResponse xmlns="https://sns.amazonaws.com/doc/2010-03-31/">
+<CreateTopicResult><TopicArn>arn:aws:sns:default::storage</TopicArn></CreateTopicResult>
+</CreateTopicResponse>"""
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Ceph's gateway, of which each answer is set."""
+
+    asked: list[tuple[str, str, dict[str, list[str]], bytes]]
+    answers: dict[str, int]
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        url = urlsplit(self.path)
+        asked = parse_qs(url.query, keep_blank_values=True)
+        self.asked.append((self.command, url.path, asked, body))
+        self.send_response(self.answers[self.command])
+        answer = TOPIC_MADE if b"CreateTopic" in body else b""
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_PUT = do_POST = _answer
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Gateway]]:
+    handler = type("Handler", (Gateway,), {"asked": [], "answers": {"PUT": 200, "POST": 200}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield handler
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_account_is_made_with_the_keys_of_the_pipeline(gateway: type[Gateway]) -> None:
+    setup.make_account()
+    ((method, path, query, _),) = gateway.asked
+    assert (method, path) == ("PUT", "/admin/user")
+    assert query["uid"] == [setup.ACCOUNT]
+    assert (query["access-key"], query["secret-key"]) == (["s3_access_key"], ["s3_secret_key"])
+    assert "user-caps" not in query, "it administers nothing"
+
+
+def test_an_account_that_is_there_gets_the_keys(gateway: type[Gateway]) -> None:
+    gateway.answers["PUT"] = 409
+    setup.make_account()
+    assert [method for method, *_ in gateway.asked] == ["PUT", "POST"]
+    assert gateway.asked[1][2]["secret-key"] == ["s3_secret_key"]
+
+
+@pytest.mark.parametrize("endpoint", ["kafka://kafka:9092", "http://receiver:8000"])
+def test_uploads_are_announced_for_as_long_as_it_takes(
+    gateway: type[Gateway], endpoint: str
+) -> None:
+    setup.announce(store.client(), endpoint)
+    (_, _, _, made), (_, path, query, told) = gateway.asked
+    topic = {name: value for name, (value,) in parse_qs(made.decode()).items()}
+    assert (topic["Action"], topic["Name"]) == ("CreateTopic", "storage")
+    entries = range(1, 1 + sum(name.endswith(".key") for name in topic))
+    attributes = {
+        topic[f"Attributes.entry.{n}.key"]: topic[f"Attributes.entry.{n}.value"] for n in entries
+    }
+    assert attributes.pop("push-endpoint") == endpoint
+    # A broker that is away loses nothing, and one that took it has it on its disk.
+    assert attributes.pop("persistent") == "true"
+    assert attributes == ({"kafka-ack-level": "broker"} if "kafka:" in endpoint else {})
+    assert (path, list(query)) == (f"/{BUCKET}", ["notification"])
+    assert b"<Topic>arn:aws:sns:default::storage</Topic><Event>s3:ObjectCreated:*</Event>" in told
+
+
+def test_a_refused_administrator_is_told_what_to_do(gateway: type[Gateway]) -> None:
+    gateway.answers["PUT"] = 403
+    with pytest.raises(SystemExit, match=r"403 .*docker compose down -v"):
+        setup.make_account()
+
+
+class Message:
+    """As confluent_kafka hands one over."""
+
+    def __init__(self, value: bytes | None) -> None:
+        self._value = value
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def partition(self) -> int:
+        return 2
+
+    def offset(self) -> int:
+        return 7
+
+
+def test_an_event_is_printed_without_its_key() -> None:
+    (line,) = events.lines(Message(notification("Ada Kestrel_1948.jpeg", size=3)))
+    assert "Ada" not in line
+    assert json.loads(line) == {
+        "partition": 2,
+        "offset": 7,
+        "event": "ObjectCreated:Put",
+        "bucket": BUCKET,
+        "size": 3,
+        "event_time": None,
+        "dialect": "ceph",
+    }
+
+
+@pytest.mark.parametrize(("value", "told"), [(b"{", "error"), (None, "skipped")])
+def test_what_is_no_event_is_printed_with_the_reason(value: bytes | None, told: str) -> None:
+    (line,) = events.lines(Message(value))
+    assert json.loads(line)[told]

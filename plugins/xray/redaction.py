@@ -415,7 +415,10 @@ def _boxes(mask: Mask) -> tuple[Box, ...]:
 
 
 def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
-    """Redact one file; the report's entry for it, with ``error`` set if it could not be."""
+    """Redact one file; the report's entry for it, with ``error`` set if it could not be.
+
+    Nothing is written of one that is quarantined.
+    """
     entry: dict[str, Any] = {
         "file": name,
         "output": None,
@@ -433,18 +436,19 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
         return {**entry, "error": f"The file cannot be read: {error.strerror}."}
     picture = anonymous(original)
     done = redact(picture.pixels, picture.depth)
+    entry = {
+        **entry,
+        "boxes": [list(box) for box in done.boxes],
+        "verified": done.verified,
+        "quarantined": done.quarantined,
+    }
+    if done.quarantined:
+        return entry
     if original.format is Format.DICOM:
         target = _as_png(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(encode(replace(picture, pixels=done.image)))
-    return {
-        **entry,
-        "output": str(target),
-        "boxes": [list(box) for box in done.boxes],
-        "engine": done.engine,
-        "verified": done.verified,
-        "quarantined": done.quarantined,
-    }
+    return {**entry, "output": str(target)}
 
 
 def _as_png(target: Path, source: Path) -> Path:
@@ -468,10 +472,13 @@ def _pairs(source: Path, target: Path) -> Iterator[tuple[Path, Path, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 if all were redacted, 1 if one was not, 2 for a wrong call."""
+    """The command line: 0 if all were redacted, 1 if one failed or was quarantined, 2 for a wrong
+    call.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m xray.redaction",
-        description="Redact the burned-in corner text of images; metadata is dropped, names kept.",
+        description="Remove the text on images, and their metadata; file names are kept. What "
+        "cannot be made free of text is not written.",
     )
     parser.add_argument("source", metavar="IN", type=Path, help="an image, or a folder of them")
     parser.add_argument("target", metavar="OUT", type=Path, help="a file, or a folder")
@@ -488,7 +495,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.report.write_text(text)
     else:
         sys.stdout.write(text)
-    return 0 if all(entry["error"] is None for entry in report) else 1
+    written = all(entry["output"] is not None for entry in report)
+    return 0 if written else 1
 
 
 if __name__ == "__main__":

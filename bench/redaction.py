@@ -6,7 +6,9 @@ product, the original system's rule, and Presidio's image redactor if
 where it stood, turned upright and enlarged, which is more than whoever finds the
 image can do: PP-OCR's, and Tesseract if it is installed. Bar and QR codes go to
 OpenCV's decoders. A *leak* is an image of which four characters in a row were
-read.
+read. The risk is compared with that of the same image before the text was
+written on it, which is what the fill is to restore, and with that of the image
+as it came, in which the text itself moves it.
 """
 
 from __future__ import annotations
@@ -166,7 +168,8 @@ def _judge(
         "published_leak": bool(read) and not quarantined,
         "characters": _removed(sample, changed),
         "false_area": float((changed & (sample.zone == 0)).mean()),
-        "risk_moved": _risk_moved(sample.image, image),
+        "risk_from_bare": _risk_moved(sample.bare, image),
+        "risk_from_text": _risk_moved(sample.image, image),
         "cpu_seconds": seconds,
     }
 
@@ -307,7 +310,8 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "characters": round(float(np.mean(known)), 4) if known else None,
         "false_area": round(float(np.mean([row["false_area"] for row in rows])), 5),
         "false_area_p95": round(float(np.percentile([row["false_area"] for row in rows], 95)), 5),
-        "risk_moved": round(float(np.mean([row["risk_moved"] for row in rows])), 5),
+        "risk_from_bare": round(float(np.mean([row["risk_from_bare"] for row in rows])), 5),
+        "risk_from_text": round(float(np.mean([row["risk_from_text"] for row in rows])), 5),
         "cpu_seconds": round(float(np.mean([row["cpu_seconds"] for row in rows])), 3),
     }
 
@@ -367,7 +371,8 @@ def table(result: dict[str, Any]) -> Table:
     )
     for name in ("", "images", "leaks", "published", "quarantined", "characters", "false area"):
         shown.add_column(name, justify="left" if not name else "right")
-    shown.add_column("|Δrisk|", justify="right")
+    shown.add_column("|Δrisk| to bare", justify="right")
+    shown.add_column("to text", justify="right")
     shown.add_column("CPU-s", justify="right")
     for way, figures in result["ways"].items():
         for group in ("ordinary", "hard", "clean"):
@@ -379,7 +384,7 @@ def table(result: dict[str, Any]) -> Table:
     for cost in result["sizes"]:
         shown.add_row(
             f"{cost['width']} x {cost['height']}: {cost['mib']} MiB",
-            *[""] * 7,
+            *[""] * 8,
             f"{cost['cpu_seconds']:.2f}",
         )
     return shown
@@ -394,7 +399,8 @@ def _cells(figures: dict[str, Any]) -> list[str]:
         str(figures["quarantined"]),
         "" if characters is None else f"{characters:.2%}",
         f"{figures['false_area']:.2%}",
-        f"{figures['risk_moved']:.4f}",
+        f"{figures['risk_from_bare']:.4f}",
+        f"{figures['risk_from_text']:.4f}",
         f"{figures['cpu_seconds']:.2f}",
     ]
 

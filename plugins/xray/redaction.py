@@ -51,6 +51,8 @@ LARGE = 64
 """Pixels of height that such text has."""
 LARGEST = 0.2
 """Height of a line as a share of the image's shorter side, at most."""
+PLAIN = 400
+"""Pixels of the shorter side from which on anatomy is too soft to look like strokes."""
 LEGIBLE = 3
 """Letters and digits that it must read for that."""
 MOST_READ = 24
@@ -179,15 +181,17 @@ class Finder:
     def find(self) -> None:
         """Fill :attr:`mask` and :attr:`kept`."""
         strong = strokes.clusters(self._grey, floor=22, multiple=3)
-        likely = boxes_of(ocr.likelihood(_half(self._grey)), 2, 0.2)
-        certain = [c.rectangle for c in strong if is_certain(c)]
-        certain += [r for r, p in likely if p > 0.5 and self._is_plausible(r)]
+        likely = likely_text(self._grey, 0.2)
+        if min(self._grey.shape) < PLAIN:
+            certain, doubtful = [], strong
+        else:
+            certain = [c.rectangle for c in strong if is_certain(c)]
+            doubtful = [c for c in strong if not is_certain(c)]
+            certain += [r for r, p in likely if p > 0.5 and self._is_plausible(r)]
         self._take(certain)
         weak = strokes.clusters(self._grey, floor=6, multiple=2.2)
-        doubtful = [c.rectangle for c in sorted(strong, key=_rank) if not is_certain(c)]
-        doubtful = [r for r, p in likely] + doubtful[:12]
-        doubtful += [c.rectangle for c in sorted(weak, key=_rank)]
-        self._read(doubtful)
+        candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2] + sorted(weak, key=_rank)
+        self._read([r for r, _ in likely] + [c.rectangle for c in candidates])
 
     def _take(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask ``rectangles``, but for a marker that stands alone."""
@@ -294,7 +298,7 @@ def leftover(image: Image.Image, depth: int | None, known: Mask, keep_markers: b
     mask = np.zeros(known.shape, np.uint8)
     for view in views(image, depth):
         even = evened(view)
-        rectangles = [r for r, _ in boxes_of(ocr.likelihood(_half(even)), 2, 0.15)]
+        rectangles = [r for r, _ in likely_text(even, 0.15)]
         rectangles += [
             c.rectangle for c in strokes.clusters(view, floor=22, multiple=3) if is_certain(c)
         ]
@@ -314,6 +318,15 @@ def evened(grey: Grey) -> Grey:
     spread = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), 25)) + 4
     result: Grey = (128 + rest / spread * 40).clip(0, 255).astype(np.uint8)
     return result
+
+
+def likely_text(grey: Grey, least: float) -> list[tuple[Rectangle, float]]:
+    """What the network takes for text, in half the resolution unless that is low already."""
+    if min(grey.shape) < PLAIN:
+        return boxes_of(ocr.likelihood(grey), 1, least)
+    size = grey.shape[1] // 2, grey.shape[0] // 2
+    half = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return boxes_of(ocr.likelihood(half), 2, least)
 
 
 def boxes_of(
@@ -350,11 +363,6 @@ def draw(mask: Mask, rectangle: Rectangle) -> None:
 def _is_covered(mask: Mask, rectangle: Rectangle, share: float = 0.8) -> bool:
     part = strokes.upright(mask, rectangle, 0, stretch=False)
     return bool(part.mean() > share)
-
-
-def _half(grey: Grey) -> Grey:
-    size = max(32, grey.shape[1] // 2), max(32, grey.shape[0] // 2)
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
 def filled(pixels: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.release import ReleaseOperator
+from xray.airflow.release import BOXES, ReleaseOperator
 from xray.airflow.retry import TASK_DEFAULTS
 from xray.airflow.tasks import SOURCE_PARAMS
 
@@ -30,7 +30,7 @@ who decided what, and when. Clear the task to be asked again.
 )
 def xray_release() -> None:
     """Wire the one task."""
-    ReleaseOperator(task_id="release")
+    ReleaseOperator(task_id="release", params=BOXES)
 
 
 xray_release()

@@ -358,9 +358,7 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
     assert httpx.get(address, headers=headers).status_code == 404, "the case has gone on"
 
 
-def test_a_person_masks_and_releases_a_quarantined_image(
-    stack: Stack, cases: list[Case], api: Api
-) -> None:
+def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api) -> None:
     letter = Image.new("L", (500, 400), 20)
     for line in range(14):
         text = "Ada Ashgrove 1957-07-10 1234"

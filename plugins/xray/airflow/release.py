@@ -33,6 +33,8 @@ goes to **{bucket}**, where nothing may name a person. The annotated image is pu
   pixels, one box after the other with a semicolon, such as `0, 900, 310, 1000; 40, 20, 200, 60`.
 - **{withhold}**: nothing is published. Clear this task to be asked again.
 """
+BOXES = {"boxes": Param(None, type=["null", "string"], description="left, top, right, bottom; …")}
+"""What the form asks for beside the choice."""
 _BOX = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
 
 
@@ -75,17 +77,15 @@ class QuarantineOperator(TriggerDagRunOperator):
 
 
 class ReleaseOperator(HITLOperator):
-    """Shows a quarantined image to a person, waits, and does as the person decided."""
+    """Shows a quarantined image to a person, waits, and does as the person decided.
+
+    Its ``params`` are :data:`BOXES`: an operator's own can be given only where it is made.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             subject="A quarantined X-ray: may it be published?",
             options=list(steps.RELEASE_CHOICES),
-            params={
-                "boxes": Param(
-                    None, type=["null", "string"], description="left, top, right, bottom; …"
-                )
-            },
             **kwargs,
         )
 

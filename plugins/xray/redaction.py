@@ -45,8 +45,8 @@ MARKERS = frozenset(
 """What may stand on an X-ray by itself: sides, views and positions."""
 SURE = 0.6
 """The reader's confidence from which on something is text."""
-SURER = 0.9
-"""The same for what is larger than text mostly is."""
+SURER = 0.85
+"""The same where it sees letters in anatomy: in what is large, or coarse."""
 LARGE = 64
 """Pixels of height that such text has."""
 LARGEST = 0.2
@@ -283,7 +283,7 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
     height = min(rectangle[1])
     if height > LARGEST * min(grey.shape):
         return False
-    sure = SURE if height < LARGE else SURER
+    sure = SURE if height < LARGE and min(grey.shape) >= PLAIN else SURER
     part = strokes.upright(grey, rectangle, 0.3 * height + 1)
     for turned in (part, np.ascontiguousarray(part[::-1, ::-1])):
         reading = ocr.read([turned])[0]

@@ -25,8 +25,9 @@ AROUND = 61
 """Pixels of a side over which the ground's own unrest is averaged."""
 CALM = 40
 """Grey levels; what stands out by more counts as this for the unrest."""
-REACHES = (3, 6, 11)
-"""Pixels by which marks are grown to meet their neighbours: for small, middle and large letters."""
+REACHES = {3: 4, 6: 8, 11: 16}
+"""Pixels by which marks are grown to meet their neighbours, for small, middle and large letters;
+and the least longer side of those. Growing smaller ones as much would tie lines to tissue."""
 
 Grey = npt.NDArray[Any]
 """Shape (height, width), uint8."""
@@ -125,8 +126,8 @@ def _marks(hat: Grey, floor: float, multiple: float) -> _Marks:
 def _clusters(hat: Grey, scale: float, floor: float, multiple: float) -> Iterator[Cluster]:
     """The clusters of one hat, in a picture of which each pixel is ``scale`` of the whole's."""
     marks = _marks(hat, floor, multiple)
-    for reach in REACHES:
-        chosen = marks.like_letters & (marks.longer <= reach * 7) & (marks.longer >= max(4, reach))
+    for reach, least in REACHES.items():
+        chosen = marks.like_letters & (marks.longer <= reach * 7) & (marks.longer >= least)
         for outline, members in _neighbours(marks, chosen, hat.shape, reach):
             sizes = marks.longer[members]
             yield Cluster(

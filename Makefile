@@ -33,7 +33,7 @@ test: lint  ## everything that needs no server of its own
 test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real
 
-bench: env  ## measure: PART=cases or PART=notifications; without, all parts
+bench: env  ## measure: PART=cases, notifications or redaction; without, all parts
 	@$(BIN)/python -m bench $(PART)
 
 train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/

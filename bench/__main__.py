@@ -19,10 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cases, notifications
+from bench import cases, notifications, redaction
 from include.demo.processes import StartError
 
-PARTS = {"cases": cases, "notifications": notifications}
+PARTS = {"cases": cases, "notifications": notifications, "redaction": redaction}
 """Each has ``add_options(parser)``, ``run(options, console)`` and ``table(result)``."""
 RESULTS = Path(__file__).with_name("results.json")
 

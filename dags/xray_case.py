@@ -3,6 +3,7 @@
 from airflow.sdk import dag
 
 from xray.airflow.deployment import active_cases
+from xray.airflow.release import QuarantineOperator
 from xray.airflow.review import ReviewOperator
 from xray.airflow.tasks import (
     CASE_PARAMS,
@@ -26,6 +27,7 @@ DOC = """
 | **annotate** | prints the risk on the image |
 | **anonymize** | redacts it, if the policy asks for that; skipped otherwise |
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
+| **quarantine** | asks a person about an image that text could not be removed from; skipped else |
 
 A run is one notification's, and its id is the case's. **Clear** any task to run it and what
 follows again: the outputs are the same, and the audit trail gets one more record. A failure that
@@ -50,7 +52,11 @@ def xray_case() -> None:
     reviewed = ReviewOperator(task_id="review", pinned=pinned, scored=scored).output
     annotated = annotate(pinned, scored, reviewed)
     anonymized = anonymize(pinned, scored, reviewed)
-    annotated >> anonymized >> store(pinned, scored, reviewed, annotated, anonymized)
+    outcome = store(pinned, scored, reviewed, annotated, anonymized)
+    annotated >> anonymized >> outcome
+    QuarantineOperator(
+        task_id="quarantine", pinned=pinned, scored=scored, reviewed=reviewed, outcome=outcome
+    )
 
 
 xray_case()

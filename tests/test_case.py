@@ -10,7 +10,7 @@ from conftest import SECRET
 from xray.case import Buckets, Source
 from xray.errors import SettingsError
 from xray.notification import Record
-from xray.pseudonym import pseudonym
+from xray.pseudonym import keyring, pseudonym
 
 SOURCE = Source(
     bucket="xray-data-in",
@@ -73,6 +73,30 @@ def test_a_case_id_does_not_tell_the_anonymised_name() -> None:
     assert SOURCE.object_id(SECRET) not in name
 
 
+def folder(key: str, **options: str) -> str:
+    """The part of an anonymised key that stands for the patient."""
+    source = dataclasses.replace(SOURCE, key=key)
+    patient, slash, image = source.anonymized_key(SECRET, "abc", ".png", **options).partition("/")
+    assert (len(patient), slash, len(image)) == (32, "/", 36)
+    return patient
+
+
+def test_all_of_a_patients_images_stand_together() -> None:
+    first = folder(SOURCE.key)
+    assert folder("NORMAL/demo_Ada Ashgrove_1234_1957-07-10_2018-01-02.png") == first
+    assert folder("demo_Ada Ashgrove_1235_1957-07-10_2016-08-26.jpeg") != first
+    assert folder("a.jpeg") != folder("b.jpeg"), "a key that tells no patient is one of its own"
+    assert folder("a.jpeg") == folder("a.jpeg")
+    pattern = r"^(?P<patient>[^/]+)/"
+    assert folder("p7/a.png", patient_pattern=pattern) == folder("p7/b", patient_pattern=pattern)
+
+
+def test_a_patient_is_not_the_same_in_another_bucket() -> None:
+    other = dataclasses.replace(SOURCE, bucket="elsewhere")
+    keys = [source.anonymized_key(SECRET, "abc", "") for source in (SOURCE, other)]
+    assert keys[0].split("/")[0] != keys[1].split("/")[0]
+
+
 def test_all_cases_of_an_objects_content_begin_alike() -> None:
     listed = Source(bucket=SOURCE.bucket, key=SOURCE.key, etag=SOURCE.etag, origin="backfill")
     assert listed.case_id(SECRET) != SOURCE.case_id(SECRET)
@@ -90,6 +114,20 @@ def test_a_pseudonym_needs_its_secret() -> None:
     assert pseudonym(SECRET, "case", "a") != pseudonym(SECRET, "image", "a")
     with pytest.raises(SettingsError, match="xray_pseudonym_secret"):
         pseudonym("short", "case", "a")
+
+
+def test_secrets_can_be_several() -> None:
+    assert keyring(SECRET) == (SECRET,)
+    assert keyring('["the newest secret, long", "the secret before it"]') == (
+        "the newest secret, long",
+        "the secret before it",
+    )
+
+
+@pytest.mark.parametrize("value", ["short", "", "[]", '["short"]', "[a secret in brackets", "[17]"])
+def test_a_secret_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="xray_pseudonym_secret"):
+        keyring(value)
 
 
 def test_the_buckets_are_named_after_the_landing_one() -> None:

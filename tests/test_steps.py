@@ -400,6 +400,119 @@ def test_a_preview_is_what_a_browser_shows(s3: Any, work: steps.Work) -> None:
     assert max(decode(data).pixels.size) <= steps.PREVIEW_SIDE
 
 
+@pytest.fixture
+def unredactable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text that nothing removes."""
+    from xray import redaction
+
+    done = redaction.redact
+
+    def redact(image: Image.Image, *args: Any, **options: Any) -> Any:
+        return dataclasses.replace(done(image), verified=False, quarantined=True)
+
+    monkeypatch.setattr(redaction, "redact", redact)
+
+
+def decide(work: steps.Work, choice: str, boxes: Any = ()) -> str:
+    """A person's decision on a quarantined case."""
+    pinned = steps.fetch(work)
+    scored = steps.classify(work, pinned)
+    work = dataclasses.replace(work, run={**RUN, "task": "release"}, token="release:6")
+    at = "2026-01-01T00:00:00+00:00"
+    return steps.release(work, pinned, scored, choice=choice, boxes=boxes, by="dr", at=at)
+
+
+def test_what_cannot_be_redacted_is_quarantined_and_not_published(
+    s3: Any, work: steps.Work, unredactable: None
+) -> None:
+    outcome = through(work)
+    assert outcome.decision == "quarantined"
+    processed, anonymized = published(s3)
+    assert (len(processed), anonymized) == (1, {})
+    ((key, (data, kind, _)),) = everything(s3, f"{BUCKET}-quarantine").items()
+    assert (key, kind) == (f"{work.case_id}/image.jpeg", "image/jpeg")
+    (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
+    assert record["decision"] == "quarantined"
+    assert record["redaction"]["quarantined"]
+    assert [output["bucket"] for output in record["outputs"]] == [
+        f"{BUCKET}-quarantine",
+        f"{BUCKET}-processed",
+    ]
+    shown = steps.quarantine_preview(work.store, work.buckets, work.case_id)
+    assert max(decode(shown).pixels.size) <= steps.PREVIEW_SIDE + 40
+    assert decode(data).pixels.size == decode(s3_original(s3)).pixels.size
+
+
+@pytest.mark.parametrize(
+    ("choice", "boxes"), [(steps.RELEASE, []), (steps.MASK, [(100, 100, 300, 200)])]
+)
+def test_a_person_releases_what_was_quarantined(
+    s3: Any, work: steps.Work, unredactable: None, choice: str, boxes: Any
+) -> None:
+    through(work)
+    ((_, (withheld, *_)),) = everything(s3, f"{BUCKET}-quarantine").items()
+    assert decide(work, choice, boxes) == "published and anonymised"
+    assert everything(s3, f"{BUCKET}-quarantine") == {}
+    assert everything(s3, f"{BUCKET}-staging") == {}
+    ((key, (data, _, told)),) = everything(s3, f"{BUCKET}-anonymized").items()
+    assert key == work.source.anonymized_key(SECRET, str(work.source.etag), ".jpeg")
+    assert set(told) == {"label", "risk", "model"}
+    before, after = (decode(one).pixels.crop((100, 100, 300, 200)) for one in (withheld, data))
+    moved = max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True))
+    assert (moved > 3) is bool(boxes)
+    last = audit.records(work.store, f"{BUCKET}-audit", work.case_id)[-1]
+    assert (last["outcome"], last["attempt"]) == ("released", 1)
+    assert last["release"] == {
+        "choice": choice,
+        "boxes": [list(box) for box in boxes],
+        "by": "dr",
+        "at": "2026-01-01T00:00:00+00:00",
+    }
+    assert last["outputs"][0]["key"] == key
+    with pytest.raises(ObjectError, match="no more"):
+        decide(work, choice, boxes)
+    trail = [
+        (entry.key, work.store.read(f"{BUCKET}-audit", entry.key).data)
+        for entry in work.store.list(f"{BUCKET}-audit")
+    ]
+    assert audit.verify(trail).problems == ()
+
+
+def test_what_a_person_keeps_back_stays_in_quarantine(
+    s3: Any, work: steps.Work, unredactable: None
+) -> None:
+    through(work)
+    assert decide(work, steps.WITHHOLD) == "quarantined"
+    assert len(everything(s3, f"{BUCKET}-quarantine")) == 1
+    assert everything(s3, f"{BUCKET}-anonymized") == {}
+    last = audit.records(work.store, f"{BUCKET}-audit", work.case_id)[-1]
+    assert (last["decision"], last["outputs"]) == ("quarantined", [])
+
+
+def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
+    s3: Any, work: steps.Work, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    through(work)
+    before = published(s3)
+    request.getfixturevalue("unredactable")
+    through(dataclasses.replace(work, token="store:7"))
+    assert everything(s3, f"{BUCKET}-anonymized") == {}
+    monkeypatch.undo()
+    through(dataclasses.replace(work, token="store:8"))
+    assert published(s3) == before
+    assert everything(s3, f"{BUCKET}-quarantine") == {}
+
+
+def test_a_new_secret_moves_what_is_run_again(s3: Any, work: steps.Work) -> None:
+    through(work)
+    new = "another secret, newer and long enough"
+    rotated = dataclasses.replace(work, pseudonym_secrets=(new, SECRET), token="store:7")
+    through(rotated)
+    assert rotated.case_id == work.case_id
+    (key,) = everything(s3, f"{BUCKET}-anonymized")
+    assert key == work.source.anonymized_key(new, str(work.source.etag), ".jpeg")
+
+
 def test_a_staged_image_that_was_changed_is_not_published(s3: Any, work: steps.Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)

@@ -167,12 +167,21 @@ def judge(case: Case, store: ObjectStore, settings: Settings) -> list[str]:
     if abs(case.risk - expected.risk) > SAME_RISK:
         wrong.append(f"risk {case.risk}, not {expected.risk}")
     wrong += _processed(case, store)
-    published = case.output(Buckets(BUCKET).anonymized)
-    if (published is not None) != settings.wants_anonymized(Label(str(case.label))):
-        wrong.append("anonymised" if published else "not anonymised")
-    if published and not _holds(store, published):
-        wrong.append("the anonymised image is not the recorded one")
-    return wrong
+    return wrong + _anonymized(case, store, settings)
+
+
+def _anonymized(case: Case, store: ObjectStore, settings: Settings) -> list[str]:
+    """What is wrong with the anonymised image, or with its being quarantined."""
+    buckets = Buckets(BUCKET)
+    quarantined = case.decision == "quarantined"
+    output = case.output(buckets.quarantine if quarantined else buckets.anonymized)
+    if quarantined and case.output(buckets.anonymized):
+        return ["quarantined, and published all the same"]
+    if (output is not None) != settings.wants_anonymized(Label(str(case.label))):
+        return ["anonymised" if output else "not anonymised"]
+    if output and not _holds(store, output):
+        return ["the anonymised image is not the recorded one"]
+    return []
 
 
 def _processed(case: Case, store: ObjectStore) -> list[str]:
@@ -192,7 +201,7 @@ def leftovers(cases: Sequence[Case], store: ObjectStore) -> list[str]:
     """Objects that no case should have left, by bucket; keys of patients are not told."""
     buckets = Buckets(BUCKET)
     wrong = []
-    for bucket in (buckets.processed, buckets.anonymized, buckets.staging):
+    for bucket in (buckets.processed, buckets.anonymized, buckets.quarantine, buckets.staging):
         there = {entry.key for entry in store.list(bucket)}
         meant = {output["key"] for case in cases if (output := case.output(bucket))}
         if there - meant:

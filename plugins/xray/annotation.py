@@ -1,4 +1,4 @@
-"""The risk, printed on the image."""
+"""The risk, printed on the image; and a ruler around one, for whoever is to point at a place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _HEIGHT = 0.045
 """Height of the letters, as a share of the image's shorter side."""
 _SMALLEST = 9
 """Pixels; below this nobody reads a letter."""
+_RULER = 34
+"""Pixels of a ruler's width."""
 
 
 def caption(label: Label, risk: float, *, reviewed: bool = False) -> str:
@@ -55,3 +57,23 @@ def _strip(size: tuple[int, int], text: str) -> Image.Image:
     strip = Image.new("L", (min(size[0], round(width) + 2 * pad), min(size[1], height + 2 * pad)))
     ImageDraw.Draw(strip).text((pad, pad + height / 2), text, fill=255, font=font, anchor="lm")
     return strip
+
+
+def ruled(image: Image.Image, side: int) -> Image.Image:
+    """``image`` (mode L or RGB), reduced to ``side`` pixels, with rulers that count its own."""
+    small = image.convert("L")
+    small.thumbnail((side, side))
+    scale = image.width / small.width
+    sheet = Image.new("L", (small.width + _RULER, small.height + _RULER))
+    sheet.paste(small, (_RULER, _RULER))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    step = next(n for n in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if n / scale >= 45)
+    for place in range(0, image.width, step):
+        x = _RULER + place / scale
+        draw.line((x, _RULER - 6, x, _RULER), fill=255)
+        draw.text((x, _RULER - 9), str(place), fill=255, font=font, anchor="md")
+    for place in range(0, image.height, step):
+        y = _RULER + place / scale
+        draw.line((_RULER - 6, y, _RULER, y), fill=255)
+        draw.text((_RULER - 8, y), str(place), fill=255, font=font, anchor="rm")
+    return sheet

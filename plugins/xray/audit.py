@@ -2,9 +2,9 @@
 
 A record is JSON at ``<case id>/<number>.json`` in the audit bucket, in the form
 of ``audit.schema.json`` beside this module. One ends every attempt of a case,
-and one stands for every review. Each holds the hash of the case's record before
-it, and one of itself. A record names the object, so the bucket is as
-confidential as the images are.
+and one stands for every review and every decision on a quarantined image. Each
+holds the hash of the case's record before it, and one of itself. A record names
+the object, so the bucket is as confidential as the images are.
 
 ``python -m xray.audit verify SOURCE`` checks a bucket (``s3://NAME``) or a folder
 that one was copied to, and tells what was changed, or is missing in between.
@@ -33,9 +33,9 @@ from xray.storage import AlreadyThere, ObjectStore
 SCHEMA = 1
 """Version of a record's form."""
 SCHEMA_FILE = Path(__file__).with_name("audit.schema.json")
-SUCCEEDED, FAILED, REVIEWED = "succeeded", "failed", "reviewed"
-ENDS = (SUCCEEDED, FAILED)
-"""Outcomes that end an attempt."""
+SUCCEEDED, FAILED, REVIEWED, RELEASED = "succeeded", "failed", "reviewed", "released"
+ENDS = (SUCCEEDED, FAILED, RELEASED)
+"""Outcomes that end an attempt; a release belongs to the one that ended before it."""
 
 
 def append(
@@ -99,7 +99,8 @@ def _whole(
     number, attempt = 1, 1
     if last:
         number = last["number"] + 1
-        attempt = last["attempt"] + (last["outcome"] in ENDS)
+        attempt = last["attempt"]
+        attempt += last["outcome"] in ENDS and record["outcome"] != RELEASED
     whole = {
         "schema": SCHEMA,
         "case_id": case_id,

@@ -6,6 +6,7 @@ identified buckets; a step hands on the values of this module, which carry none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from typing import Any, Self
 from xray.errors import SettingsError
 from xray.notification import Record
 from xray.pseudonym import pseudonym
+from xray.settings import PATIENT_PATTERN
 
 RUN_PREFIX = "xray__"
 RESTARTING_SEQUENCERS = frozenset({"versitygw"})
@@ -90,14 +92,21 @@ class Source(_Value):
         stem = self.key.removesuffix(path.suffix)
         return f"{stem}-processed{path.suffix}"
 
-    def anonymized_key(self, secret: str, etag: str, suffix: str) -> str:
-        """Where the anonymised image of the content with this ``etag`` goes.
+    def anonymized_key(
+        self, secret: str, etag: str, suffix: str, patient_pattern: str = PATIENT_PATTERN
+    ) -> str:
+        """Where the anonymised image of the content with this ``etag`` goes: ``PATIENT/IMAGE``.
 
         The same for every case of that content, so that none leaves a second copy. It has a
         purpose of its own: a case id in a log leads to no anonymised image. ``suffix`` is that
-        of the image's format.
+        of the image's format. The patient is what the group ``patient`` of the pattern finds in
+        the key, so that all of a patient's images stand together; where it finds nothing, each
+        key is a patient of its own.
         """
-        return pseudonym(secret, "image", self.bucket, self.key, etag) + suffix
+        found = re.search(patient_pattern, self.key)
+        purpose, who = ("patient", found["patient"]) if found else ("no patient", self.key)
+        patient = pseudonym(secret, purpose, self.bucket, who)
+        return f"{patient}/{pseudonym(secret, 'image', self.bucket, self.key, etag)}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,11 @@ class Buckets:
         return f"{self.landing}-anonymized"
 
     @property
+    def quarantine(self) -> str:
+        """Images that could not be made free of text, under the case id. Identified."""
+        return f"{self.landing}-quarantine"
+
+    @property
     def staging(self) -> str:
         """Images between two steps, under the case id. Identified, short-lived."""
         return f"{self.landing}-staging"
@@ -132,7 +146,7 @@ class Buckets:
 
     def outputs(self) -> tuple[str, ...]:
         """The buckets that the pipeline writes to."""
-        return (self.processed, self.anonymized, self.staging, self.audit)
+        return (self.processed, self.anonymized, self.quarantine, self.staging, self.audit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +195,13 @@ class Staged(_Value):
     content_type: str
     suffix: str
     """Of its format, with the dot."""
+    redaction: dict[str, Any] | None = None
+    """Of an anonymised one: engine, how many regions were removed, verified, quarantined."""
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether it must not be published."""
+        return bool(self.redaction and self.redaction["quarantined"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +212,6 @@ class Outcome(_Value):
     label: str
     risk: float
     decision: str
-    """``published``, ``published and anonymised``, or ``superseded``."""
+    """``published``, ``published and anonymised``, ``quarantined``, or ``superseded``."""
     attempt: int
     """How often the case was run to an end, with this time."""

@@ -1,13 +1,21 @@
-"""Anonymised pixels: burned-in text made unreadable for good.
+"""Anonymised pixels: burned-in text found, removed for good, and looked for again.
 
-So far this is the original system's rule, the corner at the bottom left,
-but the pixels are replaced instead of blurred: what is gone can be brought
-back by nobody. Text anywhere else stays; nothing here looks for it, and the
-report says so (``verified`` is false).
+**Finding.** Marks that stand out like pen strokes (:mod:`xray.strokes`) are text
+where they are strong; weaker ones, and what a network takes for text
+(:mod:`xray.ocr`), are text if a reader can read them. A laterality marker that
+stands alone stays, unless the settings want it gone.
+
+**Removing.** A text's whole rectangle, with a margin, is drawn anew from what
+surrounds it. No pixel of it has a part in that, so nobody can bring it back,
+and no letter's shape survives. Being smooth, it hardly moves the risk.
+
+**Checking.** The result is looked at again, by the network at another scale and
+contrast, and what is found is read. Text that is still there is removed too, and
+the result looked at once more. What cannot be made free of text is *quarantined*.
 
 ``python -m xray.redaction IN OUT [--report FILE]`` redacts a file or a folder.
 Output names are the input's, but DICOM becomes PNG: rename them where a name
-tells who it is.
+tells who it is. A quarantined image is not written.
 """
 
 from __future__ import annotations
@@ -15,23 +23,44 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from xray import ocr, strokes
 from xray.errors import ImageError
-from xray.image import Format, anonymous, decode, encode
+from xray.image import Format, anonymous, decode, eight_bit, encode
+from xray.strokes import Cluster, Grey, Mask, Rectangle
 
-CORNER_WIDTH = 300
-CORNER_HEIGHT = 100
-"""Pixels, as in the original system."""
-_SMOOTHING = 31
-"""Pixels over which the border is averaged before it is drawn into the box."""
+ENGINE = "strokes+PP-OCRv6"
+MARKERS = frozenset(
+    ["L", "R", "LEFT", "RIGHT", "AP", "PA", "A-P", "P-A", "LAT", "LL", "RL", "ERECT", "SUPINE"]
+)
+"""What may stand on an X-ray by itself: sides, views and positions."""
+SURE = 0.6
+"""The reader's confidence from which on something is text."""
+SURER = 0.85
+"""The same where it sees letters in anatomy: in what is large, or coarse."""
+LARGE = 64
+"""Pixels of height that such text has."""
+LARGEST = 0.2
+"""Height of a line as a share of the image's shorter side, at most."""
+PLAIN = 400
+"""Pixels of the shorter side from which on anatomy is too soft to look like strokes."""
+LEGIBLE = 3
+"""Letters and digits that it must read for that."""
+MOST_READ = 24
+"""Weak candidates that are read, the likeliest first."""
+MOST_MASKED = 0.25
+"""Share of the image: where more is text, it is a document and not an X-ray."""
+ROUNDS = 3
+"""How often a result is looked at before it is given up."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom; right and bottom are outside."""
@@ -43,68 +72,366 @@ class Redaction:
 
     image: Image.Image
     boxes: tuple[Box, ...]
+    """Around each text that was removed."""
+    mask: Mask
+    """1 where the image was drawn anew, shape (height, width)."""
     engine: str
     verified: bool
     """Whether a second look found nothing readable."""
     quarantined: bool
     """Whether it must not be published."""
 
+    def summary(self) -> dict[str, Any]:
+        """What an audit record says of it."""
+        return {
+            "engine": self.engine,
+            "regions": len(self.boxes),
+            "verified": self.verified,
+            "quarantined": self.quarantined,
+        }
 
-def redact(image: Image.Image) -> Redaction:
-    """``image`` (mode L, RGB or I;16) with the corner rule's box filled from what surrounds it.
 
-    A black box would move the risk by .04 on average; a smooth continuation of
-    the picture hardly does. No pixel inside the box has any part in the fill.
+def redact(
+    image: Image.Image,
+    depth: int | None = None,
+    *,
+    keep_markers: bool = True,
+    outline: bool = False,
+) -> Redaction:
+    """``image`` (mode L, RGB or I;16) without the text on it.
+
+    Args:
+        image: the picture.
+        depth: in mode I;16, the bits that count; found in the values if None.
+        keep_markers: whether a laterality marker that stands alone stays.
+        outline: whether a thin line shows where something was removed.
     """
-    box = (0, max(0, image.height - CORNER_HEIGHT), min(CORNER_WIDTH, image.width), image.height)
-    filled = Image.fromarray(_filled(np.asarray(image), box))
-    return Redaction(filled, (box,), "corner-rule", verified=False, quarantined=False)
+    pixels = np.asarray(image)
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    kept = np.zeros_like(mask)
+    for view in views(image, depth):
+        finder = Finder(view, keep_markers)
+        finder.find()
+        mask |= finder.mask
+        kept |= finder.kept
+    result, verified = pixels, False
+    for _ in range(ROUNDS):
+        result = filled(pixels, mask)
+        if mask.mean() > MOST_MASKED:
+            break
+        left = leftover(Image.fromarray(result), depth, kept | mask, keep_markers)
+        if not left.any():
+            verified = True
+            break
+        mask |= left
+    if outline:
+        result = _outlined(result, mask)
+    return Redaction(
+        Image.fromarray(result), _boxes(mask), mask, ENGINE, verified, quarantined=not verified
+    )
 
 
-def _filled(pixels: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
-    """``pixels`` with ``box`` drawn anew from the row above it and the column right of it."""
-    left, top, right, bottom = box
-    result = pixels.copy()
-    height, width = bottom - top, right - left
-    above = _smooth(pixels[top - 1, left:right]) if top > 0 else None
-    beside = _smooth(pixels[top:bottom, right]) if right < pixels.shape[1] else None
-    if above is None and beside is None:
-        result[top:bottom, left:right] = 0
-        return result
-    down = np.arange(1, height + 1, dtype=np.float64).reshape(-1, 1)
-    across = np.arange(width, 0, -1, dtype=np.float64).reshape(1, -1)
-    if pixels.ndim == 3:
-        down, across = down[..., None], across[..., None]
-    # Each border's share falls with the distance from it.
-    near_top = across / (down + across) if beside is not None else np.ones_like(down + across)
-    fill = np.zeros((height, width, *pixels.shape[2:]))
-    if above is not None:
-        fill += near_top * above[None]
-    if beside is not None:
-        fill += (1 - near_top if above is not None else 1) * beside[:, None]
-    result[top:bottom, left:right] = np.rint(fill).clip(0, np.iinfo(pixels.dtype).max)
+def masked(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+    """``image`` without what stands in the ``boxes``, which a person gave."""
+    pixels = np.asarray(image)
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    for left, top, right, bottom in boxes:
+        mask[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = 1
+    return Image.fromarray(filled(pixels, mask))
+
+
+def views(image: Image.Image, depth: int | None = None) -> list[Grey]:
+    """Grey pictures in which its text can be seen, stretched to all of 0 to 255.
+
+    Coloured text may be as bright as its ground, so of a coloured picture there
+    is a second one: the colour's strength.
+    """
+    shown = np.asarray(eight_bit(image, depth))
+    if shown.ndim == 2:
+        return [_stretched(shown)]
+    strength = shown.max(axis=2) - shown.min(axis=2)
+    grey = np.asarray(Image.fromarray(shown).convert("L"))
+    return [_stretched(grey)] + ([strength] if strength.max() > 48 else [])
+
+
+def _stretched(grey: Grey) -> Grey:
+    low, high = int(grey.min()), int(grey.max())
+    if high - low in (0, 255):
+        return grey
+    result: Grey = np.rint((grey.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8)
     return result
 
 
-def _smooth(line: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """A running mean along a border, shape (n,) or (n, channels)."""
-    reach = min(_SMOOTHING, len(line)) // 2
-    padded = np.pad(
-        line.astype(np.float64), [(reach + 1, reach)] + [(0, 0)] * (line.ndim - 1), "edge"
+class Finder:
+    """Looks for text on one grey picture.
+
+    Args:
+        grey: the picture, shape (height, width).
+        keep_markers: whether a marker that stands alone stays.
+    """
+
+    def __init__(self, grey: Grey, keep_markers: bool) -> None:
+        self.mask = np.zeros(grey.shape, np.uint8)
+        """1 where there is text."""
+        self.kept = np.zeros(grey.shape, np.uint8)
+        """1 where there is a marker that stays."""
+        self._grey = grey
+        self._keep_markers = keep_markers
+
+    def find(self) -> None:
+        """Fill :attr:`mask` and :attr:`kept`."""
+        strong = strokes.clusters(self._grey, floor=22, multiple=3)
+        likely = likely_text(self._grey, 0.2)
+        if min(self._grey.shape) < PLAIN:
+            certain, doubtful = [], strong
+        else:
+            certain = [c.rectangle for c in strong if is_certain(c)]
+            doubtful = [c for c in strong if not is_certain(c)]
+            certain += [r for r, p in likely if p > 0.5 and self._is_plausible(r)]
+        self._take(certain)
+        weak = strokes.clusters(self._grey, floor=6, multiple=2.2)
+        candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2] + sorted(weak, key=_rank)
+        self._read([r for r, _ in likely] + [c.rectangle for c in candidates])
+
+    def _take(self, rectangles: Iterable[Rectangle]) -> None:
+        """Mask ``rectangles``, but for a marker that stands alone."""
+        mask = np.zeros_like(self.mask)
+        for rectangle in rectangles:
+            draw(mask, rectangle)
+        if self._keep_markers:
+            self._spare_markers(mask)
+        self.mask |= mask
+
+    def _spare_markers(self, mask: Mask) -> None:
+        """Take what is only a marker out of ``mask``, and note it."""
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+        for number in range(1, count):
+            left, top, width, height, _ = (int(n) for n in stats[number])
+            if not is_compact(width, height) or self._has_company(stats, number):
+                continue
+            if is_marker(self._grey[top : top + height, left : left + width]):
+                self.kept[labels == number] = 1
+                mask[labels == number] = 0
+
+    def _has_company(self, stats: Any, number: int) -> bool:
+        """Whether other text stands beside it on the same line."""
+        left, top, width, height, _ = (int(n) for n in stats[number])
+        for other in range(1, len(stats)):
+            x, y, w, h, _ = (int(n) for n in stats[other])
+            gap = max(x - (left + width), left - (x + w))
+            level = min(y + h, top + height) - max(y, top) > 0.4 * min(h, height)
+            if other != number and level and gap < 1.5 * height and h > 0.3 * height:
+                return True
+        return False
+
+    def _is_plausible(self, rectangle: Rectangle) -> bool:
+        """Whether it has a text's size and something that stands out in it."""
+        width, height = rectangle[1]
+        if min(width, height) > LARGEST * min(self._grey.shape):
+            return False
+        part = strokes.upright(self._grey, rectangle, 0, stretch=False)
+        light, dark = strokes.hats(part)
+        return bool(max(np.percentile(light, 95), np.percentile(dark, 95)) > 20)
+
+    def _read(self, rectangles: Iterable[Rectangle]) -> None:
+        """Mask those of ``rectangles`` that can be read, the first of them at most."""
+        seen = self.mask | self.kept
+        left = MOST_READ
+        for rectangle in rectangles:
+            width, height = rectangle[1]
+            if max(width, height) < 12 or min(width, height) < 5 or _is_covered(seen, rectangle):
+                continue
+            if not left:
+                break
+            left -= 1
+            if is_legible(self._grey, rectangle):
+                draw(seen, rectangle)
+                self._take([rectangle])
+
+
+def is_certain(cluster: Cluster) -> bool:
+    """Whether it needs no reader: in the whole picture, nothing but text looks like that."""
+    if cluster.marks < 3:
+        return False
+    if cluster.scale == 1:
+        return cluster.contrast >= 35
+    return cluster.scale == 0.5 and cluster.contrast >= 70 and cluster.marks >= 4
+
+
+def _rank(cluster: Cluster) -> float:
+    """The less, the likelier it is text."""
+    even = 1 - min(0.9, cluster.evenness)
+    return -cluster.marks * min(cluster.contrast / cluster.unrest, 6) * even
+
+
+def is_compact(width: int, height: int) -> bool:
+    """Whether it can be a marker, by its shape."""
+    return max(width, height) < 3.2 * min(width, height) and min(width, height) > 12
+
+
+def is_marker(part: Grey) -> bool:
+    """Whether ``part`` of the picture says what a marker says, and no more."""
+    for turned in (part, np.rot90(part), np.rot90(part, 2), np.rot90(part, 3)):
+        reading = ocr.read([strokes.stretched(turned)])[0]
+        if reading.confidence > SURE and reading.text.strip(" .-").upper() in MARKERS:
+            return True
+    return False
+
+
+def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
+    """Whether a reader makes letters of it, one way up or the other."""
+    height = min(rectangle[1])
+    if height > LARGEST * min(grey.shape):
+        return False
+    sure = SURE if height < LARGE and min(grey.shape) >= PLAIN else SURER
+    part = strokes.upright(grey, rectangle, 0.3 * height + 1)
+    for turned in (part, np.ascontiguousarray(part[::-1, ::-1])):
+        reading = ocr.read([turned])[0]
+        legible = sum(c.isalnum() for c in reading.text)
+        if legible >= LEGIBLE and reading.confidence > sure:
+            return True
+    return False
+
+
+def leftover(image: Image.Image, depth: int | None, known: Mask, keep_markers: bool) -> Mask:
+    """Where a second look still finds text, outside of what is ``known``."""
+    mask = np.zeros(known.shape, np.uint8)
+    for view in views(image, depth):
+        even = evened(view)
+        rectangles = [r for r, _ in likely_text(even, 0.15)]
+        rectangles += [
+            c.rectangle for c in strokes.clusters(view, floor=22, multiple=3) if is_certain(c)
+        ]
+        left = MOST_READ
+        for rectangle in rectangles:
+            if left and not _is_covered(known, rectangle, 0.5) and min(rectangle[1]) >= 5:
+                left -= 1
+                if is_legible(view, rectangle):
+                    draw(mask, rectangle)
+    return mask
+
+
+def evened(grey: Grey) -> Grey:
+    """``grey`` with the same contrast everywhere: what is faint becomes plain."""
+    values = grey.astype(np.float32)
+    rest = values - cv2.GaussianBlur(values, (0, 0), 15)
+    spread = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), 25)) + 4
+    result: Grey = (128 + rest / spread * 40).clip(0, 255).astype(np.uint8)
+    return result
+
+
+def likely_text(grey: Grey, least: float) -> list[tuple[Rectangle, float]]:
+    """What the network takes for text, in half the resolution unless that is low already."""
+    if min(grey.shape) < PLAIN:
+        return boxes_of(ocr.likelihood(grey), 1, least)
+    size = grey.shape[1] // 2, grey.shape[0] // 2
+    half = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return boxes_of(ocr.likelihood(half), 2, least)
+
+
+def boxes_of(
+    likelihood: npt.NDArray[np.float32], scale: float, least: float
+) -> list[tuple[Rectangle, float]]:
+    """Rectangles around what is likely text, and how likely; the likeliest first.
+
+    The network marks a line's inside: it is grown by what that leaves out.
+    """
+    outlines, _ = cv2.findContours(
+        (likelihood > least).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    total = padded.cumsum(axis=0)
-    window = 2 * reach + 1
-    mean: npt.NDArray[np.float64] = (total[window:] - total[:-window]) / window
-    return mean
+    found = []
+    for outline in outlines:
+        (x, y), (width, height), angle = cv2.minAreaRect(outline)
+        if min(width, height) < 2:
+            continue
+        grow = 1.4 * min(width, height)
+        left, top, wide, tall = cv2.boundingRect(outline)
+        best = float(likelihood[top : top + tall, left : left + wide].max())
+        size = ((width + grow) * scale, (height + grow) * scale)
+        found.append((((x * scale, y * scale), size, angle), best))
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+def draw(mask: Mask, rectangle: Rectangle) -> None:
+    """Put ``rectangle`` into ``mask``, with the margin that hides a letter's edge."""
+    centre, (width, height), angle = rectangle
+    margin = 2 * (3 + 0.2 * min(width, height, 60))
+    corners = cv2.boxPoints((centre, (width + margin, height + margin), angle))
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+
+
+def _is_covered(mask: Mask, rectangle: Rectangle, share: float = 0.8) -> bool:
+    part = strokes.upright(mask, rectangle, 0, stretch=False)
+    return bool(part.mean() > share)
+
+
+def filled(pixels: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
+    """``pixels`` with what the ``mask`` covers drawn anew from what it does not.
+
+    Each part by itself, from its surroundings: the picture is reduced until the
+    known pixels meet, and enlarged again (pull and push).
+    """
+    result = pixels.copy()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    for number in range(1, count):
+        left, top, width, height, _ = (int(n) for n in stats[number])
+        reach = max(8, min(width, height))
+        here = np.s_[
+            max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
+        ]
+        known = (mask[here] == 0).astype(np.float32)
+        values = pixels[here].astype(np.float32)
+        if not known.any():
+            result[here] = 0
+            continue
+        smooth = _pulled_and_pushed(values, known)
+        inside = labels[here] == number
+        drawn = np.rint(smooth).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+        result[here][inside] = drawn[inside]
+    return result
+
+
+def _pulled_and_pushed(
+    values: npt.NDArray[np.float32], known: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """``values`` with the unknown ones (``known`` is 0) continued smoothly."""
+    weight = known if values.ndim == 2 else known[..., None]
+    if known.all() or min(known.shape) < 2:
+        mean = (values * weight).sum((0, 1)) / max(1.0, float(known.sum()))
+        return np.where(weight > 0, values, mean).astype(np.float32)
+    less = cv2.pyrDown(known)
+    sums = cv2.pyrDown(values * weight)
+    share = less if values.ndim == 2 else less[..., None]
+    coarse = np.where(share > 0, sums / np.maximum(share, 1e-6), 0).astype(np.float32)
+    coarse = _pulled_and_pushed(coarse, (less > 1e-3).astype(np.float32))
+    fine = cv2.pyrUp(coarse, dstsize=(values.shape[1], values.shape[0]))
+    result: npt.NDArray[np.float32] = np.where(weight > 0, values, fine).astype(np.float32)
+    return result
+
+
+def _outlined(pixels: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
+    """``pixels`` with a thin line around what was removed, in the middle of their greys."""
+    result = pixels.copy()
+    edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8))
+    result[edge > 0] = (int(pixels.max()) + int(pixels.min())) // 2
+    return result
+
+
+def _boxes(mask: Mask) -> tuple[Box, ...]:
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
 
 
 def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
-    """Redact one file; the report's entry for it, with ``error`` set if it could not be."""
+    """Redact one file; the report's entry for it, with ``error`` set if it could not be.
+
+    Nothing is written of one that is quarantined.
+    """
     entry: dict[str, Any] = {
         "file": name,
         "output": None,
         "boxes": [],
-        "engine": "corner-rule",
+        "engine": ENGINE,
         "verified": False,
         "quarantined": False,
         "error": None,
@@ -116,19 +443,20 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
     except OSError as error:
         return {**entry, "error": f"The file cannot be read: {error.strerror}."}
     picture = anonymous(original)
-    done = redact(picture.pixels)
+    done = redact(picture.pixels, picture.depth)
+    entry = {
+        **entry,
+        "boxes": [list(box) for box in done.boxes],
+        "verified": done.verified,
+        "quarantined": done.quarantined,
+    }
+    if done.quarantined:
+        return entry
     if original.format is Format.DICOM:
         target = _as_png(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(encode(replace(picture, pixels=done.image)))
-    return {
-        **entry,
-        "output": str(target),
-        "boxes": [list(box) for box in done.boxes],
-        "engine": done.engine,
-        "verified": done.verified,
-        "quarantined": done.quarantined,
-    }
+    return {**entry, "output": str(target)}
 
 
 def _as_png(target: Path, source: Path) -> Path:
@@ -152,10 +480,13 @@ def _pairs(source: Path, target: Path) -> Iterator[tuple[Path, Path, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 if all were redacted, 1 if one was not, 2 for a wrong call."""
+    """The command line: 0 if all were redacted, 1 if one failed or was quarantined, 2 for a wrong
+    call.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m xray.redaction",
-        description="Redact the burned-in corner text of images; metadata is dropped, names kept.",
+        description="Remove the text on images, and their metadata; file names are kept. What "
+        "cannot be made free of text is not written.",
     )
     parser.add_argument("source", metavar="IN", type=Path, help="an image, or a folder of them")
     parser.add_argument("target", metavar="OUT", type=Path, help="a file, or a folder")
@@ -172,7 +503,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.report.write_text(text)
     else:
         sys.stdout.write(text)
-    return 0 if all(entry["error"] is None for entry in report) else 1
+    written = all(entry["output"] is not None for entry in report)
+    return 0 if written else 1
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ in the UI as well as for the check.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
 from xray.errors import SettingsError
+
+PATIENT_PATTERN = r"_(?P<patient>\d+)_\d{4}-\d{2}-\d{2}_\d{4}-\d{2}-\d{2}\.[^./]+$"
+"""Finds the patient's number in ``demo_NAME_NUMBER_BIRTH_EXAM.jpeg``, an original system's key."""
 
 
 class Label(StrEnum):
@@ -67,6 +71,25 @@ class Settings:
     anonymize: Policy = field(
         default=Policy.PNEUMONIA, metadata=_about("Which cases get an anonymised copy")
     )
+    keep_markers: bool = field(
+        default=True,
+        metadata=_about(
+            "Whether a laterality marker (L, R and the like) that stands alone stays when an "
+            "image is anonymised"
+        ),
+    )
+    outline_redactions: bool = field(
+        default=False,
+        metadata=_about("Whether a thin line shows where an anonymised image had text"),
+    )
+    patient_pattern: str = field(
+        default=PATIENT_PATTERN,
+        metadata=_about(
+            "Regular expression whose group patient finds the patient in the key: images of the "
+            "same one get the same pseudonym",
+            maxLength=500,
+        ),
+    )
     review_unsure: bool = field(
         default=False, metadata=_about("Whether an Unsure case waits for a person's decision")
     )
@@ -97,6 +120,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, setting in _FIELDS.items():
             _check_range(name, getattr(self, name), setting.metadata["schema"])
+        _check_pattern(self.patient_pattern)
         if not self.normal_below <= self.pneumonia_above:
             raise SettingsError(
                 "normal_below must not be above pneumonia_above: they are "
@@ -162,6 +186,15 @@ def case_settings() -> dict[str, dict[str, Any]]:
     return forms
 
 
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise SettingsError(f"patient_pattern is no regular expression: {error}.") from None
+    if "patient" not in groups:
+        raise SettingsError("patient_pattern must have a group (?P<patient>…).")
+
+
 def _check_range(name: str, value: Any, schema: Mapping[str, Any]) -> None:
     """Refuse a value outside of its range; one that is not a number at all is, too."""
     least, above, most = (schema.get(k) for k in ("minimum", "exclusiveMinimum", "maximum"))
@@ -183,6 +216,10 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
             raise SettingsError(
                 f"{name} must be one of {', '.join(kind)}, not {value!r}."
             ) from None
+    if kind is str:
+        if isinstance(value, str):
+            return value
+        raise SettingsError(f"{name} must be a text, not {value!r}.")
     if kind is bool:
         if isinstance(value, bool):
             return value

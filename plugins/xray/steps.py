@@ -1,4 +1,4 @@
-"""What the steps of a case do: fetch, classify, review, annotate, anonymize, store.
+"""What the steps of a case do: fetch, classify, review, annotate, anonymize, store, release.
 
 Plain functions over a store; :mod:`xray.airflow.tasks` makes tasks of them.
 Each works on the object that *fetch* pinned and looks at nothing but its
@@ -7,10 +7,11 @@ arguments. Modules about pixels are imported by the step that needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
@@ -21,6 +22,7 @@ from xray.storage import ObjectStore
 
 if TYPE_CHECKING:
     from xray.image import Limits, Picture
+    from xray.redaction import Box
 
 ON_ITS_WAY = timedelta(minutes=5)
 """How long after its notification an object may be missing: some stores announce it early."""
@@ -32,6 +34,11 @@ PREVIEW_SIDE = 1200
 KEEP = "Keep Unsure"
 CHOICES = (Label.NORMAL.value, Label.PNEUMONIA.value, KEEP)
 """What a reviewer chooses from."""
+RELEASE, MASK, WITHHOLD = "Release as it is", "Mask and release", "Keep in quarantine"
+RELEASE_CHOICES = (RELEASE, MASK, WITHHOLD)
+"""What a person chooses from who is shown a quarantined image."""
+QUARANTINED = "quarantined"
+PUBLISHED = "published and anonymised"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +49,13 @@ class Work:
     source: Source
     settings: Settings
     secret: str
-    """What pseudonyms are keyed with."""
+    """What case ids are keyed with."""
     run: Mapping[str, Any]
     """Of the task at work, for the audit record: run_id, task, try, triggered_by, reran_by."""
     token: str
     """The same for all tries of the task's attempt, another when it is cleared and run again."""
+    pseudonym_secrets: tuple[str, ...] = ()
+    """What pseudonyms are keyed with, newest first; none for the same as the case ids."""
 
     @property
     def buckets(self) -> Buckets:
@@ -57,6 +66,12 @@ class Work:
     def case_id(self) -> str:
         """The case's id."""
         return self.source.case_id(self.secret)
+
+    def anonymized_keys(self, etag: str, suffix: str) -> list[str]:
+        """Where the anonymised image goes, and where it went under the secrets before this one."""
+        secrets = self.pseudonym_secrets or (self.secret,)
+        pattern = self.settings.patient_pattern
+        return [self.source.anonymized_key(key, etag, suffix, pattern) for key in secrets]
 
     @property
     def limits(self) -> Limits:
@@ -171,15 +186,26 @@ def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
 
 def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
-    """Redact the image, then print the risk on it, and stage it."""
+    """Redact the image, then print the risk on it, and stage it.
+
+    One that is to be quarantined gets no risk: it may yet be redacted by hand.
+    """
     from xray.annotation import annotate as draw
     from xray.image import anonymous
     from xray.redaction import redact
 
     # Redacted from the original: the label must not be taken for text to remove.
-    picture = anonymous(_picture(work, pinned))
-    drawn = draw(redact(picture.pixels).image, _caption(scored), picture.depth)
-    return _stage(work, "anonymized", picture, drawn)
+    picture, settings = anonymous(_picture(work, pinned)), work.settings
+    done = redact(
+        picture.pixels,
+        picture.depth,
+        keep_markers=settings.keep_markers,
+        outline=settings.outline_redactions,
+    )
+    drawn = done.image
+    if not done.quarantined:
+        drawn = draw(drawn, _caption(scored), picture.depth)
+    return replace(_stage(work, "anonymized", picture, drawn), redaction=done.summary())
 
 
 def store(
@@ -195,8 +221,9 @@ def store(
         annotated = _ready(work, annotated, lambda: annotate(work, pinned, scored))
         if anonymized:
             anonymized = _ready(work, anonymized, lambda: anonymize(work, pinned, scored))
-        decision = "published and anonymised" if anonymized else "published"
         outputs = _publish_all(work, pinned, scored, annotated, anonymized)
+        decision = _decision(anonymized)
+    facts = {"redaction": anonymized.redaction} if anonymized and anonymized.redaction else {}
     written = record(
         work,
         audit.SUCCEEDED,
@@ -204,6 +231,7 @@ def store(
         scored=scored.to_json(),
         decision=decision,
         outputs=outputs,
+        **facts,
     )
     clear_stage(work)
     return Outcome(
@@ -213,6 +241,103 @@ def store(
         decision=decision,
         attempt=written["attempt"],
     )
+
+
+def _decision(anonymized: Staged | None) -> str:
+    if anonymized is None:
+        return "published"
+    return QUARANTINED if anonymized.quarantined else PUBLISHED
+
+
+def quarantine_preview(store: ObjectStore, buckets: Buckets, case_id: str) -> bytes:
+    """A quarantined case's image for a form: a JPEG with a ruler of its pixels.
+
+    Raises:
+        ObjectError: it is in quarantine no more.
+    """
+    from xray.annotation import ruled
+    from xray.image import Format, Picture, encode
+
+    _, picture = _quarantined(store, buckets, case_id)
+    shown = ruled(picture.eight_bit(), PREVIEW_SIDE)
+    return encode(Picture(shown, Format.JPEG))
+
+
+def release(
+    work: Work,
+    pinned: Pinned,
+    scored: Scored,
+    *,
+    choice: str,
+    boxes: Sequence[Box],
+    by: str | None,
+    at: str,
+) -> str:
+    """Do with a quarantined image what a person decided, and record it; returns the decision.
+
+    Args:
+        work: the case.
+        pinned, scored: what *fetch* and *classify* found.
+        choice: one of :data:`RELEASE_CHOICES`.
+        boxes: what else is to be removed: left, top, right, bottom in pixels.
+        by: who decided.
+        at: when, in ISO 8601.
+
+    Raises:
+        ObjectError: the image is in quarantine no more.
+    """
+    outputs: list[dict[str, Any]] = []
+    decision = QUARANTINED
+    if choice != WITHHOLD:
+        if _superseded(work, pinned):
+            decision = "superseded"
+        else:
+            decision, outputs = PUBLISHED, [_release(work, pinned, scored, boxes)]
+    record(
+        work,
+        audit.RELEASED,
+        scored=scored.to_json(),
+        decision=decision,
+        outputs=outputs,
+        release={"choice": choice, "boxes": [list(box) for box in boxes], "by": by, "at": at},
+    )
+    if decision != QUARANTINED:
+        _clear_quarantine(work)
+    return decision
+
+
+def _release(work: Work, pinned: Pinned, scored: Scored, boxes: Sequence[Box]) -> dict[str, Any]:
+    """Publish a quarantined image, without what stands in the ``boxes``."""
+    from xray.annotation import annotate as draw
+    from xray.redaction import masked
+
+    suffix, picture = _quarantined(work.store, work.buckets, work.case_id)
+    drawn = draw(masked(picture.pixels, boxes), _caption(scored), picture.depth)
+    staged = _stage(work, "released", picture, drawn)
+    key, *_ = work.anonymized_keys(pinned.etag, suffix)
+    output = _publish(work, work.buckets.anonymized, key, staged, _told(scored))
+    work.store.delete(work.buckets.staging, staged.name)
+    return output
+
+
+def _quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tuple[str, Picture]:
+    """A quarantined image, and its name's suffix."""
+    from xray.image import Limits, decode
+
+    bucket = buckets.quarantine
+    for entry in store.list(bucket, f"{case_id}/"):
+        content = store.read(bucket, entry.key)
+        # It was within the case's limits before it got there.
+        return PurePosixPath(entry.key).suffix, decode(content.data, limits=Limits(2**40, 2**40))
+    raise ObjectError(
+        f"The image is in {bucket} no more: the case was run again, or it was decided on before."
+    )
+
+
+def _clear_quarantine(work: Work) -> None:
+    bucket = work.buckets.quarantine
+    for entry in work.store.list(bucket, f"{work.case_id}/"):
+        work.store.delete(bucket, entry.key)
 
 
 def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> str:
@@ -317,9 +442,16 @@ def _publish_all(
 ) -> list[dict[str, Any]]:
     buckets, told = work.buckets, _told(scored)
     outputs = []
-    if anonymized:
-        key = work.source.anonymized_key(work.secret, pinned.etag, anonymized.suffix)
+    if anonymized and anonymized.quarantined:
+        key = f"{work.case_id}/image{anonymized.suffix}"
+        outputs.append(_publish(work, buckets.quarantine, key, anonymized, told))
+        _retract(work, pinned, anonymized.suffix)
+    elif anonymized:
+        key, *before = work.anonymized_keys(pinned.etag, anonymized.suffix)
         outputs.append(_publish(work, buckets.anonymized, key, anonymized, told))
+        for old in before:
+            work.store.delete(buckets.anonymized, old)
+        _clear_quarantine(work)
     identified = {
         **told,
         "case-id": pinned.case_id,
@@ -334,13 +466,19 @@ def _publish_all(
 
 
 def _withdraw(work: Work, pinned: Pinned) -> None:
-    """Remove an anonymised image that the annotated one never followed."""
+    """Remove an anonymised or quarantined image that the annotated one never followed."""
     there = work.store.head(work.buckets.processed, work.source.processed_key())
     if (there and there.metadata.get("source-etag") == pinned.etag) or _superseded(work, pinned):
         return  # Published whole, by an earlier attempt or another case of the same content.
-    name = work.source.anonymized_key(work.secret, pinned.etag, "")
-    for entry in work.store.list(work.buckets.anonymized, name):
-        work.store.delete(work.buckets.anonymized, entry.key)
+    _retract(work, pinned, "")
+    _clear_quarantine(work)
+
+
+def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
+    """Remove the content's anonymised image, if there is one, whatever it was keyed with."""
+    for name in work.anonymized_keys(pinned.etag, suffix):
+        for entry in work.store.list(work.buckets.anonymized, name):
+            work.store.delete(work.buckets.anonymized, entry.key)
 
 
 def _picture(work: Work, pinned: Pinned) -> Picture:

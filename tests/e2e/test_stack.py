@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
+from PIL import Image, ImageDraw, ImageFont
 
 import bad_files
 from include.demo import run
@@ -22,7 +24,7 @@ from include.demo.stack import Api, Stack
 from include.real.kafka import Kafka
 from include.real.versitygw import Versitygw
 from include.stack import check
-from xray import audit
+from xray import audit, steps
 from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 from xray.image import decode
@@ -348,8 +350,8 @@ def waiting(stack: Stack, api: Api, **settings: Any) -> str:
     return path
 
 
-def goes_on(stack: Stack, api: Api, path: str) -> list[dict[str, Any]]:
-    """The audit trail of a case, once it has ended well."""
+def goes_on(stack: Stack, api: Api, path: str, *before: str) -> list[dict[str, Any]]:
+    """The audit trail of a case's run, and of those before it, once it has ended well."""
     wait_until(
         lambda: api.get(path)["state"] in ("success", "failed"),
         "the reviewed case's end",
@@ -357,12 +359,12 @@ def goes_on(stack: Stack, api: Api, path: str) -> list[dict[str, Any]]:
         children=stack.children,
     )
     assert api.get(path)["state"] == "success"
-    run_id = api.get(path)["dag_run_id"]
+    run_ids = [api.get(one)["dag_run_id"] for one in (path, *before)]
     store = ObjectStore(stack.s3)
     everything = [
         json.loads(store.read(BUCKETS.audit, entry.key).data) for entry in store.list(BUCKETS.audit)
     ]
-    return [record for record in everything if record["run"]["run_id"] == run_id]
+    return [record for record in everything if record["run"]["run_id"] in run_ids]
 
 
 def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: Api) -> None:
@@ -392,6 +394,46 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
     head = stack.s3.head_object(Bucket=BUCKETS.processed, Key=end["outputs"][-1]["key"])
     assert head["Metadata"]["label"] == "Pneumonia"
     assert httpx.get(address, headers=headers).status_code == 404, "the case has gone on"
+
+
+def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api) -> None:
+    letter = Image.new("L", (500, 400), 20)
+    for line in range(14):
+        text = "Ada Ashgrove 1957-07-10 1234"
+        ImageDraw.Draw(letter).text((4, 28 * line), text, 235, ImageFont.load_default(27))
+    stream = io.BytesIO()
+    letter.save(stream, "PNG")
+    unannounced(stack, "letter.png", stream.getvalue())
+    conf = {"bucket": BUCKET, "key": "letter.png", "anonymize": "always"}
+    path = trigger(stack, api, "xray_case", conf, "success")
+    assert "Quarantined" in api.get(path)["note"]
+    (asked,) = api.all("/dags/xray_release/dagRuns", "dag_runs")
+    asked_path = f"/dags/xray_release/dagRuns/{asked['dag_run_id']}"
+    task = f"{asked_path}/taskInstances/release"
+    wait_until(
+        lambda: api.get(task)["state"] == "awaiting_input",
+        "a quarantined case that waits for a person",
+        seconds=LONG,
+        children=stack.children,
+    )
+    form = api.get(f"{task}/-1/hitlDetails")
+    assert form["options"] == list(steps.RELEASE_CHOICES)
+    shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
+    assert shown
+    address = f"{stack.url}{shown[1]}"
+    assert httpx.get(address).status_code == 401, "a patient may be on it"
+    headers = {"Authorization": f"Bearer {api.token}"}
+    assert decode(httpx.get(address, headers=headers).content).pixels.width > 500
+    answer = {"chosen_options": [steps.MASK], "params_input": {"boxes": "0, 0, 500, 390"}}
+    api.patch(f"{task}/-1/hitlDetails", answer)
+    quarantined, released = goes_on(stack, api, asked_path, path)
+    assert quarantined["decision"] == "quarantined"
+    assert released["release"]["by"] == stack.user
+    assert released["release"]["boxes"] == [[0, 0, 500, 390]]
+    (output,) = released["outputs"]
+    assert output["bucket"] == BUCKETS.anonymized
+    assert list(ObjectStore(stack.s3).list(BUCKETS.quarantine)) == []
+    assert httpx.get(address, headers=headers).status_code == 404, "it was decided on"
 
 
 def test_a_case_that_nobody_looks_at_goes_on(stack: Stack, cases: list[Case], api: Api) -> None:

@@ -10,6 +10,7 @@ from airflow.configuration import conf
 from airflow.sdk import Variable
 
 from xray.errors import SettingsError, XrayError
+from xray.pseudonym import keyring
 from xray.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ SETTINGS_VARIABLE = "xray_settings"
 SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its value
 """What pseudonyms are keyed with. No default; whoever has it can test who a pseudonym is."""
 CASE_DAG = "xray_case"
+RELEASE_DAG = "xray_release"
 TOPIC = "storage"
 DEAD_LETTER_TOPIC = "storage.dlq"
 CONFIG_SECTION = "xray"
@@ -74,10 +76,15 @@ def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def pseudonym_secret() -> str:
-    """The secret of the pseudonyms.
+    """The secret of the case ids: the oldest of :func:`pseudonym_secrets`."""
+    return pseudonym_secrets()[-1]
+
+
+def pseudonym_secrets() -> tuple[str, ...]:
+    """The secrets of the pseudonyms, newest first.
 
     Raises:
-        SettingsError: the variable is not set.
+        SettingsError: the variable is not set, or one of them is too short.
     """
     secret = Variable.get(SECRET_VARIABLE, default=None)
     if not secret:
@@ -85,7 +92,7 @@ def pseudonym_secret() -> str:
             f"The Airflow Variable {SECRET_VARIABLE} is not set: set it to a long random value "
             "and keep it, as pseudonyms made with another one do not match."
         )
-    return str(secret)
+    return keyring(str(secret))
 
 
 def object_store() -> ObjectStore:
@@ -104,9 +111,9 @@ def object_store() -> ObjectStore:
     return ObjectStore(hook.get_client_type(config=patience.merge(hook.config)))
 
 
-def tell(run_id: str, note: str) -> None:
+def tell(run_id: str, note: str, dag_id: str = CASE_DAG) -> None:
     """Put a note on a case's run, where the UI shows it; a run is none the worse without."""
-    _ask(lambda client: client.note(CASE_DAG, run_id, note), "The run has no note")
+    _ask(lambda client: client.note(dag_id, run_id, note), "The run has no note")
 
 
 def cleared_by(run_id: str) -> str | None:

@@ -12,6 +12,7 @@ import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
 
+import xray.airflow.release
 import xray.airflow.review
 import xray.annotation
 import xray.audit

@@ -58,7 +58,7 @@ class ReviewOperator(HITLOperator):
         settings = work.settings
         self.response_timeout = timedelta(hours=settings.review_hours)
         self.body = BODY.format(
-            image=preview_address(work.source.bucket, work.case_id),
+            image=plugin_address("preview", work.source.bucket, work.case_id),
             risk=scored.risk,
             normal_below=settings.normal_below,
             pneumonia_above=settings.pneumonia_above,
@@ -82,7 +82,7 @@ class ReviewOperator(HITLOperator):
         ).to_json()
 
 
-def preview_address(bucket: str, case_id: str) -> str:
-    """Where this package's plugin shows a case's preview, to whoever may see the DAG's runs."""
+def plugin_address(what: str, bucket: str, case_id: str) -> str:
+    """Where this package's plugin shows a case's picture, to whoever may see the DAG's runs."""
     base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
-    return f"{base}/xray/preview/{bucket}/{case_id}"
+    return f"{base}/xray/{what}/{bucket}/{case_id}"

@@ -37,6 +37,10 @@ from xray.settings import Settings, case_settings
 log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
+IN_QUARANTINE = (
+    "Quarantined: text on the image could not be removed, so no anonymised copy was published. "
+    "Decide on it in Required Actions"
+)
 
 
 def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
@@ -49,12 +53,14 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
 
 def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> steps.Work:
     params, ti = context["params"], context["ti"]
+    secrets = deployment.pseudonym_secrets()
     was_cleared = ti.max_tries > RETRIES  # Clearing a task allows it more tries.
     return steps.Work(
         store=deployment.object_store(),
         source=Source(**{field.name: params[field.name] for field in fields(Source)}),
         settings=settings,
-        secret=deployment.pseudonym_secret(),
+        secret=secrets[-1],
+        pseudonym_secrets=secrets,
         run={
             "run_id": ti.run_id,
             "task": ti.task_id,
@@ -125,7 +131,7 @@ STEP_DEFAULTS: JSON = {
     "weight_rule": WeightRule.UPSTREAM,
 }
 
-CASE_PARAMS: JSON = {
+SOURCE_PARAMS: JSON = {
     "bucket": Param(
         "xray-data-in", type="string", minLength=3, description="The bucket that holds the image"
     ),
@@ -136,6 +142,10 @@ CASE_PARAMS: JSON = {
     "sequencer": Param(None, type=["null", "string"], description="From the notification"),
     "event_time": Param(None, type=["null", "string"], description="From the notification"),
     "origin": Param("manual", type="string", description="Who asked for this case"),
+}
+
+CASE_PARAMS: JSON = {
+    **SOURCE_PARAMS,
     **{
         name: Param(
             None,
@@ -214,6 +224,11 @@ def store(
         Staged.from_json(annotated),
         Staged.from_json(anonymized) if anonymized else None,
     )
+    if outcome.decision == steps.QUARANTINED:
+        deployment.tell(context["ti"].run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}")
+        return outcome.to_json()
     if outcome.attempt > 1:  # The note may still tell why an earlier attempt failed.
         deployment.tell(context["ti"].run_id, f"{outcome.decision}, attempt {outcome.attempt}")
-    return outcome.to_json()
+    # Skipped from here, it costs no task process.
+    context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
+    raise DownstreamTasksSkipped(tasks=["quarantine"])

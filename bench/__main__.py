@@ -19,10 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import notifications
+from bench import model, notifications
 from include.demo.processes import StartError
 
-PARTS = {"notifications": notifications}
+PARTS: dict[str, Any] = {"model": model, "notifications": notifications}
 """Each has ``add_options(parser)``, ``run(options, console)`` and ``table(result)``."""
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -67,6 +67,12 @@ class Settings:
     anonymize: Policy = field(
         default=Policy.PNEUMONIA, metadata=_about("Which cases get an anonymised copy")
     )
+    evidence: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether a picture of where the risk comes from is published beside the annotated one"
+        ),
+    )
     review_unsure: bool = field(
         default=False, metadata=_about("Whether an Unsure case waits for a person's decision")
     )

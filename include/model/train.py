@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.member is not None:
         return 0
     figures, scale = cross_validate(members, training, fold)
-    model, checks = finish(members, scale, training, validation, fold, config["gate"])
+    model, checks = finish(members, scale, training, fold, config["gate"])
     risks = _run(model, validation)[0][:, 0]
     figures["held_out"] = {
         "patients": len({e.patient for e in held}),
@@ -125,7 +125,6 @@ def finish(
     members: list[keras.Model],
     scale: float,
     training: Examples,
-    validation: Examples,
     fold: np.ndarray,
     options: dict[str, Any],
 ) -> tuple[keras.Model, list[dict[str, Any]]]:
@@ -134,10 +133,10 @@ def finish(
     model = serving.assemble(members, components)
     serving.set_numbers(model.get_layer("calibrate"), scale=scale)
     look = serving.parts(model)
-    (ways, deviations, features), (_, _, others) = (_run(look, e) for e in (training, validation))
-    # The first member has not seen fold 0, and no member the patients held out.
+    ways, deviations, features = _run(look, training)
+    # The first member has not seen fold 0.
     known = gate.features(features[fold != 0], training.classes[fold != 0])
-    strange = gate.feature_distance(np.concatenate([features[fold == 0], others]), known)
+    strange = gate.feature_distance(features[fold == 0], known)
     limits = dict.fromkeys(serving.REASONS, 0.0)  # Likelier in no other way than as it is.
     picture = gate.picture_limit(ways[:, 0], fold, components=components, refused=refused)
     limits |= {

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)  # A training is a process that imports and traces TensorFlow.
 sys.path.append(str(ROOT / "include" / "model"))
 
 import gate  # noqa: E402

@@ -33,16 +33,16 @@ test: lint  ## everything that needs no server of its own
 test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real
 
-bench: env  ## measure: PART=cases, notifications or redaction; without, all parts
-	@$(BIN)/python -m bench $(PART)
+bench: env  ## measure: PART=cases, notifications, redaction, or model with DATA=DIR; without, all parts
+	@$(BIN)/python -m bench $(PART) $(if $(DATA),--data "$(DATA)") $(if $(FULL),--full-size "$(FULL)")
 
 train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/
 	@test -n "$(DATA)" || { echo "make train DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }
 	$(BIN)/python include/model/train.py "$(DATA)"
 
-evaluate: env  ## score a labelled folder with the shipped model: DATA=DIR
+evaluate: env  ## score a labelled folder with the shipped model: DATA=DIR, HELD_OUT=1
 	@test -n "$(DATA)" || { echo "make evaluate DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }
-	$(BIN)/python include/model/evaluate.py "$(DATA)" --json out/evaluation.json
+	$(BIN)/python include/model/evaluate.py "$(DATA)" --json out/evaluation.json --pictures out/evaluation $(if $(HELD_OUT),--held-out)
 
 images: env  ## make the demo's synthetic images again: DATA=DIR
 	@test -n "$(DATA)" || { echo "make images DATA=DIR, a folder with NORMAL/ and PNEUMONIA/"; exit 2; }

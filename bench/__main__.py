@@ -19,10 +19,15 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cases, notifications, redaction
+from bench import cases, model, notifications, redaction
 from include.demo.processes import StartError
 
-PARTS = {"cases": cases, "notifications": notifications, "redaction": redaction}
+PARTS: dict[str, Any] = {
+    "cases": cases,
+    "model": model,
+    "notifications": notifications,
+    "redaction": redaction,
+}
 """Each has ``add_options(parser)``, ``run(options, console)`` and ``table(result)``."""
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xray.annotation import annotate, caption
+from xray.annotation import annotate, caption, show_evidence
 from xray.settings import Label
 
 TEXT = caption(Label.PNEUMONIA, 0.93124)
@@ -20,6 +20,32 @@ def test_the_captions_form_is_the_original_systems() -> None:
 
 def test_a_label_that_a_person_chose_says_so() -> None:
     assert caption(Label.NORMAL, 0.7, reviewed=True) == "Normal, risk=70.00%, reviewed"
+
+
+def test_a_refused_image_has_no_risk_but_the_reason() -> None:
+    assert caption(Label.UNSURE, 0.97, refused="upside down") == "Unsure, upside down"
+    told = caption(Label.NORMAL, 0.97, refused="inverted", reviewed=True)
+    assert told == "Normal, inverted, reviewed"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+def test_evidence_is_red_for_and_blue_against(mode: str) -> None:
+    image = Image.new("L", (200, 100), 128).convert("RGB" if mode == "RGB" else "L")
+    if mode == "I;16":
+        image = Image.fromarray(np.full((100, 200), 128 * 257, np.uint16))
+    cells = [[6.0, 0.0, 0.0, -6.0], [0.0, 0.0, 0.0, 0.0]]
+    shown = show_evidence(image, cells)
+    assert (shown.mode, shown.size) == ("RGB", (200, 100))
+    for_it, nothing, against = (shown.getpixel(p) for p in ((25, 20), (90, 90), (175, 20)))
+    assert for_it[0] > 150 > for_it[2]
+    assert against[2] > 150 > against[0]
+    assert max(abs(value - 128) for value in nothing) <= 12
+
+
+def test_faint_evidence_is_shown_faintly() -> None:
+    image = Image.new("L", (100, 100), 128)
+    strong, faint = (show_evidence(image, [[value]]).getpixel((50, 50)) for value in (5.0, 0.2))
+    assert strong[0] - 128 > 5 * (faint[0] - 128) > 0
 
 
 def changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from bench import odd_images
 from xray.errors import ModelError
 from xray.image import decode
 from xray.risk import RiskModel, preprocess
@@ -97,28 +100,161 @@ def test_the_files_are_small() -> None:
 COMPARE = """
 import sys, numpy as np, keras
 sys.path[:0] = ["include/model", "plugins"]
-import network
-from convert import scores
+import network, serving
+from convert import OUTPUTS, run
 from pathlib import Path
 from xray.image import decode
-from xray.risk import preprocess
+from xray.risk import RiskModel, preprocess
 rng = np.random.default_rng(1)
-images = [preprocess(decode(p.read_bytes()).pixels, 160)[0]
+size = RiskModel.load().size
+chests = [preprocess(decode(p.read_bytes()).pixels, size)[0]
           for p in sorted(Path("include/demo/images").rglob("*.jpeg"))]
-images += list(rng.uniform(0, 255, (24, 160, 160, 1)).astype(np.float32))
-images = np.stack(images)
-model = keras.saving.load_model("include/model/xray.keras")
-kept = model.predict(images, verbose=0)[:, 0]
-lite = scores(Path("include/model/xray.tflite").read_bytes(), images)
-print(len(images), np.abs(kept - lite).max(), kept.max() - kept.min())
+images = np.stack([rng.uniform(0.6, 1.4) * chests[k % len(chests)] for k in range(200)])
+images = (images + rng.normal(0, 9, images.shape)).clip(0, 255).astype(np.float32)
+kept = keras.saving.load_model("include/model/xray.keras").predict(images, verbose=0)
+lite = run(Path("include/model/xray.tflite").read_bytes(), images)
+places = RiskModel.load()._outputs
+assert set(places) == set(OUTPUTS)
+for name, part in zip(OUTPUTS, kept):
+    print(name, len(images), np.abs(part - lite[places[name]]).max() / max(1, np.abs(part).max()),
+          np.ptp(part))
 """
 
 
-def test_both_files_score_alike() -> None:
+def test_both_files_say_the_same() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", COMPARE], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", COMPARE], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    count, difference, spread = done.stdout.split()[-3:]
-    assert int(count) == 40
-    assert float(difference) <= 1e-4
-    assert float(spread) > 0.5, "the images must differ for the comparison to tell anything"
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line in done.stdout.splitlines()[-3:]:
+        name, count, difference, spread = line.split()
+        assert int(count) == 200
+        assert float(difference) <= 1e-4, name
+        assert float(spread) > 0.5, "the images must differ for the comparison to tell anything"
+
+
+def test_the_evidence_adds_up_to_the_risk(demo_images: list[Path]) -> None:
+    model = RiskModel.load()
+    for path in demo_images:
+        reading = model.read(decode(path.read_bytes()).pixels)
+        assert reading.evidence is not None
+        cells = np.array(reading.evidence)
+        assert min(cells.shape) >= 5
+        logit = np.log(reading.risk / (1 - reading.risk))
+        assert cells.mean() == pytest.approx(logit, abs=2e-3)
+
+
+def test_a_mirrored_chest_scores_the_same_and_so_does_its_evidence(chest: Image.Image) -> None:
+    model = RiskModel.load()
+    one, other = model.read(chest), model.read(ImageOps.mirror(chest))
+    assert one.risk == pytest.approx(other.risk, abs=1e-3)
+    assert one.evidence is not None
+    assert other.evidence is not None
+    np.testing.assert_allclose(np.array(one.evidence)[:, ::-1], other.evidence, atol=0.05)
+
+
+def test_the_demos_chests_are_not_refused(demo_images: list[Path]) -> None:
+    model = RiskModel.load()
+    assert {model.read(decode(p.read_bytes()).pixels).refused for p in demo_images} == {None}
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("turned left", lambda image: image.transpose(Image.Transpose.ROTATE_90)),
+        ("turned right", lambda image: image.transpose(Image.Transpose.ROTATE_270)),
+        ("upside down", lambda image: image.transpose(Image.Transpose.ROTATE_180)),
+        ("inverted", ImageOps.invert),
+    ],
+)
+def test_a_chest_that_lies_otherwise_is_refused_with_the_reason(
+    demo_images: list[Path], reason: str, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    model = RiskModel.load()
+    for path in demo_images:
+        assert model.read(change(decode(path.read_bytes()).pixels.convert("L"))).refused == reason
+
+
+@pytest.mark.parametrize("kind", sorted(odd_images.kinds()))
+def test_what_is_no_chest_is_refused(kind: str) -> None:
+    model = RiskModel.load()
+    images = odd_images.kinds()[kind]
+    refused = [model.read(image).refused for image in images]
+    assert sum(reason is not None for reason in refused) >= 0.9 * len(images)
+    if kind == "blank":
+        assert set(refused) == {"blank"}
+
+
+MAKE = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+out = Path(sys.argv[1])
+grey = tf.TensorSpec((1, 32, 32, 1), tf.float32)
+def save(name, function, given=grey):
+    graph = tf.function(function).get_concrete_function(given)
+    content = tf.lite.TFLiteConverter.from_concrete_functions([graph]).convert()
+    (out / f"{name}.tflite").write_bytes(content)
+mean = lambda x: tf.reshape(tf.reduce_mean(x) / 255, (1, 1))
+save("plain", mean)
+save("logit", lambda x: mean(x) * 40 - 3)
+save("nan", lambda x: tf.math.log(mean(x) - 9))
+save("two", lambda x: (mean(x), tf.reshape(mean(x) * 2, (1, 1, 1))))
+save("whole", lambda x: tf.cast(tf.reshape(tf.reduce_sum(x), (1, 1)), tf.float32),
+     tf.TensorSpec((1, 32, 32, 1), tf.int32))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small models of one's own."""
+    out = tmp_path_factory.mktemp("models")
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE, out], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return out
+
+
+def folder(made: Path, name: str, out: Path, **card: object) -> Path:
+    """A model's folder: one of ``made``, and a model.json."""
+    content = (made / f"{name}.tflite").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    (out / "xray.tflite").write_bytes(content)
+    whole = {"version": "mine-1", "sha256": digest, "input": {"size": 32}, **card}
+    (out / "model.json").write_text(json.dumps(whole))
+    return out
+
+
+def test_a_model_of_ones_own_needs_a_risk_alone(made: Path, tmp_path: Path) -> None:
+    model = RiskModel.load(folder(made, "plain", tmp_path))
+    reading = model.read(Image.new("L", (50, 40), 51))
+    assert reading.risk == pytest.approx(0.2, abs=1e-3)
+    assert (reading.evidence, reading.refused) == (None, None)
+
+
+def test_a_model_of_ones_own_may_tell_its_evidence(made: Path, tmp_path: Path) -> None:
+    directory = folder(made, "two", tmp_path, outputs={"risk": 0, "evidence": 1})
+    reading = RiskModel.load(directory).read(Image.new("L", (50, 40), 51))
+    assert reading.evidence == [[pytest.approx(0.4, abs=1e-3)]]
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "said"),
+    [
+        ("logit", {}, r"gives -?[\d.]+ as a risk"),
+        ("nan", {}, "gives nan as a risk"),
+        ("whole", {}, "in float32 alone"),
+        ("two", {"outputs": {"risk": 1}}, "calls output 1 'risk'"),
+        ("two", {"outputs": {"risk": 0, "strangeness": 7}}, "calls output 7 'strangeness'"),
+        ("two", {"outputs": {"risk": 0, "warmth": 1}}, "calls output 1 'warmth'"),
+        ("two", {"outputs": {"evidence": 1}}, "outputs or gate"),
+        ("plain", {"gate": [{"reason": "odd", "limit": 1}]}, "it needs both"),
+        ("plain", {"gate": ["odd"]}, "outputs or gate"),
+    ],
+)
+def test_a_model_that_says_something_else_is_refused(
+    made: Path, tmp_path: Path, name: str, card: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        RiskModel.load(folder(made, name, tmp_path, **card))

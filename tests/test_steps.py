@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from botocore.stub import Stubber
 from PIL import Image
@@ -17,7 +18,7 @@ from conftest import RUN, SECRET
 from xray import audit, steps
 from xray.case import Source
 from xray.errors import ImageError, NotThereError, ObjectError, PassingError, SettingsError
-from xray.image import decode
+from xray.image import decode, encode
 from xray.settings import Policy, Settings
 from xray.storage import AlreadyThere, ObjectStore
 
@@ -511,6 +512,58 @@ def test_a_new_secret_moves_what_is_run_again(s3: Any, work: steps.Work) -> None
     assert rotated.case_id == work.case_id
     (key,) = everything(s3, f"{BUCKET}-anonymized")
     assert key == work.source.anonymized_key(new, str(work.source.etag), ".jpeg")
+
+
+@pytest.fixture
+def odd(s3: Any, store: ObjectStore, sick: bytes) -> steps.Work:
+    """A case on a chest that hangs upside down."""
+    picture = decode(sick)
+    turned = picture.pixels.transpose(Image.Transpose.ROTATE_180)
+    data = encode(dataclasses.replace(picture, pixels=turned))
+    etag = s3.put_object(Bucket=BUCKET, Key=KEY, Body=data)["ETag"].strip('"')
+    return case(store, Source(bucket=BUCKET, key=KEY, etag=etag, event_time="2026-01-01T00:00:00Z"))
+
+
+def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, odd: steps.Work) -> None:
+    assert through(odd).label == "Unsure"
+    ((_, _, told),) = published(s3)[0].values()
+    assert (told["label"], told["refused"]) == ("Unsure", "upside down")
+    assert "risk" not in told, "it would mean nothing"
+    (record,) = audit.records(odd.store, odd.buckets.audit, odd.case_id)
+    assert record["scored"]["refused"] == "upside down"
+
+
+@pytest.mark.parametrize(("policy", "wanted"), [(Policy.UNSURE, True), (Policy.PNEUMONIA, False)])
+def test_the_policy_takes_a_refused_image_for_unsure(
+    odd: steps.Work, policy: Policy, wanted: bool
+) -> None:
+    settings = Settings(anonymize=policy, review_unsure=True)
+    work = dataclasses.replace(odd, settings=settings)
+    scored = steps.classify(work, steps.fetch(work))
+    assert steps.wants_anonymized(work, scored) is wanted
+    assert steps.wants_review(work, scored)
+
+
+def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: steps.Work) -> None:
+    through(work)
+    without = published(s3)
+    assert [len(objects) for objects in without] == [1, 1], "it is off by default"
+    through(dataclasses.replace(work, settings=Settings(evidence=True)))
+    processed, anonymized = published(s3)
+    name = KEY.replace(".jpeg", "-evidence.jpeg")
+    data, kind, told = processed.pop(name)
+    assert (processed, anonymized) == tuple(without), "all else is as it was"
+    assert kind == "image/jpeg"
+    assert told["case-id"] == work.case_id
+    picture = decode(data).pixels
+    assert picture.mode == "RGB"
+    red, _, blue = np.asarray(picture, int).reshape(-1, 3).T
+    assert (red - blue).max() > 60, "something speaks for pneumonia"
+
+
+def test_the_evidence_of_a_refused_image_is_not_shown(s3: Any, odd: steps.Work) -> None:
+    through(dataclasses.replace(odd, settings=Settings(evidence=True)))
+    assert [name for name in published(s3)[0] if "evidence" in name] == []
 
 
 def test_a_staged_image_that_was_changed_is_not_published(s3: Any, work: steps.Work) -> None:

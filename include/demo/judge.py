@@ -144,12 +144,14 @@ def expectations(directory: Path, settings: Settings) -> list[Expected]:
         key = str(path.relative_to(directory))
         try:
             limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
-            risk = model.score(decode(path.read_bytes(), limits=limits).eight_bit())
+            reading = model.read(decode(path.read_bytes(), limits=limits).eight_bit())
         except ImageError as error:
             found.append(Expected(path, key, None, None, str(error)))
             continue
-        label = Label(labels[key]["label"]) if key in labels else settings.label(risk)
-        found.append(Expected(path, key, label, risk, None))
+        label = Label.UNSURE if reading.refused else settings.label(reading.risk)
+        if key in labels:
+            label = Label(labels[key]["label"])
+        found.append(Expected(path, key, label, reading.risk, None))
     return found
 
 

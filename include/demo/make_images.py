@@ -156,8 +156,10 @@ def main(directory: Path) -> None:
                 person = next(crowd)
                 while True:
                     data = dress(chests.draw(rng), person, chance)
-                    risk = model.score(decode(data).pixels)
-                    if low <= risk <= high and settings.label(risk) is label:
+                    reading = model.read(decode(data).pixels)
+                    risk = reading.risk
+                    fits = low <= risk <= high and settings.label(risk) is label
+                    if fits and not reading.refused:
                         break
                 file = IMAGES / name / f"demo_{'_'.join(person)}.jpeg"
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,10 @@ from xray.image import decode
 from xray.risk import preprocess
 
 CLASSES = ("NORMAL", "PNEUMONIA")
+CONFIG = tomllib.loads(Path(__file__).with_name("config.toml").read_text())
+"""What training goes by, unless it is told otherwise."""
+HELD_OUT = float(CONFIG["held_out"])
+"""Share of the patients that training leaves aside."""
 _PATIENT = re.compile(r"(person\d+|(?:NORMAL2-)?IM-\d+)")
 
 
@@ -52,10 +57,33 @@ def held_out(patient: str, *, share: float) -> bool:
     return zlib.crc32(patient.encode()) / 2**32 < share
 
 
+def folds(patients: list[str], count: int) -> np.ndarray:
+    """Which of ``count`` folds each patient's image is in, shape (n,).
+
+    Patients with neighbouring numbers are in one fold, family by family (NORMAL2-IM-0373 is of
+    another than IM-0373). They were examined about the same time, so this is a harder check than
+    one that draws them: a fold's images come from a time that its model has seen nothing of.
+    """
+    families: dict[str, list[str]] = {}
+    for patient in sorted(set(patients), key=_number):
+        families.setdefault(patient.rstrip("0123456789"), []).append(patient)
+    fold = {
+        patient: place * count // len(members)
+        for members in families.values()
+        for place, patient in enumerate(members)
+    }
+    return np.array([fold[patient] for patient in patients])
+
+
+def _number(patient: str) -> tuple[int, str]:
+    digits = re.search(r"\d+$", patient)
+    return (int(digits[0]) if digits else 0, patient)
+
+
 def load(chosen: list[Example], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, size, size, 1) as uint8, and classes (n, 1) as float32."""
+    """Images (n, size, size, 1) as uint8, and classes (n,) as float32."""
     images = np.empty((len(chosen), size, size, 1), np.uint8)
     for index, example in enumerate(chosen):
         picture = decode(example.path.read_bytes())
         images[index] = np.rint(preprocess(picture.pixels, size))[0]
-    return images, np.array([[example.target] for example in chosen], np.float32)
+    return images, np.array([example.target for example in chosen], np.float32)

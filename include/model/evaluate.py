@@ -1,8 +1,11 @@
 """Score a folder of labelled images with the shipped model, as the pipeline does.
 
-``python include/model/evaluate.py DIR [--json FILE]``; DIR holds NORMAL/ and
-PNEUMONIA/. Needs no tensorflow. Intervals are 95 %: Wilson's for shares,
-Hanley and McNeil's (1982) for the AUC.
+``python include/model/evaluate.py DIR [--json FILE] [--pictures DIR]``; DIR
+holds NORMAL/ and PNEUMONIA/. Needs no tensorflow. Intervals are 95 %: Wilson's
+for shares, Hanley and McNeil's (1982) for the AUC.
+
+The figures are of all images: what the gate refuses counts with its risk, and
+each file's line says whether it was refused.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
 
-from data import Example, examples  # noqa: E402
+from data import CLASSES, HELD_OUT, Example, examples, held_out  # noqa: E402
 from xray.errors import XrayError  # noqa: E402
 from xray.image import decode  # noqa: E402
 from xray.risk import RiskModel  # noqa: E402
+from xray.settings import Label, Settings  # noqa: E402
 
 THRESHOLDS = (0.5, 0.6, 0.8)
 Z = 1.959964
+BINS = 10
+"""Of equal width, for the calibration."""
 
 
 def auc(targets: np.ndarray, risks: np.ndarray) -> float:
@@ -71,9 +77,39 @@ def rates(targets: np.ndarray, risks: np.ndarray, threshold: float) -> dict[str,
     }
 
 
-def evaluate(directory: Path, model: RiskModel) -> dict[str, Any]:
+def calibration(targets: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
+    """How far risks are from frequencies: the expected calibration error, and its bins."""
+    places = np.minimum((risks * BINS).astype(int), BINS - 1)
+    bins = []
+    for place in np.unique(places):
+        inside = places == place
+        bins.append(
+            {
+                "images": int(inside.sum()),
+                "risk": round(float(risks[inside].mean()), 4),
+                "sick": round(float(targets[inside].mean()), 4),
+            }
+        )
+    apart = sum(b["images"] * abs(b["risk"] - b["sick"]) for b in bins)
+    return {"error": round(apart / len(risks), 4) if len(risks) else None, "bins": bins}
+
+
+def labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """How many images of each class the pipeline labels how, with its default settings."""
+    settings = Settings()
+    counted = {name: {label.value: 0 for label in Label} for name in CLASSES}
+    for row in scored:
+        label = Label.UNSURE if row["refused"] else settings.label(row["risk"])
+        counted[row["label"]][label.value] += 1
+    return counted
+
+
+def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) -> dict[str, Any]:
     """The report that ``--json`` writes."""
-    scored, errors = _scores(directory, examples(directory), model)
+    chosen = examples(directory)
+    if held_out_only:
+        chosen = [e for e in chosen if held_out(e.patient, share=HELD_OUT)]
+    scored, errors = _scores(directory, chosen, model)
     targets = np.array([float(row["label"] == "PNEUMONIA") for row in scored])
     risks = np.array([row["risk"] for row in scored])
     sick, healthy = int((targets == 1).sum()), int((targets == 0).sum())
@@ -88,6 +124,9 @@ def evaluate(directory: Path, model: RiskModel) -> dict[str, Any]:
         },
         **at["0.5"],
         "thresholds": at,
+        "calibration": calibration(targets, risks),
+        "refused": share(sum(row["refused"] is not None for row in scored), len(scored)),
+        "labels": labels(scored),
         "scores": scored,
         "errors": errors,
     }
@@ -101,9 +140,10 @@ def _scores(
     for index, example in enumerate(chosen, 1):
         name = str(example.path.relative_to(directory))
         try:
-            risk = model.score(decode(example.path.read_bytes()).pixels)
-            label = ("NORMAL", "PNEUMONIA")[example.target]
-            scored.append({"file": name, "label": label, "risk": round(risk, 6)})
+            reading = model.read(decode(example.path.read_bytes()).eight_bit())
+            label, risk = CLASSES[example.target], round(reading.risk, 6)
+            row = {"file": name, "label": label, "risk": risk, "refused": reading.refused}
+            scored.append(row)
         except XrayError as error:
             errors.append({"file": name, "error": str(error)})
         if index % 500 == 0:
@@ -119,6 +159,12 @@ def _table(report: dict[str, Any]) -> str:
     for threshold, figures in report["thresholds"].items():
         cells = [f"{c['value']} {c['interval']}" for c in figures.values()]
         lines.append(f"{threshold:>6} " + " ".join(f"{cell:>24}" for cell in cells))
+    lines.append(f"expected calibration error {report['calibration']['error']}")
+    lines.append(
+        f"refused by the gate {report['refused']['value']} {report['refused']['interval']}"
+    )
+    for name, counted in report["labels"].items():
+        lines.append(f"{name:>9}: " + ", ".join(f"{n} {label}" for label, n in counted.items()))
     return "\n".join(lines)
 
 
@@ -127,15 +173,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
     parser.add_argument("--json", type=Path, help="where the whole report goes")
+    parser.add_argument("--pictures", type=Path, help="a folder for ROC, calibration, mistakes, …")
+    parser.add_argument(
+        "--held-out", action="store_true", help="only patients that training left aside"
+    )
     options = parser.parse_args(arguments)
     try:
-        report = evaluate(options.directory, RiskModel.load())
+        report = evaluate(options.directory, RiskModel.load(), held_out_only=options.held_out)
     except XrayError as error:
         print(error, file=sys.stderr)
         return 1
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.pictures:
+        from pictures import draw_all
+
+        draw_all(report, options.directory, options.pictures)
     print(_table(report))
     return 0
 

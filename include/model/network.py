@@ -1,16 +1,21 @@
-"""The network: a small residual one, and the augmentation it is trained with.
+"""The network: a small residual one that sees an image at two scales.
 
-Both work on batches of grey images, float32 in 0 to 255, shape (n, size, size, 1).
+It works on batches of grey images, float32 in 0 to 255, shape (n, size, size, 1).
+What it says is the mean over a coarse map plus one number, so that the map
+tells exactly where a score comes from (class activation: Zhou et al., CVPR
+2016, here over the last two stages).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
-WIDTHS = (24, 48, 72, 96)
-"""Channels of the four stages; each halves the resolution."""
+STRIDE = 16
+"""Pixels of a side of the map's cells."""
 
 
 @keras.saving.register_keras_serializable(package="xray")
@@ -19,27 +24,57 @@ class Standardize(layers.Layer):
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """Standardised ``images``, same shape."""
-        mean = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
         centred = images - mean
-        deviation = keras.ops.sqrt(
-            keras.ops.mean(keras.ops.square(centred), axis=(1, 2, 3), keepdims=True)
-        )
-        return centred / keras.ops.maximum(deviation, 1.0)
+        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
+        return centred / ops.maximum(deviation, 1.0)
 
 
-def build(size: int) -> keras.Model:
-    """An untrained network: (n, size, size, 1) in 0 to 255 to (n, 1), the risk of pneumonia."""
+@keras.saving.register_keras_serializable(package="xray")
+class Offset(layers.Layer):
+    """One trained number, added: the logit where the map is empty."""
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """The number, nought at first."""
+        self.number = self.add_weight(name="number", shape=(1,), initializer="zeros")
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """``values`` plus the number."""
+        return values + self.number
+
+
+def build(
+    size: int, widths: Sequence[int], dropout: float, *, name: str = "network"
+) -> keras.Model:
+    """An untrained network.
+
+    Args:
+        size: pixels of a side, a multiple of 32.
+        widths: channels of the four stages; the stem and each stage halve the resolution.
+        dropout: share of the channels that the map does without in a training step.
+        name: of the network.
+
+    Returns:
+        (n, size, size, 1) in 0 to 255 to a logit (n, 1), the map (n, size/16, size/16, 1) whose
+        mean it is but for a constant, and the features (n, widths[2] + widths[3]).
+    """
     images = layers.Input((size, size, 1), name="image")
     x = Standardize()(images)
-    x = layers.Conv2D(WIDTHS[0], 5, strides=2, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.ReLU()(x)
-    for width in WIDTHS:
+    x = layers.Conv2D(widths[0], 5, strides=2, padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    scales = []
+    for width in widths:
         x = _block(x, width, stride=2)
         x = _block(x, width, stride=1)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(0.3)(x)
-    return keras.Model(images, layers.Dense(1, activation="sigmoid", name="risk")(x), name="xray")
+        scales.append(x)
+    fine, coarse = scales[-2:]
+    seen = [layers.SpatialDropout2D(dropout)(scale) for scale in (fine, coarse)]
+    parts = [layers.Conv2D(1, 1, use_bias=False)(scale) for scale in seen]
+    evidence = layers.Add(name="evidence")([parts[0], layers.UpSampling2D(2)(parts[1])])
+    logit = Offset(name="logit")(layers.GlobalAveragePooling2D()(evidence))
+    pooled = [layers.GlobalAveragePooling2D()(scale) for scale in (fine, coarse)]
+    features = layers.Concatenate(name="features")(pooled)
+    return keras.Model(images, [logit, evidence, features], name=name)
 
 
 def _block(x: tf.Tensor, width: int, *, stride: int) -> tf.Tensor:
@@ -54,74 +89,3 @@ def _block(x: tf.Tensor, width: int, *, stride: int) -> tf.Tensor:
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization()(x)
     return layers.ReLU()(layers.Add()([x, around]))
-
-
-def augment(images: tf.Tensor) -> tf.Tensor:
-    """Each image moved, re-exposed, blurred or sharpened, made noisy, and partly hidden.
-
-    Blur and sharpening matter most here: in this data set sharpness alone
-    nearly tells the classes apart, and a network would learn that instead.
-    """
-    images = _move(images)
-    images = _resharpen(images)
-    images = _reexpose(images)
-    images += tf.random.normal(tf.shape(images)) * _each(images, 0.0, 6.0)
-    return _hide(tf.clip_by_value(images, 0.0, 255.0))
-
-
-def _each(images: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """One random number an image, shaped to multiply the batch."""
-    return tf.random.uniform((tf.shape(images)[0], 1, 1, 1), low, high)
-
-
-def _move(images: tf.Tensor) -> tf.Tensor:
-    """Turn up to 10 degrees, scale and stretch by 12 %, shift by 7 %, mirror half of them."""
-    count, size = tf.shape(images)[0], tf.cast(tf.shape(images)[1], tf.float32)
-    angle = tf.random.uniform((count,), -0.175, 0.175)
-    across = tf.random.uniform((count,), 0.88, 1.12)
-    down = across * tf.random.uniform((count,), 0.94, 1.06)
-    mirror = tf.where(tf.random.uniform((count,)) < 0.5, -1.0, 1.0)
-    a, b = across * tf.cos(angle) * mirror, -down * tf.sin(angle)
-    d, e = across * tf.sin(angle) * mirror, down * tf.cos(angle)
-    centre = size / 2
-    shift_x = tf.random.uniform((count,), -0.07, 0.07) * size
-    shift_y = tf.random.uniform((count,), -0.07, 0.07) * size
-    c = centre - (a + b) * centre + shift_x
-    f = centre - (d + e) * centre + shift_y
-    zero = tf.zeros_like(a)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
-        output_shape=tf.shape(images)[1:3],
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-        fill_value=0.0,
-    )
-
-
-def _resharpen(images: tf.Tensor) -> tf.Tensor:
-    """From clearly blurred (-1) to clearly sharpened (+1.5), by the distance to a blurred copy."""
-    line = tf.constant([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
-    kernel = tf.reshape(tf.tensordot(line, line, 0), (5, 5, 1, 1))
-    blurred = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-    return blurred + (images - blurred) * (1.0 + _each(images, -1.0, 1.5))
-
-
-def _reexpose(images: tf.Tensor) -> tf.Tensor:
-    """Gamma .6 to 1.6 and contrast around the mid grey."""
-    unit = tf.clip_by_value(images / 255.0, 1e-4, 1.0)
-    unit = unit ** tf.exp(_each(images, -0.5, 0.5))
-    return ((unit - 0.5) * _each(images, 0.7, 1.3) + 0.5) * 255.0
-
-
-def _hide(images: tf.Tensor) -> tf.Tensor:
-    """A grey rectangle over up to 30 % of the side of half of the images: text, tubes, markers."""
-    size = tf.shape(images)[1]
-    line = tf.linspace(0.0, 1.0, size)
-    centre_x, centre_y = _each(images, 0.0, 1.0), _each(images, 0.0, 1.0)
-    half_x, half_y = _each(images, 0.02, 0.15), _each(images, 0.02, 0.15)
-    inside = (tf.abs(line[None, None, :, None] - centre_x) < half_x) & (
-        tf.abs(line[None, :, None, None] - centre_y) < half_y
-    )
-    inside &= _each(images, 0.0, 1.0) < 0.5
-    return tf.where(inside, _each(images, 0.0, 255.0), images)

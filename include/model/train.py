@@ -1,7 +1,14 @@
 """Train the model: ``python include/model/train.py DIR`` (or ``make train DATA=DIR``).
 
-DIR holds NORMAL/ and PNEUMONIA/. Writes ``xray.keras``, ``xray.tflite`` and
-``model.json`` beside this file (or to ``--out``).
+DIR holds NORMAL/ and PNEUMONIA/. Some patients are held out; the others' are
+split into folds. For each fold a network learns from all the other folds, and
+is checked on it: the cross-validation. The networks together are what is
+shipped, checked on the patients held out. Then come the calibration and the
+gate, and the files beside this one (or in ``--out``): ``xray.keras``,
+``xray.tflite``, ``model.json`` and ``curves.png``.
+
+Interrupted, it goes on where it was, from what ``--work`` holds. With more
+epochs in the configuration, it goes on too.
 """
 
 from __future__ import annotations
@@ -10,9 +17,11 @@ import argparse
 import hashlib
 import json
 import sys
+import tomllib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,123 +30,178 @@ import tensorflow as tf
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
 
+import gate  # noqa: E402
+import serving  # noqa: E402
+from calibrate import cross_fitted, fit_scale  # noqa: E402
 from convert import convert  # noqa: E402
-from data import examples, held_out, load  # noqa: E402
-from evaluate import auc, rates  # noqa: E402
-from network import augment, build  # noqa: E402
+from data import Example, examples, folds, held_out, load  # noqa: E402
+from evaluate import auc, auc_interval, calibration, rates  # noqa: E402
+from learn import Examples, curve, learn, logits  # noqa: E402
+from pictures import curves  # noqa: E402
 
-MIN_AUC = 0.97
-"""A model below this on the validation patients is not written."""
+PARITY = 200
+"""Images to compare the two forms of the model on, at most."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = _options(arguments)
-    keras.utils.set_random_seed(options.seed)
+    config = tomllib.loads(options.config.read_text())
+    # What is drawn at random, and the sums of many threads, are the same each time.
+    tf.config.experimental.enable_op_determinism()
     everything = examples(options.directory)
-    validation = [e for e in everything if held_out(e.patient, share=options.validation)]
-    training = [e for e in everything if not held_out(e.patient, share=options.validation)]
-    print(f"{len(training)} images to train on, {len(validation)} of other patients to check with")
-    images, targets = load(training, options.size)
-    model = train(images, targets, load(validation, options.size), options)
-    held_images, held_targets = load(validation, options.size)
-    risks = model.predict(held_images.astype(np.float32), batch_size=64, verbose=0)[:, 0]
-    area = auc(held_targets[:, 0], risks)
-    print(f"validation AUC {area:.4f}")
-    if area < options.min_auc:
+    share = config["held_out"]
+    held = [e for e in everything if held_out(e.patient, share=share)]
+    chosen = [e for e in everything if not held_out(e.patient, share=share)]
+    print(f"{len(chosen)} images to learn from, {len(held)} of other patients held out")
+    _claim(options.work, config, everything)
+    training, validation = _load(chosen, config["size"]), _load(held, config["size"])
+    fold = folds([e.patient for e in chosen], config["members"]["count"])
+    members = train(training, validation, fold, config, options)
+    if options.member is not None:
+        return 0
+    figures, scale = cross_validate(members, training, fold)
+    model, checks = finish(members, scale, training, fold, config["gate"])
+    risks = _run(model, validation)[0][:, 0]
+    figures["held_out"] = {
+        "patients": len({e.patient for e in held}),
+        **summary(validation.classes, risks),
+    }
+    for name in ("cross_validation", "held_out"):
+        _print(name, figures[name])
+    if figures["held_out"]["auc"]["value"] < config["min_auc"]:
         print(
-            f"The AUC is below {options.min_auc}: nothing was written. Train longer or look at "
-            "the data.",
+            f"The AUC on the held-out patients is below {config['min_auc']}: nothing was written. "
+            "Train longer or look at the data.",
             file=sys.stderr,
         )
         return 1
-    figures = {
-        "patients": len({e.patient for e in validation}),
-        "images": len(validation),
-        "auc": round(area, 4),
-        "at_0.5": rates(held_targets[:, 0], risks, 0.5),
-    }
-    write(model, held_images[:256].astype(np.float32), figures, options)
+    write(model, checks, validation, figures, options)
+    found = {member.name: curve(options.work / member.name) for member in members}
+    curves(found, options.out / "curves.png")
     return 0
 
 
 def train(
-    images: np.ndarray,
-    targets: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray],
+    training: Examples,
+    validation: Examples,
+    fold: np.ndarray,
+    config: dict[str, Any],
     options: argparse.Namespace,
-) -> keras.Model:
-    """A trained network, its weights averaged over the last steps (EMA)."""
-    steps = max(1, len(images) // options.batch)
-    model = build(options.size)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(
-                1e-4,
-                max(1, steps * (options.epochs - 1)),
-                warmup_target=2e-3,
-                warmup_steps=steps,
-            ),
-            weight_decay=0.02,
-            use_ema=True,
-            ema_momentum=0.995,
-        ),
-        loss=keras.losses.BinaryCrossentropy(label_smoothing=0.05),
-        metrics=[keras.metrics.AUC(name="auc")],
-        jit_compile=False,
-    )
-    batches = (
-        tf.data.Dataset.from_tensor_slices((images, targets))
-        .shuffle(len(images), seed=options.seed)
-        .repeat()
-        .batch(options.batch)
-        .map(
-            lambda x, y: (augment(tf.cast(x, tf.float32)), y),
-            num_parallel_calls=tf.data.AUTOTUNE,
+) -> list[keras.Model]:
+    """The members, or only the one that was asked for."""
+    chosen = range(config["members"]["count"]) if options.member is None else [options.member]
+    return [
+        learn(
+            training[fold != k],
+            validation,
+            config,
+            epochs=config["members"]["epochs"],
+            seed=config["seed"] + k,
+            folder=options.work / f"member-{k}",
         )
-        .prefetch(2)
+        for k in chosen
+    ]
+
+
+def cross_validate(
+    members: list[keras.Model], training: Examples, fold: np.ndarray
+) -> tuple[dict[str, Any], float]:
+    """What each member makes of the fold that it has not seen, and the calibration's scale."""
+    unseen = np.empty(len(training))
+    for k, member in enumerate(members):
+        unseen[fold == k] = logits(member, training.images[fold == k])
+    honest = cross_fitted(unseen, training.classes, fold)
+    figures = {
+        "folds": [
+            summary(training.classes[fold == k], honest[fold == k]) for k in range(len(members))
+        ],
+        "cross_validation": summary(training.classes, honest),
+    }
+    return figures, fit_scale(unseen, training.classes)
+
+
+def finish(
+    members: list[keras.Model],
+    scale: float,
+    training: Examples,
+    fold: np.ndarray,
+    options: dict[str, Any],
+) -> tuple[keras.Model, list[dict[str, Any]]]:
+    """The members together, with calibration and gate, and the gate's checks for model.json."""
+    components, refused = options["components"], options["refused"]
+    model = serving.assemble(members, components)
+    serving.set_numbers(model.get_layer("calibrate"), scale=scale)
+    look = serving.parts(model)
+    ways, deviations, features = _run(look, training)
+    # The first member has not seen fold 0.
+    known = gate.features(features[fold != 0], training.classes[fold != 0])
+    strange = gate.feature_distance(features[fold == 0], known)
+    limits = dict.fromkeys(serving.REASONS, 0.0)  # Likelier in no other way than as it is.
+    picture = gate.picture_limit(ways[:, 0], fold, components=components, refused=refused)
+    limits |= {
+        "blank": -float(deviations.min()) / 2,  # Half of the least contrast there is.
+        "unlike a chest X-ray": picture,
+        "unfamiliar": float(np.quantile(strange, 1 - refused)),
+    }
+    serving.set_numbers(
+        model.get_layer("strangeness"),
+        limit=picture,
+        **gate.thumbnails(ways[:, 0], components),
+        **known,
     )
-    sick = float(targets.mean())
-    model.fit(
-        batches,
-        steps_per_epoch=steps,
-        epochs=options.epochs,
-        validation_data=(validation[0].astype(np.float32), validation[1]),
-        class_weight={0: 0.5 / (1 - sick), 1: 0.5 / sick},
-        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)],
-        verbose=2,
-    )
-    return model
+    return model, [{"reason": r, "limit": round(limit, 4)} for r, limit in limits.items()]
+
+
+def summary(classes: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
+    """The figures of some images, with intervals where there are any."""
+    sick, healthy = int(classes.sum()), int((1 - classes).sum())
+    area = auc(classes, risks)
+    return {
+        "images": len(classes),
+        "auc": {"value": round(area, 4), "interval": auc_interval(area, sick, healthy)},
+        "at_0.5": rates(classes, risks, 0.5),
+        "calibration_error": calibration(classes, risks)["error"],
+    }
 
 
 def write(
-    model: keras.Model, samples: np.ndarray, figures: dict[str, object], options: argparse.Namespace
+    model: keras.Model,
+    checks: list[dict[str, Any]],
+    samples: Examples,
+    figures: dict[str, Any],
+    options: argparse.Namespace,
 ) -> None:
-    """The model's three files, once the converted one gives the same scores."""
+    """The model's files, once the converted one says the same."""
     options.out.mkdir(parents=True, exist_ok=True)
-    bare = build(options.size)  # Without the optimizer's state, which is three times the weights.
-    bare.set_weights(model.get_weights())
-    bare.save(options.out / "xray.keras")
+    model.save(options.out / "xray.keras")
     deflate(options.out / "xray.keras")
-    lite = convert(bare, samples)
-    (options.out / "xray.tflite").write_bytes(lite)
-    digest = hashlib.sha256(lite).hexdigest()
+    lite = convert(model, samples.images[:PARITY].astype(np.float32))
+    (options.out / "xray.tflite").write_bytes(lite.content)
+    digest = hashlib.sha256(lite.content).hexdigest()
+    config = options.config.read_text()
     card = {
         "name": "xray-resnet",
         "version": f"xray-resnet-{digest[:8]}",
         "sha256": digest,
-        "input": {"size": options.size, "channels": 1, "range": [0, 255], "resize": "lanczos"},
-        "output": "risk of pneumonia, 0 to 1",
+        "input": {
+            "size": model.input_shape[1],
+            "channels": 1,
+            "range": [0, 255],
+            "resize": "lanczos",
+        },
+        "output": "risk of pneumonia, 0 to 1, where as many are sick as are healthy",
+        "outputs": lite.outputs,
+        "gate": checks,
         "parameters": model.count_params(),
-        "seed": options.seed,
-        "epochs": options.epochs,
+        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         "validation": figures,
         "data": "Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest "
         "X-Ray Images for Classification, Mendeley Data; the training split",
         "data_license": "CC-BY-4.0",
     }
     (options.out / "model.json").write_text(json.dumps(card, indent=2) + "\n")
-    print(f"wrote {card['version']}: {len(lite)} bytes, {card['parameters']} parameters")
+    print(f"wrote {card['version']}: {len(lite.content)} bytes, {card['parameters']} parameters")
 
 
 def deflate(path: Path) -> None:
@@ -149,16 +213,57 @@ def deflate(path: Path) -> None:
             archive.writestr(name, content)
 
 
+def _run(model: keras.Model, images: Examples) -> list[np.ndarray]:
+    found: list[np.ndarray] = model.predict(
+        images.images.astype(np.float32), batch_size=32, verbose=0
+    )
+    return found
+
+
+def _load(chosen: list[Example], size: int) -> Examples:
+    images, classes = load(chosen, size)
+    return Examples(images, classes)
+
+
+def _claim(work: Path, config: dict[str, Any], everything: list[Example]) -> None:
+    """Make ``work`` this training's, or see that it is.
+
+    Raises:
+        SystemExit: it holds the beginnings of another one.
+    """
+    names = ",".join(example.path.name for example in everything)
+    learned = {k: v for k, v in config.items() if k not in ("gate", "min_auc")}
+    learned["members"] = config["members"]["count"]  # Epochs may be added.
+    mine = {"config": learned, "images": hashlib.sha256(names.encode()).hexdigest()}
+    mark = work / "training.json"
+    if mark.exists() and json.loads(mark.read_text()) != mine:
+        raise SystemExit(
+            f"{work} holds a training of another configuration or other images: remove it, or "
+            "name another folder with --work."
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(mine, indent=2) + "\n")
+
+
+def _print(name: str, found: dict[str, Any]) -> None:
+    cells = [
+        f"{key} {found['at_0.5'][key]['value']} {found['at_0.5'][key]['interval']}"
+        for key in ("accuracy", "sensitivity", "specificity")
+    ]
+    area = found["auc"]
+    print(
+        f"{name}: {found['images']} images, AUC {area['value']} {area['interval']}, "
+        f"calibration error {found['calibration_error']}; at .5 {', '.join(cells)}"
+    )
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
+    parser.add_argument("--config", type=Path, default=HERE / "config.toml")
+    parser.add_argument("--work", type=Path, default=Path("out/training"), help="to go on from")
+    parser.add_argument("--member", type=int, help="train this one alone, beside other processes")
     parser.add_argument("--out", type=Path, default=HERE, help="where the model's files go")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--size", type=int, default=160, help="pixels of a side")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--validation", type=float, default=0.12, help="share of the patients")
-    parser.add_argument("--min-auc", type=float, default=MIN_AUC, help="write no worse model")
     return parser.parse_args(arguments)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from xray.image import significant_bits
+from xray.image import eight_bit, significant_bits
 from xray.settings import Label
 
 _HEIGHT = 0.045
@@ -14,11 +16,22 @@ _SMALLEST = 9
 """Pixels; below this nobody reads a letter."""
 _RULER = 34
 """Pixels of a ruler's width."""
+_FOR, _AGAINST = (255.0, 40.0, 20.0), (20.0, 110.0, 255.0)
+"""Colours of evidence: red, and a blue that the colour-blind tell from it."""
+_OPAQUE = 0.55
+"""How much of the strongest cell is colour."""
+_STRONG = 2.0
+"""Evidence that is shown in full, at the least; it is a logit."""
 
 
-def caption(label: Label, risk: float, *, reviewed: bool = False) -> str:
-    """What is printed: ``Pneumonia, risk=93.12%``, and whether a person chose the label."""
-    return f"{label.value}, risk={risk:.2%}{', reviewed' if reviewed else ''}"
+def caption(
+    label: Label, risk: float, *, reviewed: bool = False, refused: str | None = None
+) -> str:
+    """What is printed: ``Pneumonia, risk=93.12%``, and whether a person chose the label.
+
+    No risk for an image that the model refused, but why: ``Unsure, upside down``.
+    """
+    return f"{label.value}, {refused or f'risk={risk:.2%}'}{', reviewed' if reviewed else ''}"
 
 
 def annotate(image: Image.Image, text: str, depth: int | None = None) -> Image.Image:
@@ -42,6 +55,26 @@ def annotate(image: Image.Image, text: str, depth: int | None = None) -> Image.I
     white = 2 ** (depth or significant_bits(values)) - 1
     values[: strip.height, : strip.width] = np.rint(np.asarray(strip) * (white / 255))
     return Image.fromarray(values)
+
+
+def show_evidence(
+    image: Image.Image, evidence: Sequence[Sequence[float]], depth: int | None = None
+) -> Image.Image:
+    """``image`` in 8 bit colour, red where it speaks for pneumonia and blue where against it.
+
+    Args:
+        image: mode L, RGB or I;16.
+        evidence: rows of cells, as :class:`xray.risk.Reading` has them.
+        depth: as in :func:`annotate`.
+    """
+    cells = np.asarray(evidence, dtype=np.float32)
+    # The strongest cell is as strong as can be, unless all are near nought.
+    unit = cells / max(_STRONG, float(np.abs(cells).max()))
+    smooth = np.asarray(Image.fromarray(unit).resize(image.size, Image.Resampling.BICUBIC))
+    amount = (np.abs(smooth).clip(0, 1) * _OPAQUE)[..., None]
+    colour = np.where(smooth[..., None] > 0, _FOR, _AGAINST)
+    ground = np.asarray(eight_bit(image, depth).convert("RGB"), dtype=np.float32)
+    return Image.fromarray(np.rint(ground * (1 - amount) + colour * amount).astype(np.uint8))
 
 
 def _strip(size: tuple[int, int], text: str) -> Image.Image:

@@ -88,9 +88,15 @@ class Source(_Value):
 
     def processed_key(self) -> str:
         """Where the annotated image goes: ``-processed`` before the extension."""
-        path = PurePosixPath(self.key)
-        stem = self.key.removesuffix(path.suffix)
-        return f"{stem}-processed{path.suffix}"
+        return self._beside("processed")
+
+    def evidence_key(self, suffix: str = "") -> str:
+        """Where the picture of the evidence goes; ``suffix`` if it has another format."""
+        return self._beside("evidence") + suffix
+
+    def _beside(self, what: str) -> str:
+        suffix = PurePosixPath(self.key).suffix
+        return f"{self.key.removesuffix(suffix)}-{what}{suffix}"
 
     def anonymized_key(
         self, secret: str, etag: str, suffix: str, patient_pattern: str = PATIENT_PATTERN
@@ -178,6 +184,10 @@ class Scored(_Value):
     label: str
     model: str
     """The version of the model that scored it."""
+    refused: str | None = None
+    """Why the risk means nothing, as in "upside down"; the label is then Unsure."""
+    evidence: list[list[float]] | None = None
+    """Where the risk comes from: see :class:`xray.risk.Reading`."""
     review: dict[str, Any] | None = None
     """If a person was asked: the label before, the choice, who made it (None: nobody in time) and
     when."""

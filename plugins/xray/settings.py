@@ -90,6 +90,12 @@ class Settings:
             maxLength=500,
         ),
     )
+    evidence: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether a picture of where the risk comes from is published beside the annotated one"
+        ),
+    )
     review_unsure: bool = field(
         default=False, metadata=_about("Whether an Unsure case waits for a person's decision")
     )

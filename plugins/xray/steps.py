@@ -120,12 +120,19 @@ def fetch(work: Work) -> Pinned:
 
 
 def classify(work: Work, pinned: Pinned) -> Scored:
-    """Score the risk of pneumonia and label it."""
+    """Score the risk of pneumonia and label it; Unsure if the model refuses the image."""
     from xray.risk import RiskModel
 
     model = RiskModel.load()
-    risk = model.score(_picture(work, pinned).eight_bit())
-    return Scored(risk=risk, label=work.settings.label(risk).value, model=model.version)
+    reading = model.read(_picture(work, pinned).eight_bit())
+    label = Label.UNSURE if reading.refused else work.settings.label(reading.risk)
+    return Scored(
+        risk=reading.risk,
+        label=label.value,
+        model=model.version,
+        refused=reading.refused,
+        evidence=reading.evidence,
+    )
 
 
 def wants_review(work: Work, scored: Scored) -> bool:
@@ -206,6 +213,18 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     if not done.quarantined:
         drawn = draw(drawn, _caption(scored), picture.depth)
     return replace(_stage(work, "anonymized", picture, drawn), redaction=done.summary())
+
+
+def show_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:
+    """Draw where the risk comes from over the image, and stage it; identified, as the image is."""
+    from xray.annotation import annotate as draw
+    from xray.annotation import show_evidence as colour
+    from xray.image import Format, Picture
+
+    picture = _picture(work, pinned)
+    drawn = colour(picture.pixels, scored.evidence or [[0.0]], picture.depth)
+    form = Format.PNG if picture.format is Format.DICOM else picture.format
+    return _stage(work, "evidence", Picture(drawn, form), draw(drawn, _caption(scored)))
 
 
 def store(
@@ -460,6 +479,10 @@ def _publish_all(
         "source-etag": pinned.etag,
         "source-modified": pinned.modified,
     }
+    if work.settings.evidence and scored.evidence and not scored.refused:
+        shown = show_evidence(work, pinned, scored)
+        key = work.source.evidence_key(shown.suffix if pinned.format == "DICOM" else "")
+        outputs.append(_publish(work, buckets.processed, key, shown, identified))
     key = work.source.processed_key()
     outputs.append(_publish(work, buckets.processed, key, annotated, identified))
     return outputs
@@ -510,7 +533,7 @@ def _caption(scored: Scored) -> str:
     from xray.annotation import caption
 
     by_a_person = bool(scored.review and scored.review["by"])
-    return caption(Label(scored.label), scored.risk, reviewed=by_a_person)
+    return caption(Label(scored.label), scored.risk, reviewed=by_a_person, refused=scored.refused)
 
 
 def _stage(work: Work, name: str, picture: Picture, pixels: Any) -> Staged:
@@ -526,8 +549,9 @@ def _stage(work: Work, name: str, picture: Picture, pixels: Any) -> Staged:
 
 
 def _told(scored: Scored) -> dict[str, str]:
-    """Object metadata that tells nothing about the person."""
-    return {"model": scored.model, "label": scored.label, "risk": f"{scored.risk:.6f}"}
+    """Object metadata that tells nothing about the person; of a refused image, no risk either."""
+    found = {"refused": scored.refused} if scored.refused else {"risk": f"{scored.risk:.6f}"}
+    return {"model": scored.model, "label": scored.label, **found}
 
 
 def _publish(

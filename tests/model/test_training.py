@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)  # A training is a process that imports and traces TensorFlow.
 sys.path.append(str(ROOT / "include" / "model"))
 
-from data import held_out, patient_of  # noqa: E402
-from evaluate import auc, auc_interval, rates, share  # noqa: E402
+import gate  # noqa: E402
+from calibrate import calibrated, cross_fitted, fit_scale  # noqa: E402
+from data import folds, held_out, patient_of  # noqa: E402
+from evaluate import auc, auc_interval, calibration, rates, share  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,49 @@ def test_the_metrics_on_known_values() -> None:
     assert low < 0.9 < high <= 1.0
 
 
+def test_a_fold_holds_neighbours_and_no_patient_is_in_two() -> None:
+    patients = [f"IM-{n:04d}" for n in range(30)] + [
+        f"person{n}" for n in range(1, 61) for _ in "ab"
+    ]
+    found = folds(patients, 3)
+    assert found[:30].tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    assert found[30:].tolist() == [0] * 40 + [1] * 40 + [2] * 40
+    assert folds(patients[::-1], 3).tolist() == found[::-1].tolist()
+
+
+def test_the_calibration_error_on_known_values() -> None:
+    risks, targets = np.array([0.25] * 4 + [0.95] * 4), np.array([1, 0, 0, 0, 1, 1, 1, 0])
+    found = calibration(targets, risks)
+    assert found["error"] == pytest.approx((0 + 0.2) / 2)
+    assert [b["images"] for b in found["bins"]] == [4, 4]
+    assert calibration(np.ones(3), np.ones(3))["error"] == 0
+
+
+def test_the_scale_makes_logits_mean_what_they_say() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.normal(0, 2, 20_000)
+    classes = (rng.uniform(size=len(truth)) < calibrated(truth, 1)).astype(float)
+    overconfident = truth * 3
+    assert fit_scale(overconfident, classes) == pytest.approx(1 / 3, rel=0.05)
+    fold = np.arange(len(truth)) % 4
+    risks = cross_fitted(overconfident, classes, fold)
+    assert calibration(classes, risks)["error"] < 0.01
+    assert calibration(classes, calibrated(overconfident, 1))["error"] > 0.05
+
+
+def test_the_gates_distance_is_that_of_a_gaussian() -> None:
+    rng = np.random.default_rng(4)
+    near = rng.normal(size=(4000, 12)) * np.linspace(3, 1, 12)
+    fitted = gate.thumbnails(near, 12 - 2)
+    distances = gate.picture_distance(near, fitted)
+    assert distances.mean() == pytest.approx(12, rel=0.05)
+    fold = np.arange(4000) % 3
+    limit = gate.picture_limit(near, fold, components=10, refused=0.01)
+    fresh = rng.normal(size=(4000, 12)) * np.linspace(3, 1, 12)
+    assert 0.004 < (gate.picture_distance(fresh, fitted) > limit).mean() < 0.02
+    assert (gate.picture_distance(near + 12, fitted) > limit).all()
+
+
 def evaluate(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "include/model/evaluate.py", *map(str, arguments)],
@@ -70,7 +116,8 @@ def test_evaluation_reports_every_file(tmp_path: Path) -> None:
         for path in sorted((ROOT / "include" / "demo" / "images" / name).glob("*.jpeg"))[:4]:
             (tmp_path / name / path.name).write_bytes(path.read_bytes())
     (tmp_path / "NORMAL" / "bad.jpeg").write_bytes(b"text")
-    done = evaluate(tmp_path, "--json", tmp_path / "report" / "r.json")
+    pictures = tmp_path / "pictures"
+    done = evaluate(tmp_path, "--json", tmp_path / "report" / "r.json", "--pictures", pictures)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads((tmp_path / "report" / "r.json").read_text())
     assert report["n"] == 8
@@ -82,6 +129,12 @@ def test_evaluation_reports_every_file(tmp_path: Path) -> None:
         assert report[name] == report["thresholds"]["0.5"][name]
     assert report["auc"]["value"] == 1.0
     assert "AUC" in done.stdout
+    assert {row["refused"] for row in report["scores"]} == {None}
+    assert report["refused"]["value"] == 0
+    assert sum(report["labels"]["NORMAL"].values()) == 4
+    for name in ("roc", "calibration", "confusion", "mistakes"):
+        with Image.open(pictures / f"{name}.png") as picture:
+            assert min(picture.size) > 300
 
 
 def test_evaluation_says_what_is_missing(tmp_path: Path) -> None:
@@ -91,43 +144,123 @@ def test_evaluation_says_what_is_missing(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_small_training_goes_all_the_way(tmp_path: Path) -> None:
-    rng = np.random.default_rng(5)
-    for name, level in (("NORMAL", 70), ("PNEUMONIA", 190)):
-        (tmp_path / "in" / name).mkdir(parents=True)
-        for index in range(24):
-            pixels = rng.normal(level, 20, (32, 32))
-            pixels[8:24, 8:24] += 60 if name == "NORMAL" else -60
-            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-            stem = f"person{index}_virus_1" if name == "PNEUMONIA" else f"IM-{index:04d}-0001"
-            image.save(tmp_path / "in" / name / f"{stem}.jpeg")
-    options = [
-        "--epochs",
-        "2",
-        "--size",
-        "32",
-        "--batch",
-        "8",
-        "--validation",
-        "0.3",
-        "--min-auc",
-        "0",
-        "--out",
-    ]
-    done = subprocess.run(
-        [sys.executable, "include/model/train.py", tmp_path / "in", *options, tmp_path / "out"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "Epoch 2/2" in done.stdout
-    assert "scores of" in done.stdout
-    card = json.loads((tmp_path / "out" / "model.json").read_text())
+CONFIG = """
+seed = 3
+size = 32
+held_out = 0.3
+min_auc = 0.0
+[network]
+widths = [8, 8, 8, 8]
+dropout = 0.1
+[members]
+count = 2
+epochs = {epochs}
+[optimizer]
+batch = 8
+rate = 1e-3
+weight_decay = 0.02
+ema = 0.9
+smoothing = 0.05
+[gate]
+components = 4
+refused = 0.02
+"""
+
+
+class Training:
+    """A folder of images whose classes differ, and training on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(5)
+        for name, level in (("NORMAL", 70), ("PNEUMONIA", 190)):
+            (folder / "in" / name).mkdir(parents=True)
+            for index in range(24):
+                pixels = rng.normal(level, 20, (32, 32))
+                pixels[8:24, 8:24] += 60 if name == "NORMAL" else -60
+                image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+                stem = f"person{index}_virus_1" if name == "PNEUMONIA" else f"IM-{index:04d}-0001"
+                image.save(folder / "in" / name / f"{stem}.jpeg")
+
+    def start(self, *more: str, epochs: int = 2, work: str = "work") -> Any:
+        """Training, as a process."""
+        (self.folder / "config.toml").write_text(CONFIG.format(epochs=epochs))
+        options = {"config": "config.toml", "work": work, "out": "out"}
+        paths = [part for k, v in options.items() for part in (f"--{k}", str(self.folder / v))]
+        return subprocess.Popen(
+            [sys.executable, "include/model/train.py", self.folder / "in", *paths, *more],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *more: str, **how: Any) -> str:
+        """Training to its end, and what it said."""
+        with self.start(*more, **how) as process:
+            said: str = process.communicate()[0]
+        assert process.returncode == 0, said[-3000:]
+        return said
+
+    def curve(self, work: str, member: int) -> list[str]:
+        """The lines of a learning curve."""
+        return (self.folder / work / f"member-{member}" / "curve.csv").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    training = Training(tmp_path_factory.mktemp("training"))
+    said = training.run()
+    assert "Epoch 2/2" in said
+    assert "cross_validation: " in said
+    assert "the risks of" in said
+    return training
+
+
+def test_a_small_training_goes_all_the_way(trained: Training) -> None:
+    out = trained.folder / "out"
+    card = json.loads((out / "model.json").read_text())
     assert card["input"]["size"] == 32
-    assert 0 <= card["validation"]["auc"] <= 1
+    figures = card["validation"]
+    assert sum(fold["images"] for fold in figures["folds"]) == figures["cross_validation"]["images"]
+    assert figures["cross_validation"]["images"] + figures["held_out"]["images"] == 48
+    assert [check["reason"] for check in card["gate"]][:2] == ["blank", "turned left"]
+    with Image.open(out / "curves.png") as curves:
+        assert min(curves.size) > 300
 
     from xray.risk import RiskModel
 
-    assert 0 <= RiskModel.load(tmp_path / "out").score(Image.new("L", (99, 50), 80)) <= 1
+    reading = RiskModel.load(out).read(Image.new("L", (99, 50), 80))
+    assert 0 <= reading.risk <= 1
+    assert reading.refused == "blank"
+    assert np.shape(reading.evidence) == (2, 2)
+
+
+def test_the_same_seed_gives_the_same_numbers(trained: Training) -> None:
+    trained.run("--member", "1", work="same")
+    assert trained.curve("same", 1) == trained.curve("work", 1)
+    assert trained.curve("work", 0) != trained.curve("work", 1)
+
+
+def test_a_training_that_is_interrupted_goes_on(trained: Training) -> None:
+    with trained.start("--member", "0", epochs=9, work="again") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Epoch 3/9" in line:
+                process.kill()
+                break
+    said = trained.run("--member", "0", epochs=4, work="again")
+    assert "Epoch 1/4" not in said
+    assert "Epoch 4/4" in said
+    epochs = [line.split(",")[0] for line in trained.curve("again", 0)]
+    assert epochs[:3] == ["epoch", "0", "1"]
+    assert epochs[-1] == "3"
+
+
+def test_another_training_is_not_gone_on_with(trained: Training) -> None:
+    (trained.folder / "in" / "NORMAL" / "IM-0099-0001.jpeg").write_bytes(b"")
+    with trained.start() as process:
+        said = process.communicate()[0]
+    assert process.returncode == 1
+    assert "another configuration or other images" in said
+    assert "Traceback" not in said

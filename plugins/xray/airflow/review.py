@@ -18,10 +18,13 @@ from xray.case import Pinned, Scored
 BODY = """
 ![The annotated X-ray]({image})
 
-The model gives a pneumonia risk of **{risk:.2%}**: neither under {normal_below:.2%} (*Normal*) nor
-above {pneumonia_above:.2%} (*Pneumonia*). Choose a label. Without an answer within {hours:g} hours
-the case stays *Unsure* and goes on.
+{finding} Choose a label. Without an answer within {hours:g} hours the case stays *Unsure* and goes
+on.
 """
+BETWEEN = """\
+The model gives a pneumonia risk of **{risk:.2%}**: neither under {normal_below:.2%} (*Normal*) nor
+above {pneumonia_above:.2%} (*Pneumonia*)."""
+REFUSED = "The model does not know such an image (**{refused}**), so its risk would mean nothing."
 
 
 class ReviewOperator(HITLOperator):
@@ -59,9 +62,12 @@ class ReviewOperator(HITLOperator):
         self.response_timeout = timedelta(hours=settings.review_hours)
         self.body = BODY.format(
             image=plugin_address("preview", work.source.bucket, work.case_id),
-            risk=scored.risk,
-            normal_below=settings.normal_below,
-            pneumonia_above=settings.pneumonia_above,
+            finding=(REFUSED if scored.refused else BETWEEN).format(
+                refused=scored.refused,
+                risk=scored.risk,
+                normal_below=settings.normal_below,
+                pneumonia_above=settings.pneumonia_above,
+            ),
             hours=settings.review_hours,
         )
         return super().execute(context)

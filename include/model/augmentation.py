@@ -1,0 +1,123 @@
+"""What happens to an image before the network trains on it.
+
+Every function takes and gives a batch of grey images, float32 in 0 to 255,
+shape (n, size, size, 1).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def augment(images: tf.Tensor) -> tf.Tensor:
+    """Each image moved, and maybe blurred or sharpened, lit and exposed otherwise, noisy, hidden.
+
+    Blur and sharpening matter most here: in this data set sharpness alone
+    nearly tells the classes apart, and a network would learn that instead.
+    Each change leaves many images as they are. If none were left without noise, say, images as
+    they come would all look unusually clean to the network, and so healthy.
+    """
+    images = _move(images)
+    for change, share in ((_resharpen, 0.7), (_relight, 0.5), (_reexpose, 0.6), (_roughen, 0.4)):
+        images = tf.where(_some(images, share), change(images), images)
+    return tf.clip_by_value(_write(_hide(images)), 0.0, 255.0)
+
+
+def _each(images: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """One random number an image, shaped to multiply the batch."""
+    return tf.random.uniform((tf.shape(images)[0], 1, 1, 1), low, high)
+
+
+def _some(images: tf.Tensor, share: float) -> tf.Tensor:
+    """True for about a ``share`` of the images."""
+    return _each(images, 0.0, 1.0) < share
+
+
+def _move(images: tf.Tensor) -> tf.Tensor:
+    """Turn up to 12 degrees, crop to 76 % or widen to 114 %, stretch by 10 %, mirror half."""
+    count, size = tf.shape(images)[0], tf.cast(tf.shape(images)[1], tf.float32)
+    angle = tf.random.uniform((count,), -0.21, 0.21)
+    across = tf.random.uniform((count,), 0.76, 1.14)
+    down = across * tf.random.uniform((count,), 0.90, 1.11)
+    mirror = tf.where(tf.random.uniform((count,)) < 0.5, -1.0, 1.0)
+    a, b = across * tf.cos(angle) * mirror, -down * tf.sin(angle)
+    d, e = across * tf.sin(angle) * mirror, down * tf.cos(angle)
+    centre = size / 2
+    shift_x = tf.random.uniform((count,), -0.08, 0.08) * size
+    shift_y = tf.random.uniform((count,), -0.08, 0.08) * size
+    c = centre - (a + b) * centre + shift_x
+    f = centre - (d + e) * centre + shift_y
+    zero = tf.zeros_like(a)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
+        output_shape=tf.shape(images)[1:3],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+
+
+def _blurred(images: tf.Tensor) -> tf.Tensor:
+    """By a binomial of one pixel's deviation."""
+    line = tf.constant([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
+    across, down = tf.reshape(line, (1, 5, 1, 1)), tf.reshape(line, (5, 1, 1, 1))
+    once = tf.nn.conv2d(images, across, strides=1, padding="SAME")
+    return tf.nn.conv2d(once, down, strides=1, padding="SAME")
+
+
+def _resharpen(images: tf.Tensor) -> tf.Tensor:
+    """From clearly blurred (-1) to clearly sharpened (+1.5); a fifth as from a quarter the size."""
+    blurred = _blurred(images)
+    sharper = blurred + (images - blurred) * (1.0 + _each(images, -1.0, 1.5))
+    side = tf.shape(images)[1]
+    low = tf.image.resize(tf.nn.avg_pool2d(images, 2, 2, "SAME"), (side, side))
+    return tf.where(_some(images, 0.2), low, sharper)
+
+
+def _relight(images: tf.Tensor) -> tf.Tensor:
+    """Brighter here and darker there, and more or less of the coarse shades."""
+    count, side = tf.shape(images)[0], tf.shape(images)[1]
+    field = tf.image.resize(tf.random.normal((count, 3, 3, 1)), (side, side))
+    images = images * tf.exp(field * _each(images, 0.0, 0.3))
+    coarse = tf.image.resize(tf.nn.avg_pool2d(images, 16, 16, "SAME"), (side, side))
+    level = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    return images - (coarse - level) * _each(images, -0.3, 0.6)
+
+
+def _reexpose(images: tf.Tensor) -> tf.Tensor:
+    """Gamma .6 to 1.6, contrast around the mid grey, and brightness."""
+    unit = tf.clip_by_value(images / 255.0, 1e-4, 1.0)
+    unit = unit ** tf.exp(_each(images, -0.5, 0.5))
+    unit = (unit - 0.5) * _each(images, 0.6, 1.4) + 0.5 + _each(images, -0.12, 0.12)
+    return tf.clip_by_value(unit, 0.0, 1.0) * 255.0
+
+
+def _roughen(images: tf.Tensor) -> tf.Tensor:
+    """Noise of up to eight grey levels."""
+    return images + tf.random.normal(tf.shape(images)) * _each(images, 0.0, 8.0)
+
+
+def _inside(images: tf.Tensor, half_x: tf.Tensor, half_y: tf.Tensor) -> tf.Tensor:
+    """A rectangle anywhere, of these halves of its sides (1 is the image's)."""
+    line = tf.linspace(0.0, 1.0, tf.shape(images)[1])
+    beside = tf.abs(line[None, None, :, None] - _each(images, 0.0, 1.0)) < half_x
+    below = tf.abs(line[None, :, None, None] - _each(images, 0.0, 1.0)) < half_y
+    return beside & below
+
+
+def _hide(images: tf.Tensor) -> tf.Tensor:
+    """Boxes over up to 30 % of the side: a grey one on half of the images, a black one on more."""
+    for share, shade in ((0.5, _each(images, 0.0, 255.0)), (0.2, 0.0)):
+        box = _inside(images, _each(images, 0.02, 0.15), _each(images, 0.02, 0.12))
+        images = tf.where(box & _some(images, share), shade, images)
+    return images
+
+
+def _write(images: tf.Tensor) -> tf.Tensor:
+    """A line that looks as letters do at this size, on a third of the images."""
+    count, side = tf.shape(images)[0], tf.shape(images)[1]
+    ink = tf.random.uniform((count, side // 2, side // 2, 1)) < 0.5
+    ink = tf.image.resize(tf.cast(ink, tf.float32), (side, side), method="nearest") > 0.5
+    line = _inside(images, _each(images, 0.02, 0.3), _each(images, 0.008, 0.03))
+    return tf.where(line & ink & _some(images, 0.33), _each(images, 120.0, 255.0), images)

@@ -1,0 +1,160 @@
+"""Fit one network, so that it can be interrupted at any time and goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from augmentation import augment
+from network import build
+
+SETTLING = 1024
+"""Images that the normalisation settles on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Images (n, size, size, 1) in uint8, and their classes (n,), 0 or 1."""
+
+    images: np.ndarray
+    classes: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> Examples:
+        return Examples(self.images[chosen], self.classes[chosen])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def weights(self) -> np.ndarray:
+        """The same sum for both classes: a score then says how likely the sick one is, if both
+        are equally common."""
+        sick = float(self.classes.mean())
+        return np.where(self.classes == 1, 0.5 / sick, 0.5 / (1 - sick)).astype(np.float32)
+
+
+def learn(
+    training: Examples,
+    validation: Examples,
+    config: dict[str, Any],
+    *,
+    epochs: int,
+    seed: int,
+    folder: Path,
+) -> keras.Model:
+    """A trained network; see :func:`network.build`. Its weights are averaged over many steps.
+
+    Args:
+        training: what to learn from.
+        validation: of other patients, for the learning curve alone.
+        config: as in config.toml.
+        epochs: passes over the images.
+        seed: of the first weights, the order and the augmentation.
+        folder: holds what is needed to go on, and then the weights and the learning curve.
+    """
+    keras.utils.set_random_seed(seed)
+    core = build(config["size"], **config["network"], name=folder.name)
+    kept = folder / f"learned-{epochs}.weights.h5"
+    if kept.exists():
+        core.load_weights(kept)
+        print(f"{folder.name}: learned before")
+        return core
+    folder.mkdir(parents=True, exist_ok=True)
+    options = config["optimizer"]
+    steps = max(1, len(training) // options["batch"])
+    model = keras.Model(core.input, core.outputs[0])
+    model.compile(
+        optimizer=_optimizer(options, steps),
+        loss=keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=options["smoothing"]
+        ),
+        jit_compile=False,
+    )
+    model.fit(
+        _batches(training, options["batch"], seed),
+        steps_per_epoch=steps,
+        epochs=epochs,
+        validation_data=_plain(validation),
+        callbacks=[
+            keras.callbacks.CSVLogger(str(folder / "curve.csv"), append=True),
+            keras.callbacks.BackupAndRestore(
+                str(folder / "backup"), double_checkpoint=True, delete_checkpoint=False
+            ),
+        ],
+        verbose="auto",
+    )
+    _settle(core, training.images)
+    core.save_weights(kept)
+    return core
+
+
+def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The logits of uint8 ``images``, shape (n,), each the mean of the image's and its mirror's."""
+    model = keras.Model(core.input, core.outputs[0])
+    found = np.zeros(len(images))
+    for start in range(0, len(images), 64):
+        batch = images[start : start + 64].astype(np.float32)
+        for seen in (batch, batch[:, :, ::-1]):
+            found[start : start + 64] += model.predict_on_batch(seen)[:, 0] / 2
+    return found
+
+
+def curve(folder: Path) -> dict[str, list[float]]:
+    """The learning curve that :func:`learn` left: ``loss`` and ``val_loss``, one an epoch."""
+    with (folder / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in ("loss", "val_loss")}
+
+
+def _optimizer(options: dict[str, Any], steps: int) -> keras.optimizers.Optimizer:
+    """Its rate does not depend on how many epochs are to come, so that more can be added."""
+    rate = keras.optimizers.schedules.PolynomialDecay(
+        options["rate"] / 20, steps, end_learning_rate=options["rate"]
+    )
+    return keras.optimizers.AdamW(
+        rate, weight_decay=options["weight_decay"], use_ema=True, ema_momentum=options["ema"]
+    )
+
+
+def _settle(core: keras.Model, images: np.ndarray) -> None:
+    """Take the normalisation's means and variances anew: of the averaged weights, and of images
+    as they come, which the augmented ones are not quite like."""
+    normalisations = [
+        layer for layer in core.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    chosen = np.random.default_rng(0).permutation(len(images))[:SETTLING]
+    pass_through = tf.function(lambda batch: core(batch, training=True))
+    for count, batch in enumerate(np.array_split(chosen, max(1, len(chosen) // 64))):
+        for layer in normalisations:
+            layer.momentum = count / (count + 1)  # the mean of all batches so far
+        pass_through.python_function(tf.cast(images[batch], tf.float32))
+
+
+def _batches(examples: Examples, batch: int, seed: int) -> tf.data.Dataset:
+    def augmented(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return augment(tf.cast(x, tf.float32)), y, w
+
+    arrays = (examples.images, examples.classes.astype(np.float32)[:, None], examples.weights())
+    # One batch after the other, so that a seed gives the same numbers on every machine.
+    return (
+        tf.data.Dataset.from_tensor_slices(arrays)
+        .shuffle(len(examples), seed=seed)
+        .repeat()
+        .batch(batch)
+        .map(augmented, num_parallel_calls=1)
+        .prefetch(2)
+    )
+
+
+def _plain(examples: Examples) -> tf.data.Dataset:
+    arrays = (examples.images, examples.classes.astype(np.float32)[:, None], examples.weights())
+    return (
+        tf.data.Dataset.from_tensor_slices(arrays)
+        .batch(64)
+        .map(lambda x, y, w: (tf.cast(x, tf.float32), y, w))
+    )

@@ -269,3 +269,15 @@ def test_the_command_refuses_a_wrong_call(tmp_path: Path) -> None:
     status, _, said = run(tmp_path, tmp_path / "inside")
     assert status == 2
     assert "overwritten" in said
+
+
+def test_a_line_is_no_marker_whatever_surrounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what stands around it, a line may be as compact as a marker, and be read as one."""
+    monkeypatch.setattr(redaction, "is_marker", lambda part: True)
+    around, line = ((123.0, 60.0), (225.0, 87.0), 0.0), ((127.0, 42.0), (217.0, 25.0), 0.0)
+    finder = redaction.Finder(np.zeros((300, 400), np.uint8), keep_markers=True)
+    finder._take([around])
+    assert (finder.mask.any(), finder.kept.any()) == (False, True), "it could be a marker"
+    finder = redaction.Finder(np.zeros((300, 400), np.uint8), keep_markers=True)
+    finder._take([around, line])
+    assert (finder.mask.any(), finder.kept.any()) == (True, False)

@@ -195,19 +195,23 @@ class Finder:
 
     def _take(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask ``rectangles``, but for a marker that stands alone."""
-        mask = np.zeros_like(self.mask)
+        mask, lines = np.zeros_like(self.mask), np.zeros_like(self.mask)
         for rectangle in rectangles:
             draw(mask, rectangle)
+            if is_line(*grown(rectangle)[1]):
+                draw(lines, rectangle)
         if self._keep_markers:
-            self._spare_markers(mask)
+            self._spare_markers(mask, lines)
         self.mask |= mask
 
-    def _spare_markers(self, mask: Mask) -> None:
-        """Take what is only a marker out of ``mask``, and note it."""
+    def _spare_markers(self, mask: Mask, lines: Mask) -> None:
+        """Take what is only a marker out of ``mask``, and note it; no part of it is a line."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
         for number in range(1, count):
             left, top, width, height, _ = (int(n) for n in stats[number])
-            if not is_compact(width, height) or self._has_company(stats, number):
+            if not is_compact(width, height) or lines[labels == number].any():
+                continue
+            if self._has_company(stats, number):
                 continue
             if is_marker(self._grey[top : top + height, left : left + width]):
                 self.kept[labels == number] = 1
@@ -266,7 +270,12 @@ def _rank(cluster: Cluster) -> float:
 
 def is_compact(width: int, height: int) -> bool:
     """Whether it can be a marker, by its shape."""
-    return max(width, height) < 3.2 * min(width, height) and min(width, height) > 12
+    return not is_line(width, height) and min(width, height) > 12
+
+
+def is_line(width: float, height: float) -> bool:
+    """Whether it is too long for a marker."""
+    return max(width, height) >= 3.2 * min(width, height)
 
 
 def is_marker(part: Grey) -> bool:
@@ -353,11 +362,15 @@ def boxes_of(
 
 
 def draw(mask: Mask, rectangle: Rectangle) -> None:
-    """Put ``rectangle`` into ``mask``, with the margin that hides a letter's edge."""
+    """Put ``rectangle`` into ``mask``, with its margin."""
+    cv2.fillPoly(mask, [np.rint(cv2.boxPoints(grown(rectangle))).astype(np.int32)], 1)
+
+
+def grown(rectangle: Rectangle) -> Rectangle:
+    """``rectangle`` with the margin that hides a letter's edge."""
     centre, (width, height), angle = rectangle
-    margin = 2 * (3 + 0.2 * min(width, height, 60))
-    corners = cv2.boxPoints((centre, (width + margin, height + margin), angle))
-    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    margin = 2 * (2 + 0.15 * min(width, height, 60))
+    return centre, (width + margin, height + margin), angle
 
 
 def _is_covered(mask: Mask, rectangle: Rectangle, share: float = 0.8) -> bool:

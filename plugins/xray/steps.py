@@ -354,8 +354,12 @@ def _quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tuple[st
 
 
 def _clear_quarantine(work: Work) -> None:
-    bucket = work.buckets.quarantine
-    for entry in work.store.list(bucket, f"{work.case_id}/"):
+    _remove(work, work.buckets.quarantine, f"{work.case_id}/")
+
+
+def _remove(work: Work, bucket: str, prefix: str) -> None:
+    """Remove what a bucket holds under ``prefix``."""
+    for entry in work.store.list(bucket, prefix):
         work.store.delete(bucket, entry.key)
 
 
@@ -413,9 +417,7 @@ def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:
 
 def clear_stage(work: Work) -> None:
     """Remove what the case has staged."""
-    bucket = work.buckets.staging
-    for entry in work.store.list(bucket, f"{work.case_id}/"):
-        work.store.delete(bucket, entry.key)
+    _remove(work, work.buckets.staging, f"{work.case_id}/")
 
 
 def _absent(source: Source, error: NotThereError) -> XrayError:
@@ -500,8 +502,7 @@ def _withdraw(work: Work, pinned: Pinned) -> None:
 def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
     """Remove the content's anonymised image, if there is one, whatever it was keyed with."""
     for name in work.anonymized_keys(pinned.etag, suffix):
-        for entry in work.store.list(work.buckets.anonymized, name):
-            work.store.delete(work.buckets.anonymized, entry.key)
+        _remove(work, work.buckets.anonymized, name)
 
 
 def _picture(work: Work, pinned: Pinned) -> Picture:

@@ -10,7 +10,7 @@ are thin.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,23 +128,33 @@ def _clusters(hat: Grey, scale: float, floor: float, multiple: float) -> Iterato
     marks = _marks(hat, floor, multiple)
     for reach, least in REACHES.items():
         chosen = marks.like_letters & (marks.longer <= reach * 7) & (marks.longer >= least)
-        for outline, members in _neighbours(marks, chosen, hat.shape, reach):
-            sizes = marks.longer[members]
+        outlines, group = _neighbours(marks, chosen, hat.shape, reach)
+        members = np.flatnonzero(chosen)
+        owner = group[members]
+        count = np.bincount(owner, minlength=len(outlines))
+        longer = marks.longer[members].astype(float)
+        height, square, contrast, unrest = (
+            np.bincount(owner, of, len(count)) / np.maximum(count, 1)
+            for of in (longer, longer**2, marks.contrast[members], marks.unrest[members])
+        )
+        spread = np.sqrt(np.maximum(square - height**2, 0))
+        for number in np.flatnonzero(count).tolist():
             yield Cluster(
-                _scaled(cv2.minAreaRect(outline), reach, scale),
-                len(members),
-                float(marks.contrast[members].mean()),
-                float(marks.unrest[members].mean()),
-                float(sizes.mean()) * scale,
-                float(sizes.std() / sizes.mean()),
+                _scaled(cv2.minAreaRect(outlines[number]), reach, scale),
+                int(count[number]),
+                float(contrast[number]),
+                float(unrest[number]),
+                float(height[number]) * scale,
+                float(spread[number] / height[number]),
                 1 / scale,
             )
 
 
 def _neighbours(
     marks: _Marks, chosen: npt.NDArray[Any], shape: tuple[int, ...], reach: int
-) -> Iterator[tuple[npt.NDArray[Any], list[int]]]:
-    """The ``chosen`` marks that meet when each is grown by ``reach``, and their outline then."""
+) -> tuple[Sequence[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """The outlines of ``chosen`` marks that meet when each is grown by ``reach``, and of each mark
+    which outline it is in."""
     taken = chosen[marks.owner]
     canvas = np.zeros(shape, np.uint8)
     canvas[marks.rows[taken], marks.columns[taken]] = 1
@@ -157,11 +167,7 @@ def _neighbours(
         cv2.drawContours(where, outlines, number, number, -1)
     group = np.zeros(len(chosen), np.int32)
     group[marks.owner[taken]] = where[marks.rows[taken], marks.columns[taken]]
-    members: dict[int, list[int]] = {}
-    for mark in np.flatnonzero(chosen):
-        members.setdefault(int(group[mark]), []).append(int(mark))
-    for number, found in members.items():
-        yield outlines[number], found
+    return outlines, group
 
 
 def _scaled(rectangle: Any, grown: int, scale: float) -> Rectangle:

@@ -14,13 +14,15 @@ def augment(images: tf.Tensor) -> tf.Tensor:
 
     Blur and sharpening matter most here: in this data set sharpness alone
     nearly tells the classes apart, and a network would learn that instead.
-    Each change leaves many images as they are. If none were left without noise, say, images as
-    they come would all look unusually clean to the network, and so healthy.
+    Each change leaves many images as they are, and a quarter of them is mirrored at most. Were all
+    changed, images as they come would look unusually clean to the network, and so healthy.
     """
-    images = _move(images)
+    as_they_come = tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
+    changed = _move(images)
     for change, share in ((_resharpen, 0.7), (_relight, 0.5), (_reexpose, 0.6), (_roughen, 0.4)):
-        images = tf.where(_some(images, share), change(images), images)
-    return tf.clip_by_value(_write(_hide(images)), 0.0, 255.0)
+        changed = tf.where(_some(images, share), change(changed), changed)
+    changed = tf.clip_by_value(_write(_hide(changed)), 0.0, 255.0)
+    return tf.where(_some(images, 0.75), changed, as_they_come)
 
 
 def _each(images: tf.Tensor, low: float, high: float) -> tf.Tensor:
@@ -107,9 +109,16 @@ def _inside(images: tf.Tensor, half_x: tf.Tensor, half_y: tf.Tensor) -> tf.Tenso
 
 
 def _hide(images: tf.Tensor) -> tf.Tensor:
-    """Boxes over up to 30 % of the side: a grey one on half of the images, a black one on more."""
-    for share, shade in ((0.5, _each(images, 0.0, 255.0)), (0.2, 0.0)):
-        box = _inside(images, _each(images, 0.02, 0.15), _each(images, 0.02, 0.12))
+    """Boxes over a part of the side, on many images: a grey one, a black one, and one that has only
+    the coarse shades left, as redacted text has."""
+    side = tf.shape(images)[1]
+    coarse = tf.image.resize(tf.nn.avg_pool2d(images, 16, 16, "SAME"), (side, side))
+    for share, shade, longest in (
+        (0.5, coarse, 0.3),
+        (0.5, _each(images, 0.0, 255.0), 0.15),
+        (0.2, 0.0, 0.15),
+    ):
+        box = _inside(images, _each(images, 0.02, longest), _each(images, 0.02, 0.12))
         images = tf.where(box & _some(images, share), shade, images)
     return images
 

@@ -163,6 +163,7 @@ ema = 0.9
 smoothing = 0.05
 [gate]
 components = 4
+askew = [5]
 refused = 0.02
 """
 

@@ -514,6 +514,21 @@ def test_a_new_secret_moves_what_is_run_again(s3: Any, work: steps.Work) -> None
     assert key == work.source.anonymized_key(new, str(work.source.etag), ".jpeg")
 
 
+@pytest.mark.parametrize("again", ["published", "quarantined"])
+def test_a_new_patient_pattern_moves_what_is_run_again(
+    s3: Any, work: steps.Work, again: str, request: pytest.FixtureRequest
+) -> None:
+    through(work)
+    (before,) = everything(s3, f"{BUCKET}-anonymized")
+    if again == "quarantined":
+        request.getfixturevalue("unredactable")
+    settings = dataclasses.replace(work.settings, patient_pattern="(?P<patient>never found)")
+    through(dataclasses.replace(work, settings=settings, token="store:7"))
+    after = everything(s3, f"{BUCKET}-anonymized")
+    assert before not in after, "the patient's old pseudonym would stay"
+    assert len(after) == (again == "published")
+
+
 @pytest.fixture
 def odd(s3: Any, store: ObjectStore, sick: bytes) -> steps.Work:
     """A case on a chest that hangs upside down."""

@@ -470,7 +470,7 @@ def _publish_all(
     elif anonymized:
         key, *before = work.anonymized_keys(pinned.etag, anonymized.suffix)
         outputs.append(_publish(work, buckets.anonymized, key, anonymized, told))
-        for old in before:
+        for old in {*before, *_anonymized_before(work)} - {key}:
             work.store.delete(buckets.anonymized, old)
         _clear_quarantine(work)
     identified = {
@@ -501,8 +501,19 @@ def _withdraw(work: Work, pinned: Pinned) -> None:
 
 def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
     """Remove the content's anonymised image, if there is one, whatever it was keyed with."""
-    for name in work.anonymized_keys(pinned.etag, suffix):
+    for name in {*work.anonymized_keys(pinned.etag, suffix), *_anonymized_before(work)}:
         _remove(work, work.buckets.anonymized, name)
+
+
+def _anonymized_before(work: Work) -> set[str]:
+    """Where the case's anonymised image went earlier, as under another ``patient_pattern``."""
+    trail = audit.records(work.store, work.buckets.audit, work.case_id)
+    return {
+        output["key"]
+        for earlier in trail
+        for output in earlier.get("outputs") or ()
+        if output["bucket"] == work.buckets.anonymized
+    }
 
 
 def _picture(work: Work, pinned: Pinned) -> Picture:

@@ -77,21 +77,32 @@ def rates(targets: np.ndarray, risks: np.ndarray, threshold: float) -> dict[str,
     }
 
 
-def calibration(targets: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
-    """How far risks are from frequencies: the expected calibration error, and its bins."""
+def calibration(
+    targets: np.ndarray, risks: np.ndarray, *, balanced: bool = False
+) -> dict[str, Any]:
+    """How far risks are from frequencies: the expected calibration error, and its bins.
+
+    ``balanced``: with the sick weighing as much as the healthy, which is what a risk of the
+    shipped model goes by.
+    """
+    weights = np.ones(len(risks))
+    if balanced and 0 < targets.sum() < len(targets):
+        weights = np.where(targets == 1, 0.5 / targets.mean(), 0.5 / (1 - targets.mean()))
     places = np.minimum((risks * BINS).astype(int), BINS - 1)
-    bins = []
+    bins, apart = [], 0.0
     for place in np.unique(places):
         inside = places == place
+        risk = np.average(risks[inside], weights=weights[inside])
+        sick = np.average(targets[inside], weights=weights[inside])
+        apart += weights[inside].sum() * abs(risk - sick)
         bins.append(
             {
                 "images": int(inside.sum()),
-                "risk": round(float(risks[inside].mean()), 4),
-                "sick": round(float(targets[inside].mean()), 4),
+                "risk": round(float(risk), 4),
+                "sick": round(float(sick), 4),
             }
         )
-    apart = sum(b["images"] * abs(b["risk"] - b["sick"]) for b in bins)
-    return {"error": round(apart / len(risks), 4) if len(risks) else None, "bins": bins}
+    return {"error": round(float(apart / len(risks)), 4) if len(risks) else None, "bins": bins}
 
 
 def labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -125,6 +136,7 @@ def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) 
         **at["0.5"],
         "thresholds": at,
         "calibration": calibration(targets, risks),
+        "calibration_balanced": calibration(targets, risks, balanced=True),
         "refused": share(sum(row["refused"] is not None for row in scored), len(scored)),
         "labels": labels(scored),
         "scores": scored,
@@ -159,7 +171,10 @@ def _table(report: dict[str, Any]) -> str:
     for threshold, figures in report["thresholds"].items():
         cells = [f"{c['value']} {c['interval']}" for c in figures.values()]
         lines.append(f"{threshold:>6} " + " ".join(f"{cell:>24}" for cell in cells))
-    lines.append(f"expected calibration error {report['calibration']['error']}")
+    errors = [report[name]["error"] for name in ("calibration", "calibration_balanced")]
+    lines.append(
+        f"expected calibration error {errors[0]}; both classes weighing the same {errors[1]}"
+    )
     lines.append(
         f"refused by the gate {report['refused']['value']} {report['refused']['interval']}"
     )

@@ -175,6 +175,7 @@ def summary(classes: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
         "auc": {"value": round(area, 4), "interval": auc_interval(area, sick, healthy)},
         "at_0.5": rates(classes, risks, 0.5),
         "calibration_error": calibration(classes, risks)["error"],
+        "calibration_error_balanced": calibration(classes, risks, balanced=True)["error"],
     }
 
 
@@ -264,7 +265,8 @@ def _print(name: str, found: dict[str, Any]) -> None:
     area = found["auc"]
     print(
         f"{name}: {found['images']} images, AUC {area['value']} {area['interval']}, "
-        f"calibration error {found['calibration_error']}; at .5 {', '.join(cells)}"
+        f"calibration error {found['calibration_error']}, with both classes weighing the same "
+        f"{found['calibration_error_balanced']}; at .5 {', '.join(cells)}"
     )
 
 

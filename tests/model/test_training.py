@@ -73,6 +73,13 @@ def test_the_calibration_error_on_known_values() -> None:
     assert found["error"] == pytest.approx((0 + 0.2) / 2)
     assert [b["images"] for b in found["bins"]] == [4, 4]
     assert calibration(np.ones(3), np.ones(3))["error"] == 0
+    assert calibration(np.ones(3), np.ones(3), balanced=True)["error"] == 0
+    # Of eight, four are sick: the classes weigh the same already.
+    assert calibration(targets, risks, balanced=True) == found
+    # One sick among nine: where all have the same risk, half of the weight is the sick one's.
+    targets, risks = np.eye(1, 9)[0], np.full(9, 0.4)
+    assert calibration(targets, risks)["error"] == pytest.approx(0.4 - 1 / 9, abs=1e-4)
+    assert calibration(targets, risks, balanced=True)["error"] == pytest.approx(0.1)
 
 
 def test_the_scale_makes_logits_mean_what_they_say() -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from dicom_files import SECRET, dicom
-from xray import ocr, redaction
+from xray import ocr, redaction, strokes
 from xray.image import decode
 from xray.redaction import filled, masked, redact
 
@@ -281,3 +282,26 @@ def test_a_line_is_no_marker_whatever_surrounds_it(monkeypatch: pytest.MonkeyPat
     finder = redaction.Finder(np.zeros((300, 400), np.uint8), keep_markers=True)
     finder._take([around, line])
     assert (finder.mask.any(), finder.kept.any()) == (True, False)
+
+
+def test_a_code_is_removed_and_little_beside_it(lung: Image.Image) -> None:
+    large = np.array(lung.resize((1000, 800)))
+    code = np.kron(cv2.QRCodeEncoder.create().encode("Ada Ashgrove 1234"), np.ones((4, 4)))
+    plate = np.s_[300 : 300 + code.shape[0], 450 : 450 + code.shape[1]]
+    large[plate] = code
+    done = redact(Image.fromarray(large))
+    dark = np.zeros_like(large, bool)
+    dark[plate] = code < 128
+    assert done.mask[dark].all()
+    assert done.mask.sum() < 2 * code.size
+    assert not done.quarantined
+
+
+def test_the_larger_anatomy_is_no_line_of_text() -> None:
+    def cluster(height: float, mark: float) -> strokes.Cluster:
+        rectangle = (600.0, 600.0), (700.0, height), 0.0
+        return strokes.Cluster(rectangle, 17, 23.0, 7.0, mark, 0.3, 0.25)
+
+    assert redaction.could_be_a_line(cluster(90, 60)), "large letters"
+    assert redaction.could_be_a_line(cluster(42, 15)), "lines that run into each other"
+    assert not redaction.could_be_a_line(cluster(224, 57)), "ribs"

@@ -196,7 +196,8 @@ class Finder:
         self._take(certain)
         weak = strokes.clusters(self._grey, floor=6, multiple=2.2)
         candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2] + sorted(weak, key=_rank)
-        self._read([r for r, _ in likely] + [c.rectangle for c in candidates])
+        lines = [c.rectangle for c in candidates if could_be_a_line(c)]
+        self._read([r for r, _ in likely] + lines)
 
     def _take(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask ``rectangles``, but for a marker that stands alone."""
@@ -267,6 +268,12 @@ def is_certain(cluster: Cluster) -> bool:
     if cluster.scale == 1:
         return cluster.contrast >= 35
     return cluster.scale == 0.5 and cluster.contrast >= 70 and cluster.marks >= 4
+
+
+def could_be_a_line(cluster: Cluster) -> bool:
+    """Whether a reader can make sense of it: where anatomy is large, one sees letters in it."""
+    height = min(cluster.rectangle[1])
+    return height < LARGE or height < 2.5 * cluster.height
 
 
 def _rank(cluster: Cluster) -> float:

@@ -284,7 +284,7 @@ def test_a_line_is_no_marker_whatever_surrounds_it(monkeypatch: pytest.MonkeyPat
     assert (finder.mask.any(), finder.kept.any()) == (True, False)
 
 
-def test_a_code_is_removed_and_little_beside_it(lung: Image.Image) -> None:
+def test_a_code_is_removed(lung: Image.Image) -> None:
     large = np.array(lung.resize((1000, 800)))
     code = np.kron(cv2.QRCodeEncoder.create().encode("Ada Ashgrove 1234"), np.ones((4, 4)))
     plate = np.s_[300 : 300 + code.shape[0], 450 : 450 + code.shape[1]]
@@ -293,8 +293,26 @@ def test_a_code_is_removed_and_little_beside_it(lung: Image.Image) -> None:
     dark = np.zeros_like(large, bool)
     dark[plate] = code < 128
     assert done.mask[dark].all()
-    assert done.mask.sum() < 2 * code.size
     assert not done.quarantined
+
+
+def test_a_wider_rectangle_adds_nothing_to_what_covers_its_strokes(lung: Image.Image) -> None:
+    """The network draws a wide one around a bar code, and takes tissue into it."""
+    large = lung.resize((1000, 800))
+    bars = np.array(large)
+    bars[300:350, 400:500][:, ::6] = 240
+    covered = np.zeros(bars.shape, np.uint8)
+    covered[295:355, 395:505] = 1
+    around = ((460.0, 330.0), (190.0, 90.0), 0.0)
+
+    def adds(pixels: Any, covered: Any) -> bool:
+        return redaction.Finder(np.asarray(pixels), True)._is_plausible(around, covered)
+
+    assert not adds(large, covered), "there is no stroke in it"
+    assert adds(bars, np.zeros_like(covered))
+    assert not adds(bars, covered)
+    faint = written(Image.fromarray(bars), "1234", (512, 315), fill=150, size=26)
+    assert adds(faint, covered), "there is more to be read"
 
 
 def test_the_larger_anatomy_is_no_line_of_text() -> None:

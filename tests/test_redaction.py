@@ -108,6 +108,20 @@ def test_a_letter_beside_a_name_is_no_marker(lung: Image.Image) -> None:
     assert redact(image).mask[ink].all()
 
 
+def test_a_name_that_reads_as_a_marker_on_its_side_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = {
+        "Ada Li": [("Ada Li", 0.97), ("7", 0.2), ("Aa", 0.69), ("l", 0.75)],
+        "L": [("L", 0.9), ("7", 0.7), ("7", 0.95), ("J", 0.7)],
+        "A-P": [("A-P", 0.99), ("i", 0.7), ("d-A", 0.78), ("ABC", 0.5)],
+    }
+    for name, readings in said.items():
+        found = iter(ocr.Reading(*reading) for reading in readings)
+        monkeypatch.setattr(ocr, "read", lambda lines, found=found: [next(found)])
+        assert redaction.is_marker(np.eye(20, dtype=np.uint8)) is (name != "Ada Li")
+
+
 def test_coloured_text_as_bright_as_its_ground_is_removed() -> None:
     image = written(Image.new("RGB", (400, 300), (76, 76, 76)), "Ada 1234", (90, 140), fill="red")
     done = redact(image)

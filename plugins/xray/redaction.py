@@ -293,12 +293,18 @@ def is_line(width: float, height: float) -> bool:
 
 
 def is_marker(part: Grey) -> bool:
-    """Whether ``part`` of the picture says what a marker says, and no more."""
-    for turned in (part, np.rot90(part), np.rot90(part, 2), np.rot90(part, 3)):
-        reading = ocr.read([strokes.stretched(turned)])[0]
-        if reading.confidence > SURE and reading.text.strip(" .-").upper() in MARKERS:
-            return True
-    return False
+    """Whether ``part`` of the picture says what a marker says, and no more.
+
+    A name that lies on its side may be read as an l: what is read of it another way up counts.
+    """
+    readings = [ocr.read([strokes.stretched(np.rot90(part, turns))])[0] for turns in range(4)]
+    sure = [reading.text.strip(" .-") for reading in readings if reading.confidence > SURE]
+    marker = max((text for text in sure if text.upper() in MARKERS), key=len, default="")
+    return bool(marker) and all(_letters(text) <= _letters(marker) for text in sure)
+
+
+def _letters(text: str) -> int:
+    return sum(character.isalnum() for character in text)
 
 
 def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
@@ -310,8 +316,7 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
     part = strokes.upright(grey, rectangle, 0.3 * height + 1)
     for turned in (part, np.ascontiguousarray(part[::-1, ::-1])):
         reading = ocr.read([turned])[0]
-        legible = sum(c.isalnum() for c in reading.text)
-        if legible >= LEGIBLE and reading.confidence > sure:
+        if _letters(reading.text) >= LEGIBLE and reading.confidence > sure:
             return True
     return False
 

@@ -57,7 +57,7 @@ from xray.storage import Entry, ObjectStore
 WORK = ROOT / ".cache" / "bench"
 IDLE_SECONDS = 30.0
 SERVERS = {"java": "kafka", "versitygw": "versitygw"}
-"""Commands of what the stack does not start itself."""
+"""What is in the command of what the stack does not start itself."""
 LOOK = 1.0
 """Seconds between two looks at the memory."""
 PATIENCE, PATIENCE_PER_CASE = 120.0, 30.0
@@ -183,7 +183,8 @@ class Bench:
         names = {child.process.pid: child.name for child in self._stack.children}
         for root in psutil.Process().children():
             with suppress(psutil.Error):
-                name = names.get(root.pid) or SERVERS.get(root.name(), "the bench")
+                server = (SERVERS[word] for word in SERVERS if word in root.name())
+                name = names.get(root.pid) or next(server, "the bench")
                 yield root, name
                 below = "tasks" if name == "scheduler" else name
                 yield from ((process, below) for process in root.children(recursive=True))

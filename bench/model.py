@@ -161,9 +161,9 @@ def _robustness(
         name: _moved(before, [model.read(change(image)) for image in followed])
         for name, change in track(changes().items(), "robustness")
     }
-    few, portable = followed[::5], _portable(model)
+    portable = _portable(model)
     found["computed by other kernels"] = _moved(
-        [model.read(image) for image in few], [portable.read(image) for image in few]
+        before[::5], [portable.read(image) for image in followed[::5]]
     )
     if full_size is not None:
         large = [decode(p.read_bytes()).eight_bit() for p in sorted(full_size.rglob("*.jp*g"))]

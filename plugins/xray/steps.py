@@ -468,9 +468,9 @@ def _publish_all(
         outputs.append(_publish(work, buckets.quarantine, key, anonymized, told))
         _retract(work, pinned, anonymized.suffix)
     elif anonymized:
-        key, *before = work.anonymized_keys(pinned.etag, anonymized.suffix)
+        key, *_ = work.anonymized_keys(pinned.etag, anonymized.suffix)
         outputs.append(_publish(work, buckets.anonymized, key, anonymized, told))
-        for old in {*before, *_anonymized_before(work)} - {key}:
+        for old in _anonymized_names(work, pinned, anonymized.suffix) - {key}:
             work.store.delete(buckets.anonymized, old)
         _clear_quarantine(work)
     identified = {
@@ -501,14 +501,15 @@ def _withdraw(work: Work, pinned: Pinned) -> None:
 
 def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
     """Remove the content's anonymised image, if there is one, whatever it was keyed with."""
-    for name in {*work.anonymized_keys(pinned.etag, suffix), *_anonymized_before(work)}:
+    for name in _anonymized_names(work, pinned, suffix):
         _remove(work, work.buckets.anonymized, name)
 
 
-def _anonymized_before(work: Work) -> set[str]:
-    """Where the case's anonymised image went earlier, as under another ``patient_pattern``."""
+def _anonymized_names(work: Work, pinned: Pinned, suffix: str) -> set[str]:
+    """Where the anonymised image goes, and where it may be: by the secrets before this one, and by
+    the audit trail, as under another ``patient_pattern``."""
     trail = audit.records(work.store, work.buckets.audit, work.case_id)
-    return {
+    return set(work.anonymized_keys(pinned.etag, suffix)) | {
         output["key"]
         for earlier in trail
         for output in earlier.get("outputs") or ()

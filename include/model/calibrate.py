@@ -14,10 +14,16 @@ import numpy as np
 SCALES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 400))
 
 
+def class_weights(classes: np.ndarray) -> np.ndarray:
+    """Weights of the mean 1 that give both classes the same sum; ``classes`` holds 0 and 1."""
+    sick = float(classes.mean())
+    return np.where(classes == 1, 0.5 / sick, 0.5 / (1 - sick))
+
+
 def fit_scale(logits: np.ndarray, classes: np.ndarray) -> float:
     """The scale of the smallest cross-entropy, both classes weighing the same."""
     signed = np.where(classes == 1, logits, -logits)
-    weights = np.where(classes == 1, 1 / classes.sum(), 1 / (1 - classes).sum())
+    weights = class_weights(classes)
     losses = [np.sum(weights * np.logaddexp(0, -scale * signed)) for scale in SCALES]
     return float(SCALES[int(np.argmin(losses))])
 

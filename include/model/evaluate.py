@@ -23,6 +23,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
 
+from calibrate import class_weights  # noqa: E402
 from data import CLASSES, HELD_OUT, Example, examples, held_out  # noqa: E402
 from xray.errors import XrayError  # noqa: E402
 from xray.image import decode  # noqa: E402
@@ -87,7 +88,7 @@ def calibration(
     """
     weights = np.ones(len(risks))
     if balanced and 0 < targets.sum() < len(targets):
-        weights = np.where(targets == 1, 0.5 / targets.mean(), 0.5 / (1 - targets.mean()))
+        weights = class_weights(targets)
     places = np.minimum((risks * BINS).astype(int), BINS - 1)
     bins, apart = [], 0.0
     for place in np.unique(places):

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from augmentation import augment
+from calibrate import class_weights
 from network import build
 
 SETTLING = 1024
@@ -34,8 +35,7 @@ class Examples:
     def weights(self) -> np.ndarray:
         """The same sum for both classes: a score then says how likely the sick one is, if both
         are equally common."""
-        sick = float(self.classes.mean())
-        return np.where(self.classes == 1, 0.5 / sick, 0.5 / (1 - sick)).astype(np.float32)
+        return class_weights(self.classes).astype(np.float32)
 
 
 def learn(

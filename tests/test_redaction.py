@@ -101,6 +101,36 @@ def test_a_marker_that_stands_alone_stays_unless_it_is_not_wanted(lung: Image.Im
     assert redact(image, keep_markers=False).mask[ink].all()
 
 
+@pytest.mark.parametrize(("below", "stays"), [("R", True), ("Ada", False)])
+def test_a_marker_above_another_stays_but_not_above_a_name(
+    lung: Image.Image, below: str, stays: bool
+) -> None:
+    image = written(written(lung, "A-P", (60, 60), size=44), below, (50, 110), size=44)
+    ink = np.abs(np.asarray(image).astype(int) - np.asarray(lung)) > 40
+    covered = redact(image).mask[ink]
+    assert not covered.any() if stays else covered.all()
+
+
+def test_beside_markers_everything_else_goes(lung: Image.Image) -> None:
+    image = written(written(lung, "AP", (60, 60), size=44), "R", (60, 115), size=44)
+    named = written(image, "Ada Li", (105, 135), size=14, fill=190)
+    marker = np.abs(np.asarray(image).astype(int) - np.asarray(lung)) > 40
+    name = np.abs(np.asarray(named).astype(int) - np.asarray(image)) > 20
+    mask = redact(named).mask
+    assert mask[name & ~marker].mean() > 0.98
+
+
+def test_the_tall_letters_of_each_row() -> None:
+    part = np.full((100, 90), 20, np.uint8)
+    part[10:30, 30:50] = part[10:30, 60:70] = part[60:80, 5:25] = 255
+    part[18:20, 53:57] = 255
+    expected = part > 200
+    part[18:22, 22:26] = part[65:75, 40:80] = part[90:94, 5:9] = 255
+    letters, rows = redaction.tall_letters(part)
+    assert np.array_equal(letters > 0, expected)
+    assert rows == [(30, 10, 70, 30), (5, 60, 25, 80)]
+
+
 def test_a_letter_beside_a_name_is_no_marker(lung: Image.Image) -> None:
     image = written(lung, "R", (40, 60), size=40)
     image = written(image, "Ashgrove", (85, 60), size=40)
@@ -290,10 +320,12 @@ def test_a_line_is_no_marker_whatever_surrounds_it(monkeypatch: pytest.MonkeyPat
     """With what stands around it, a line may be as compact as a marker, and be read as one."""
     monkeypatch.setattr(redaction, "is_marker", lambda part: True)
     around, line = ((123.0, 60.0), (225.0, 87.0), 0.0), ((127.0, 42.0), (217.0, 25.0), 0.0)
-    finder = redaction.Finder(np.zeros((300, 400), np.uint8), keep_markers=True)
+    grey = np.full((300, 400), 60, np.uint8)
+    grey[35:75, 100:130] = 255
+    finder = redaction.Finder(grey, keep_markers=True)
     finder._take([around])
     assert (finder.mask.any(), finder.kept.any()) == (False, True), "it could be a marker"
-    finder = redaction.Finder(np.zeros((300, 400), np.uint8), keep_markers=True)
+    finder = redaction.Finder(grey, keep_markers=True)
     finder._take([around, line])
     assert (finder.mask.any(), finder.kept.any()) == (True, False)
 

@@ -64,6 +64,13 @@ MOST_MASKED = 0.25
 ROUNDS = 3
 """How often a result is looked at before it is given up."""
 
+SMALLEST = 12
+"""Pixels of height that a marker has, at least."""
+DISTINCT = 0.7
+"""How far a marker's letters stand out, as a share of what stands out most."""
+SHADOW = 0.15
+"""How far a marker's shadow or seam reaches, as a share of the letters' height."""
+
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom; right and bottom are outside."""
 
@@ -121,7 +128,7 @@ def redact(
         result = filled(pixels, mask)
         if mask.mean() > MOST_MASKED:
             break
-        left = leftover(Image.fromarray(result), depth, kept | mask, keep_markers)
+        left = leftover(Image.fromarray(result), depth, mask, kept)
         if not left.any():
             verified = True
             break
@@ -178,6 +185,8 @@ class Finder:
         self.kept = np.zeros(grey.shape, np.uint8)
         """1 where there is a marker that stays."""
         self._grey = grey
+        self._rest = grey
+        """Without the markers that stay: what makes a rectangle around one legible is not it."""
         self._keep_markers = keep_markers
 
     def find(self) -> None:
@@ -194,7 +203,7 @@ class Finder:
                 draw(covered, rectangle)
             certain += [r for r, p in likely if p > 0.5 and self._is_plausible(r, covered)]
         self._take(certain)
-        weak = strokes.clusters(self._grey, floor=6, multiple=2.2)
+        weak = strokes.clusters(self._rest, floor=6, multiple=2.2)
         candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2] + sorted(weak, key=_rank)
         lines = [c.rectangle for c in candidates if could_be_a_line(c)]
         self._read([r for r, _ in likely] + lines)
@@ -211,7 +220,7 @@ class Finder:
         self.mask |= mask
 
     def _spare_markers(self, mask: Mask, lines: Mask) -> None:
-        """Take what is only a marker out of ``mask``, and note it; no part of it is a line."""
+        """Take what is only markers out of ``mask``, and note them; no part of it is a line."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
         for number in range(1, count):
             left, top, width, height, _ = (int(n) for n in stats[number])
@@ -219,9 +228,23 @@ class Finder:
                 continue
             if self._has_company(stats, number):
                 continue
-            if is_marker(self._grey[top : top + height, left : left + width]):
-                self.kept[labels == number] = 1
-                mask[labels == number] = 0
+            letters = markers_in(self._grey[top : top + height, left : left + width])
+            if letters.any():
+                self.kept[top : top + height, left : left + width] |= letters
+                self._rest = filled(self._grey, self.kept)
+                mask[labels == number] = self._beside(labels == number)[labels == number]
+
+    def _beside(self, component: npt.NDArray[np.bool_]) -> Mask:
+        """What is text in and around a ``component`` beside the markers that are kept there."""
+        here = tuple(
+            _window(np.flatnonzero(component.any(axis=1 - axis)), component.shape[axis])
+            for axis in (0, 1)
+        )
+        finder = Finder(self._rest[here], keep_markers=False)
+        finder.find()
+        result = np.zeros_like(self.mask)
+        result[here] = finder.mask
+        return result
 
     def _has_company(self, stats: Any, number: int) -> bool:
         """Whether other text stands beside it on the same line."""
@@ -247,7 +270,7 @@ class Finder:
 
     def _read(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask those of ``rectangles`` that can be read, the first of them at most."""
-        seen = self.mask | self.kept
+        seen = self.mask.copy()
         left = MOST_READ
         for rectangle in rectangles:
             width, height = rectangle[1]
@@ -256,7 +279,7 @@ class Finder:
             if not left:
                 break
             left -= 1
-            if is_legible(self._grey, rectangle):
+            if is_legible(self._rest, rectangle):
                 draw(seen, rectangle)
                 self._take([rectangle])
 
@@ -284,7 +307,7 @@ def _rank(cluster: Cluster) -> float:
 
 def is_compact(width: int, height: int) -> bool:
     """Whether it can be a marker, by its shape."""
-    return not is_line(width, height) and min(width, height) > 12
+    return not is_line(width, height) and min(width, height) > SMALLEST
 
 
 def is_line(width: float, height: float) -> bool:
@@ -301,6 +324,50 @@ def is_marker(part: Grey) -> bool:
     sure = [reading.text.strip(" .-") for reading in readings if reading.confidence > SURE]
     marker = max((text for text in sure if text.upper() in MARKERS), key=len, default="")
     return bool(marker) and all(_letters(text) <= _letters(marker) for text in sure)
+
+
+def markers_in(part: Grey) -> Mask:
+    """Where in ``part`` a marker's letters are, if no row of it says more: R, or A-P above R."""
+    light = _light_markers_in(part)
+    return light if light.any() else _light_markers_in(255 - part)
+
+
+def _light_markers_in(part: Grey) -> Mask:
+    letters, rows = tall_letters(part)
+    for left, top, right, bottom in rows:
+        margin = (bottom - top) // 3
+        x, y = max(0, left - margin), max(0, top - margin)
+        if not is_marker(part[y : bottom + margin, x : right + margin]):
+            return np.zeros_like(letters)
+    reach = max([3, *(round(SHADOW * (bottom - top)) for _, top, _, bottom in rows)])
+    return cv2.dilate(letters, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+
+
+def tall_letters(part: Grey) -> tuple[Mask, list[Box]]:
+    """The tall letters in each row of what is lightest in ``part``, with their dashes, and a box
+    around each row's."""
+    middle = int(np.median(part))
+    ink = (part > middle + DISTINCT * (int(part.max()) - middle)).astype(np.uint8)
+    letters, rows = np.zeros_like(ink), []
+    steps = np.flatnonzero(np.diff(np.pad(ink.any(axis=1), 1).astype(np.int8))).tolist()
+    for top, bottom in zip(steps[::2], steps[1::2], strict=True):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(ink[top:bottom])
+        height, width = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
+        is_tall = height >= max(SMALLEST, 0.6 * (bottom - top))
+        is_dash = (height < 0.25 * (bottom - top)) & (width > 1.5 * height)
+        is_tall[0] = is_dash[0] = False
+        if is_tall.any():
+            letters[top:bottom] = (is_tall | is_dash)[labels]
+            columns = np.flatnonzero(is_tall[labels].any(axis=0)).tolist()
+            rows.append((columns[0], top, columns[-1] + 1, bottom))
+    return letters, rows
+
+
+def _window(places: npt.NDArray[Any], size: int) -> slice:
+    """What holds all ``places`` of ``size``, and is as wide as whole pictures are, if it can be."""
+    first, last = int(places[0]), int(places[-1])
+    start = max(0, min((first + last - PLAIN) // 2, size - PLAIN, first))
+    return slice(start, max(start + PLAIN, last + 1))
 
 
 def _letters(text: str) -> int:
@@ -321,10 +388,11 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
     return False
 
 
-def leftover(image: Image.Image, depth: int | None, known: Mask, keep_markers: bool) -> Mask:
-    """Where a second look still finds text, outside of what is ``known``."""
+def leftover(image: Image.Image, depth: int | None, known: Mask, kept: Mask) -> Mask:
+    """Where a second look still finds text but what is ``known`` or, a marker, ``kept``."""
     mask = np.zeros(known.shape, np.uint8)
-    for view in views(image, depth):
+    for everything in views(image, depth):
+        view = filled(everything, kept)
         even = evened(view)
         rectangles = [r for r, _ in likely_text(even, 0.15)]
         rectangles += [

@@ -23,14 +23,15 @@ from PIL import Image, ImageDraw, ImageFont
 IMAGES = Path(__file__).resolve().parents[1] / "include" / "demo" / "images"
 STRIP = 104
 """Pixels at the bottom of a demo image that its own text stands on."""
-ORDINARY = ("lines", "anywhere", "turned", "boxed", "large")
+ORDINARY = ("lines", "anywhere", "turned", "boxed", "large", "beside")
 HARD = ("small", "faint", "slanted", "handwritten", "cut", "codes")
 SHARES = {
-    "lines": 17,
-    "anywhere": 17,
-    "turned": 13,
+    "lines": 16,
+    "anywhere": 15,
+    "turned": 12,
     "boxed": 6,
     "large": 4,
+    "beside": 4,
     "small": 8,
     "faint": 8,
     "slanted": 8,
@@ -108,6 +109,8 @@ def sample(seed: int, index: int, kind: str) -> Sample:
             _marker(canvas)
     elif kind == "codes":
         _code(canvas)
+    elif kind == "beside":
+        _write_beside_a_marker(canvas)
     else:
         _write(canvas, kind)
     result.image = _stored(canvas.pixels, rng)
@@ -363,6 +366,32 @@ def _write(canvas: _Canvas, kind: str) -> None:
                 break
             style.size = max(style.smallest, style.size - 4)
         canvas.stamp(*block, contrast=style.contrast, inside=style.inside, ground=kind == "boxed")
+
+
+def _write_beside_a_marker(canvas: _Canvas) -> None:
+    """Lines of text that nearly touch a marker, which is larger and at times lighter."""
+    rng = canvas.rng
+    size = int(rng.integers(12, 25))
+    strings = [_line(rng) for _ in range(int(rng.integers(1, 3)))]
+    fonts = [file for file in _fonts("beside") if file != "plain"]
+    file = fonts[rng.integers(len(fonts))]
+    ink, letters, lines = _block(strings, file, size, 0.0, wobble=False, rng=rng)
+    large = int(size * rng.uniform(2, 4))
+    marker, _, _ = _block([str(rng.choice(MARKERS))], file, large, 0.0, wobble=False, rng=rng)
+    marker = marker[marker.any(axis=1)]
+    (tall, wide), (high, broad), gap = ink.shape, marker.shape, int(rng.integers(3, 20))
+    if rng.random() < 0.5:
+        shape, at, there = (tall + gap + high, max(wide, broad)), (0, 0), (tall + gap, 0)
+    else:
+        shape, at, there = (max(tall, high), wide + gap + broad), (0, 0), (0, wide + gap)
+    if rng.random() < 0.5:  # The marker comes first.
+        at, there = (shape[0] - tall, shape[1] - wide), (0, 0)
+    both, owner = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+    here = np.s_[at[0] : at[0] + tall, at[1] : at[1] + wide]
+    both[here], owner[here] = ink * rng.uniform(0.6, 1), letters
+    both[there[0] : there[0] + high, there[1] : there[1] + broad] += marker
+    moved = [(text, quad + np.array(at[::-1], np.float32), font) for text, quad, font in lines]
+    canvas.stamp(both.clip(0, 1), owner, moved, contrast=(80, 200))
 
 
 def _marker(canvas: _Canvas) -> None:

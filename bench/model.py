@@ -98,7 +98,9 @@ def changes() -> dict[str, Change]:
     for share in (0.8, 1.2):
         found[f"brightness {share - 1:+.0%}"] = _enhanced(ImageEnhance.Brightness, share)
         found[f"contrast {share - 1:+.0%}"] = _enhanced(ImageEnhance.Contrast, share)
-    found["cropped by 10 %"] = _cropped
+    found["cropped by 10 %"] = _cropped(0.1, 0.1)
+    found["a fifth of the width cut off"] = _cropped(0.2, 0)
+    found["a fifth of the height cut off"] = _cropped(0, 0.2)
     return found
 
 
@@ -235,7 +237,11 @@ def _enhanced(kind: Callable[[Image.Image], Any], share: float) -> Change:
     return change
 
 
-def _cropped(image: Image.Image) -> Image.Image:
-    """Without a tenth of its width and of its height."""
-    x, y = image.width // 20, image.height // 20
-    return image.crop((x, y, image.width - x, image.height - y))
+def _cropped(width: float, height: float) -> Change:
+    """Without these shares of its width and of its height, half at each side."""
+
+    def change(image: Image.Image) -> Image.Image:
+        x, y = round(image.width * width / 2), round(image.height * height / 2)
+        return image.crop((x, y, image.width - x, image.height - y))
+
+    return change

@@ -94,6 +94,35 @@ def test_faint_text_is_removed_if_it_can_be_read(lung: Image.Image) -> None:
     assert done.mask[ink].mean() == 1
 
 
+def test_a_line_of_which_only_a_part_was_found_is_followed(
+    lung: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(finder: redaction.Finder) -> None:
+        finder.mask[183:219, 230:390] = 1
+
+    monkeypatch.setattr(redaction.Finder, "find", find)
+    monkeypatch.setattr(redaction, "likely_text", lambda grey, least: [])
+    monkeypatch.setattr(strokes, "clusters", lambda grey, **limits: [])
+    image = written(lung, "Ada Li, 1957-07-10", (150, 185), size=26)
+    ink = np.abs(np.asarray(image).astype(int) - np.asarray(lung)) > 40
+    done = redact(image)
+    assert done.mask[ink].mean() > 0.99
+    assert done.verified
+
+
+def test_where_a_line_would_go_on() -> None:
+    mask = np.zeros((300, 600), np.uint8)
+    mask[100:140, 200:400] = mask[200:280, 20:100] = 1
+    ends = list(redaction.beyond(mask))
+    assert [(round(x), round(y)) for (x, y), _, _ in ends] == [(148, 120), (451, 120)]
+    for _, (length, height), _ in ends:
+        assert length == pytest.approx(4 * height)
+        assert 20 < height < 40
+    at_the_border = np.zeros((300, 600), np.uint8)
+    at_the_border[100:140, :300] = 1
+    assert len(list(redaction.beyond(at_the_border))) == 1
+
+
 def test_a_marker_that_stands_alone_stays_unless_it_is_not_wanted(lung: Image.Image) -> None:
     image = written(lung, "R", (40, 60), size=60)
     ink = np.abs(np.asarray(image).astype(int) - np.asarray(lung)) > 40

@@ -59,6 +59,10 @@ LEGIBLE = 3
 """Letters and digits that it must read for that."""
 MOST_READ = 24
 """Weak candidates that are read, the likeliest first."""
+MOST_READ_BESIDE = 8
+"""The same around a marker."""
+GOES_ON = 4
+"""Heights of a line that are looked at beyond its ends."""
 MOST_MASKED = 0.25
 """Share of the image: where more is text, it is a document and not an X-ray."""
 ROUNDS = 3
@@ -177,9 +181,10 @@ class Finder:
     Args:
         grey: the picture, shape (height, width).
         keep_markers: whether a marker that stands alone stays.
+        where: 1 where text is read, if only some of it is of interest.
     """
 
-    def __init__(self, grey: Grey, keep_markers: bool) -> None:
+    def __init__(self, grey: Grey, keep_markers: bool, where: Mask | None = None) -> None:
         self.mask = np.zeros(grey.shape, np.uint8)
         """1 where there is text."""
         self.kept = np.zeros(grey.shape, np.uint8)
@@ -188,6 +193,7 @@ class Finder:
         self._rest = grey
         """Without the markers that stay: what makes a rectangle around one legible is not it."""
         self._keep_markers = keep_markers
+        self._where = np.ones_like(self.mask) if where is None else where
 
     def find(self) -> None:
         """Fill :attr:`mask` and :attr:`kept`."""
@@ -232,19 +238,20 @@ class Finder:
             if letters.any():
                 self.kept[top : top + height, left : left + width] |= letters
                 self._rest = filled(self._grey, self.kept)
-                mask[labels == number] = self._beside(labels == number)[labels == number]
+                component = (labels == number).astype(np.uint8)
+                mask ^= component ^ self._beside(component)
 
-    def _beside(self, component: npt.NDArray[np.bool_]) -> Mask:
-        """What is text in and around a ``component`` beside the markers that are kept there."""
+    def _beside(self, component: Mask) -> Mask:
+        """What is text in a ``component`` beside the markers that are kept there."""
         here = tuple(
             _window(np.flatnonzero(component.any(axis=1 - axis)), component.shape[axis])
             for axis in (0, 1)
         )
-        finder = Finder(self._rest[here], keep_markers=False)
+        finder = Finder(self._rest[here], keep_markers=False, where=component[here])
         finder.find()
         result = np.zeros_like(self.mask)
         result[here] = finder.mask
-        return result
+        return result & component
 
     def _has_company(self, stats: Any, number: int) -> bool:
         """Whether other text stands beside it on the same line."""
@@ -271,10 +278,12 @@ class Finder:
     def _read(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask those of ``rectangles`` that can be read, the first of them at most."""
         seen = self.mask.copy()
-        left = MOST_READ
+        left = MOST_READ if self._where.all() else MOST_READ_BESIDE
         for rectangle in rectangles:
             width, height = rectangle[1]
             if max(width, height) < 12 or min(width, height) < 5 or _is_covered(seen, rectangle):
+                continue
+            if not strokes.upright(self._where, rectangle, 0, stretch=False).any():
                 continue
             if not left:
                 break
@@ -391,8 +400,12 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
 def leftover(image: Image.Image, depth: int | None, known: Mask, kept: Mask) -> Mask:
     """Where a second look still finds text but what is ``known`` or, a marker, ``kept``."""
     mask = np.zeros(known.shape, np.uint8)
+    ends = list(beyond(known))
     for everything in views(image, depth):
         view = filled(everything, kept)
+        for end in ends:
+            if is_legible(view, end):
+                draw(mask, end)
         even = evened(view)
         rectangles = [r for r, _ in likely_text(even, 0.15)]
         rectangles += [
@@ -405,6 +418,27 @@ def leftover(image: Image.Image, depth: int | None, known: Mask, kept: Mask) -> 
                 if is_legible(view, rectangle):
                     draw(mask, rectangle)
     return mask
+
+
+def beyond(mask: Mask) -> Iterator[Rectangle]:
+    """Where each line of text that the ``mask`` covers would go on, at both of its ends.
+
+    Where the ground gets brighter, the rest of a line may be too faint to be found by itself.
+    """
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    for outline in outlines:
+        (x, y), (width, height), angle = cv2.minAreaRect(outline)
+        if width < height:
+            width, height, angle = height, width, angle + 90
+        if not is_line(width, height):
+            continue
+        margin = 2 * (2 + 0.15 * min(height / 1.3, 60))
+        height = max(5.0, height - margin)
+        along = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+        for end in (-1, 1):
+            centre = np.array([x, y]) + end * along * (width + GOES_ON * height) / 2
+            if 0 <= centre[0] < mask.shape[1] and 0 <= centre[1] < mask.shape[0]:
+                yield (float(centre[0]), float(centre[1])), (GOES_ON * height, height), angle
 
 
 def evened(grey: Grey) -> Grey:

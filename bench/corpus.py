@@ -1,7 +1,7 @@
 """X-rays with known text on them, drawn anew from a seed: what redaction is measured on.
 
-The chests are the demo's synthetic ones without the strip that their own text
-stands on, flipped, scaled and toned. Nothing on them is anybody's.
+The chests are the demo's synthetic ones, flipped, scaled and toned, with the
+corner that their own text stands in drawn anew. Nothing on them is anybody's.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from xray.redaction import masked
+
 IMAGES = Path(__file__).resolve().parents[1] / "include" / "demo" / "images"
-STRIP = 104
-"""Pixels at the bottom of a demo image that its own text stands on."""
+CORNER = (320, 104)
+"""Pixels at the bottom left of a demo image that its own text stands in."""
 ORDINARY = ("lines", "anywhere", "turned", "boxed", "large", "beside")
 HARD = ("small", "faint", "slanted", "handwritten", "cut", "codes")
 SHARES = {
@@ -120,11 +122,13 @@ def sample(seed: int, index: int, kind: str) -> Sample:
 
 @cache
 def _chests() -> list[Image.Image]:
-    """The demo's chests, without the strip with their text."""
+    """The demo's chests, whole, without their text."""
     chests = []
     for path in sorted(IMAGES.rglob("*.jpeg")):
         with Image.open(path) as image:
-            chests.append(image.convert("L").crop((0, 0, image.width, image.height - STRIP)))
+            wide, tall = CORNER
+            box = (0, image.height - tall, wide, image.height)
+            chests.append(masked(image.convert("L"), [box]))
     return chests
 
 

@@ -59,15 +59,12 @@ LEGIBLE = 3
 """Letters and digits that it must read for that."""
 MOST_READ = 24
 """Weak candidates that are read, the likeliest first."""
-MOST_READ_BESIDE = 8
-"""The same around a marker."""
 GOES_ON = 4
 """Heights of a line that are looked at beyond its ends."""
 MOST_MASKED = 0.25
 """Share of the image: where more is text, it is a document and not an X-ray."""
 ROUNDS = 3
 """How often a result is looked at before it is given up."""
-
 SMALLEST = 12
 """Pixels of height that a marker has, at least."""
 DISTINCT = 0.7
@@ -181,7 +178,7 @@ class Finder:
     Args:
         grey: the picture, shape (height, width).
         keep_markers: whether a marker that stands alone stays.
-        where: 1 where text is read, if only some of it is of interest.
+        where: 1 where text is read, around a marker; everywhere if None.
     """
 
     def __init__(self, grey: Grey, keep_markers: bool, where: Mask | None = None) -> None:
@@ -193,7 +190,7 @@ class Finder:
         self._rest = grey
         """Without the markers that stay: what makes a rectangle around one legible is not it."""
         self._keep_markers = keep_markers
-        self._where = np.ones_like(self.mask) if where is None else where
+        self._where = where
 
     def find(self) -> None:
         """Fill :attr:`mask` and :attr:`kept`."""
@@ -209,8 +206,10 @@ class Finder:
                 draw(covered, rectangle)
             certain += [r for r, p in likely if p > 0.5 and self._is_plausible(r, covered)]
         self._take(certain)
-        weak = strokes.clusters(self._rest, floor=6, multiple=2.2)
-        candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2] + sorted(weak, key=_rank)
+        candidates = sorted(doubtful, key=_rank)[: MOST_READ // 2]
+        if self._where is None:  # What is weak around a marker is looked for with all the rest.
+            weak = strokes.clusters(self._rest, floor=6, multiple=2.2)
+            candidates += sorted(weak, key=_rank)
         lines = [c.rectangle for c in candidates if could_be_a_line(c)]
         self._read([r for r, _ in likely] + lines)
 
@@ -239,7 +238,8 @@ class Finder:
                 self.kept[top : top + height, left : left + width] |= letters
                 self._rest = filled(self._grey, self.kept)
                 component = (labels == number).astype(np.uint8)
-                mask ^= component ^ self._beside(component)
+                mask[labels == number] = 0
+                mask |= self._beside(component)
 
     def _beside(self, component: Mask) -> Mask:
         """What is text in a ``component`` beside the markers that are kept there."""
@@ -278,12 +278,12 @@ class Finder:
     def _read(self, rectangles: Iterable[Rectangle]) -> None:
         """Mask those of ``rectangles`` that can be read, the first of them at most."""
         seen = self.mask.copy()
-        left = MOST_READ if self._where.all() else MOST_READ_BESIDE
+        left = MOST_READ
         for rectangle in rectangles:
             width, height = rectangle[1]
             if max(width, height) < 12 or min(width, height) < 5 or _is_covered(seen, rectangle):
                 continue
-            if not strokes.upright(self._where, rectangle, 0, stretch=False).any():
+            if self._where is not None and not _is_covered(self._where, rectangle, 0):
                 continue
             if not left:
                 break

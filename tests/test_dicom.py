@@ -46,7 +46,7 @@ def rle(pixels: Pixels) -> bytes:
     source = dataset(pixels)
     source.file_meta = pydicom.dataset.FileMetaDataset()
     source.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    source.compress(uid.RLELossless)
+    source.compress(uid.RLELossless, generate_instance_uid=False)
     return written(source, uid.RLELossless)
 
 

@@ -384,10 +384,11 @@ def _write_beside_a_marker(canvas: _Canvas) -> None:
     marker, _, _ = _block([str(rng.choice(MARKERS))], file, large, 0.0, wobble=False, rng=rng)
     marker = marker[marker.any(axis=1)]
     (tall, wide), (high, broad), gap = ink.shape, marker.shape, int(rng.integers(3, 20))
+    at = (0, 0)
     if rng.random() < 0.5:
-        shape, at, there = (tall + gap + high, max(wide, broad)), (0, 0), (tall + gap, 0)
+        shape, there = (tall + gap + high, max(wide, broad)), (tall + gap, 0)
     else:
-        shape, at, there = (max(tall, high), wide + gap + broad), (0, 0), (0, wide + gap)
+        shape, there = (max(tall, high), wide + gap + broad), (0, wide + gap)
     if rng.random() < 0.5:  # The marker comes first.
         at, there = (shape[0] - tall, shape[1] - wide), (0, 0)
     both, owner = np.zeros(shape, np.float32), np.zeros(shape, np.int32)

@@ -229,20 +229,19 @@ class Finder:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
         for number in range(1, count):
             left, top, width, height, _ = (int(n) for n in stats[number])
-            if not is_compact(width, height) or lines[labels == number].any():
+            if not is_compact(width, height) or self._has_company(stats, number):
                 continue
-            if self._has_company(stats, number):
+            component = labels == number
+            if lines[component].any():
                 continue
             letters = markers_in(self._grey[top : top + height, left : left + width])
             if letters.any():
                 self.kept[top : top + height, left : left + width] |= letters
                 self._rest = filled(self._grey, self.kept)
-                component = (labels == number).astype(np.uint8)
-                mask[labels == number] = 0
-                mask |= self._beside(component)
+                mask[component] = self._beside(component.astype(np.uint8))[component]
 
     def _beside(self, component: Mask) -> Mask:
-        """What is text in a ``component`` beside the markers that are kept there."""
+        """What is text in and around a ``component``, beside the markers that are kept there."""
         here = tuple(
             _window(np.flatnonzero(component.any(axis=1 - axis)), component.shape[axis])
             for axis in (0, 1)
@@ -251,7 +250,7 @@ class Finder:
         finder.find()
         result = np.zeros_like(self.mask)
         result[here] = finder.mask
-        return result & component
+        return result
 
     def _has_company(self, stats: Any, number: int) -> bool:
         """Whether other text stands beside it on the same line."""
@@ -427,13 +426,11 @@ def beyond(mask: Mask) -> Iterator[Rectangle]:
     """
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for outline in outlines:
-        (x, y), (width, height), angle = cv2.minAreaRect(outline)
-        if width < height:
-            width, height, angle = height, width, angle + 90
+        around: Any = cv2.minAreaRect(outline)
+        (x, y), (width, height), angle = strokes.lying(around)
         if not is_line(width, height):
             continue
-        margin = 2 * (2 + 0.15 * min(height / 1.3, 60))
-        height = max(5.0, height - margin)
+        height = max(5.0, height - _margins(height / 1.3))
         along = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
         for end in (-1, 1):
             centre = np.array([x, y]) + end * along * (width + GOES_ON * height) / 2
@@ -497,8 +494,13 @@ def draw(mask: Mask, rectangle: Rectangle) -> None:
 def grown(rectangle: Rectangle) -> Rectangle:
     """``rectangle`` with the margin that hides a letter's edge."""
     centre, (width, height), angle = rectangle
-    margin = 2 * (2 + 0.15 * min(width, height, 60))
-    return centre, (width + margin, height + margin), angle
+    margins = _margins(min(width, height))
+    return centre, (width + margins, height + margins), angle
+
+
+def _margins(height: float) -> float:
+    """Of a line of this height, both together."""
+    return 2 * (2 + 0.15 * min(height, 60))
 
 
 def _is_covered(mask: Mask, rectangle: Rectangle, share: float = 0.8) -> bool:

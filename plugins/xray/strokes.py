@@ -178,11 +178,15 @@ def _scaled(rectangle: Any, grown: int, scale: float) -> Rectangle:
     return centre, (size[0], size[1]), angle
 
 
+def lying(rectangle: Rectangle) -> Rectangle:
+    """The same, told with its longer side as the width."""
+    centre, (width, height), angle = rectangle
+    return (centre, (height, width), angle + 90) if width < height else rectangle
+
+
 def upright(grey: Grey, rectangle: Rectangle, margin: float, *, stretch: bool = True) -> Grey:
     """What stands in ``rectangle``, with its longer side level and its contrast stretched."""
-    (x, y), (width, height), angle = rectangle
-    if width < height:
-        width, height, angle = height, width, angle + 90
+    (x, y), (width, height), angle = lying(rectangle)
     wide, tall = max(4, round(width + 2 * margin)), max(4, round(height + 2 * margin))
     radians = np.deg2rad(angle)
     along = np.array([np.cos(radians), np.sin(radians)])

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import cases, model, notifications, redaction
-from include.demo.processes import StartError
+from include.servers.processes import StartError
 
 PARTS: dict[str, Any] = {
     "cases": cases,

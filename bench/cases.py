@@ -45,11 +45,11 @@ from rich.table import Table
 
 from include.demo import run as demo
 from include.demo.judge import BUCKET, Case, expectations, judge
-from include.demo.processes import StartError, wait_until
 from include.demo.stack import ROOT, Api, Stack, shared_settings
-from include.real.kafka import Kafka
-from include.real.versitygw import Versitygw
-from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
+from include.servers.processes import StartError, wait_until
+from include.servers.real.kafka import Kafka
+from include.servers.real.versitygw import Versitygw
+from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 from xray.settings import Settings
 from xray.storage import Entry, ObjectStore

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from bench import odd_images
 from include.demo.stack import ROOT
-from xray.annotation import annotate, caption, show_evidence
 from xray.image import decode
+from xray.image.caption import caption, print_caption, show_evidence
 from xray.risk import RiskModel
 from xray.settings import Label, Settings
 
@@ -64,7 +64,7 @@ def _tile(model: RiskModel, image: Image.Image) -> tuple[Image.Image, str]:
     small = image.convert("L").resize(TILE)
     if reading.evidence and not reading.refused:
         small = show_evidence(small, reading.evidence)
-    return annotate(small.convert("RGB"), said), said
+    return print_caption(small.convert("RGB"), said), said
 
 
 def _boxed(chest: Image.Image) -> Image.Image:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,14 +24,12 @@ from rich.table import Table
 
 from bench import odd_images
 from include.demo.stack import ROOT
+from include.model.data import HELD_OUT, examples, held_out
 from xray.image import decode
 from xray.risk import Reading, RiskModel, preprocess
 from xray.settings import Settings
 
 MODEL = ROOT / "include" / "model"
-sys.path.append(str(MODEL))
-
-from data import HELD_OUT, examples, held_out  # noqa: E402
 
 DEMO = ROOT / "include" / "demo" / "images"
 MOST = 200

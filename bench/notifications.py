@@ -51,9 +51,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from include.demo.processes import wait_until
 from include.demo.stack import GROUP, ROOT, Api, Stack
-from include.real.kafka import Kafka
+from include.servers.processes import wait_until
+from include.servers.real.kafka import Kafka
 
 WORK = ROOT / ".cache" / "bench"
 PARTITIONS = 3

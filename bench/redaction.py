@@ -203,7 +203,7 @@ def _is_read(image: Image.Image, text: Text, kind: str) -> bool:
     """Whether a reader that knows where ``text`` stood reads any of it."""
     if kind == "codes":
         return _is_decoded(image, text)
-    from xray import ocr
+    from xray.redaction import ocr
 
     wanted = plain(text.string)
     line = _line(image, text)

@@ -2,7 +2,7 @@
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.backfill import Only, start_cases
+from xray.airflow.jobs.backfill import Only, start_cases
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """

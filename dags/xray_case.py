@@ -2,10 +2,9 @@
 
 from airflow.sdk import dag
 
-from xray.airflow.deployment import active_cases
-from xray.airflow.release import QuarantineOperator
-from xray.airflow.review import ReviewOperator
-from xray.airflow.tasks import (
+from xray.airflow.case.release import QuarantineOperator
+from xray.airflow.case.review import ReviewOperator
+from xray.airflow.case.tasks import (
     CASE_PARAMS,
     STEP_DEFAULTS,
     annotate,
@@ -15,6 +14,7 @@ from xray.airflow.tasks import (
     fetch,
     store,
 )
+from xray.airflow.config import active_cases
 
 DOC = """
 ### One chest X-ray, from the bucket to its results

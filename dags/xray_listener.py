@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import dag
 
-from xray.airflow.deployment import sensors
-from xray.airflow.sensor import NotificationSensor
+from xray.airflow.config import sensors
+from xray.airflow.listener.sensor import NotificationSensor
 
 DOC = """
 ### The listener: one `xray_case` run per notification

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.backfill import start_missed, sweep_stage
-from xray.airflow.deployment import reconcile_schedule
+from xray.airflow.config import reconcile_schedule
+from xray.airflow.jobs.backfill import start_missed, sweep_stage
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """

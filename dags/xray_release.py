@@ -2,9 +2,9 @@
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.release import BOXES, ReleaseOperator
+from xray.airflow.case.release import BOXES, ReleaseOperator
+from xray.airflow.case.tasks import SOURCE_PARAMS
 from xray.airflow.retry import TASK_DEFAULTS
-from xray.airflow.tasks import SOURCE_PARAMS
 
 DOC = """
 ### Release: what to do with an image that text could not be removed from

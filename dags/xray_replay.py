@@ -2,7 +2,7 @@
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.replay import replay_letters
+from xray.airflow.jobs.replay import replay_letters
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """

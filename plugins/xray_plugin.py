@@ -7,7 +7,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI app, imported by its first request: every process of Airflow loads the plugins."""
-    from xray.web.preview import app as real
+    from xray.web.app import app as real
 
     await real(scope, receive, send)
 

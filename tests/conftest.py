@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import ROOT
+
 # Before anything imports airflow: a home of the tests' own, not the user's.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")
-ROOT = Path(__file__).resolve().parents[1]
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
@@ -39,28 +39,6 @@ def real(request: pytest.FixtureRequest) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Without --real, what only real servers can show is no part of the tests."""
     return True if collection_path.name == "real" and not config.getoption("--real") else None
-
-
-SECRET = "a secret of the tests, long enough"
-RUN = {
-    "run_id": "xray__test",
-    "task": "store",
-    "try": 1,
-    "triggered_by": "admin",
-    "reran_by": None,
-}
-"""What a task tells of itself for the audit record."""
-
-
-def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:
-    """A message as Ceph sends it."""
-    entry = {"key": key, "eTag": "abc", "size": size, "sequencer": sequencer}
-    record = {
-        "eventSource": "ceph:s3",
-        "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "xray-data-in"}, "object": entry},
-    }
-    return json.dumps({"Records": [record]}).encode()
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +84,7 @@ def s3(s3_endpoint: str) -> Iterator[Any]:
     """A client of the S3 server, emptied, with a case's buckets."""
     import httpx
 
-    from include.demo.object_store import client
+    from include.servers.embedded.object_store import client
     from xray.case import Buckets
 
     httpx.post(f"{s3_endpoint}/moto-api/reset").raise_for_status()

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from bench import odd_images
+from tests.support import ROOT
 from xray.errors import ModelError
 from xray.image import decode
 from xray.risk import RiskModel, preprocess
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "include" / "model"
 
 
@@ -99,9 +99,8 @@ def test_the_files_are_small() -> None:
 
 COMPARE = """
 import sys, numpy as np, keras
-sys.path[:0] = ["include/model", "plugins"]
-import network, serving
-from convert import OUTPUTS, run
+from include.model import network, serving
+from include.model.convert import OUTPUTS, run
 from pathlib import Path
 from xray.image import decode
 from xray.risk import RiskModel, preprocess

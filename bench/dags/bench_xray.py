@@ -5,7 +5,7 @@ from datetime import datetime
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import dag
 
-from xray.airflow.sensor import NotificationSensor
+from xray.airflow.listener.sensor import NotificationSensor
 
 
 @dag(

@@ -22,11 +22,11 @@ from rich.live import Live
 
 from include.demo.contact_sheet import Row, contact_sheet
 from include.demo.judge import Case, Expected, expectations, judge, leftovers
-from include.demo.processes import Child, StartError, wait_until
 from include.demo.stack import BUCKET, HOME, ROOT, Api, Stack
 from include.demo.table import table
+from include.servers.processes import Child, StartError, wait_until
 from xray import audit
-from xray.airflow.deployment import CASE_DAG
+from xray.airflow.config import CASE_DAG
 from xray.case import RUN_PREFIX, Buckets
 from xray.settings import Settings
 from xray.storage import ObjectStore

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 import httpx
 
-from include.demo import database, object_store
 from include.demo.judge import BUCKET
-from include.demo.processes import MARK, Child, StartError, free_port, stop_all, wait_until
-from xray.airflow import deployment
+from include.servers.embedded import database, object_store
+from include.servers.processes import MARK, Child, StartError, free_port, stop_all, wait_until
+from xray.airflow import config
 from xray.case import Buckets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ class Stack:
         return self._embedded("broker").first_line(30)
 
     def _embedded(self, module: str, *arguments: str) -> Child:
-        command = [sys.executable, "-m", f"include.demo.{module}", *arguments]
+        command = [sys.executable, "-m", f"include.servers.embedded.{module}", *arguments]
         return self._service(module, command, prints_address=True)
 
     def _service(self, name: str, command: list[str], **options: Any) -> Child:
@@ -151,7 +151,7 @@ class Stack:
 
     def _start_store(self) -> None:
         if self.store is None:
-            embedded = self._embedded("object_store", self.brokers, deployment.TOPIC)
+            embedded = self._embedded("object_store", self.brokers, config.TOPIC)
             self.s3_login = (embedded.first_line(60), "demo", "demo")
         else:
             self.s3_login = self.store
@@ -159,7 +159,7 @@ class Stack:
         for name in (BUCKET, *Buckets(BUCKET).outputs()):
             self.s3.create_bucket(Bucket=name)
         if self.notify and self.store is None:
-            object_store.announce(self.s3, BUCKET, deployment.TOPIC)
+            object_store.announce(self.s3, BUCKET, config.TOPIC)
 
     def _start_airflow(self, database_url: str) -> None:
         self.env |= self._airflow_settings(database_url)

@@ -20,15 +20,14 @@ from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
+from include.model.calibrate import class_weights
+from include.model.data import CLASSES, HELD_OUT, Example, examples, held_out
+from xray.errors import XrayError
+from xray.image import decode
+from xray.risk import RiskModel
+from xray.settings import Label, Settings
 
-from calibrate import class_weights  # noqa: E402
-from data import CLASSES, HELD_OUT, Example, examples, held_out  # noqa: E402
-from xray.errors import XrayError  # noqa: E402
-from xray.image import decode  # noqa: E402
-from xray.risk import RiskModel  # noqa: E402
-from xray.settings import Label, Settings  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 THRESHOLDS = (0.5, 0.6, 0.8)
 Z = 1.959964
@@ -203,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.pictures:
-        from pictures import draw_all
+        from include.model.pictures import draw_all
 
         draw_all(report, options.directory, options.pictures)
     print(_table(report))

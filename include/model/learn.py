@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from augmentation import augment
-from calibrate import class_weights
-from network import build
+from include.model.augmentation import augment
+from include.model.calibrate import class_weights
+from include.model.network import build
 
 SETTLING = 1024
 """Images that the normalisation settles on."""

@@ -27,17 +27,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "plugins")]
+from include.model import gate, serving
+from include.model.calibrate import cross_fitted, fit_scale
+from include.model.convert import convert
+from include.model.data import Example, examples, folds, held_out, load
+from include.model.evaluate import auc, auc_interval, calibration, rates
+from include.model.learn import Examples, curve, learn, logits
+from include.model.pictures import curves
 
-import gate  # noqa: E402
-import serving  # noqa: E402
-from calibrate import cross_fitted, fit_scale  # noqa: E402
-from convert import convert  # noqa: E402
-from data import Example, examples, folds, held_out, load  # noqa: E402
-from evaluate import auc, auc_interval, calibration, rates  # noqa: E402
-from learn import Examples, curve, learn, logits  # noqa: E402
-from pictures import curves  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 PARITY = 200
 """Images to compare the two forms of the model on, at most."""

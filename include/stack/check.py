@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 
 from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
-from include.demo.processes import Child, StartError, wait_until
 from include.demo.run import PATIENCE, watch
 from include.demo.stack import Api
+from include.servers.processes import Child, StartError, wait_until
 from include.stack import store
 from xray import audit
-from xray.airflow.deployment import CASE_DAG, SETTINGS_VARIABLE
+from xray.airflow.config import CASE_DAG, SETTINGS_VARIABLE
 from xray.case import Buckets
 from xray.errors import XrayError
 from xray.settings import Settings

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, Message
 
-from xray.airflow.deployment import TOPIC
+from xray.airflow.config import TOPIC
 from xray.errors import NotificationError
 from xray.notification import parse
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from include.demo.judge import BUCKET
 from include.stack import store
-from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
+from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 
 ACCOUNT = "xray"

@@ -15,7 +15,7 @@ class PermanentError(XrayError):
     """Trying again cannot help; somebody has to change something first."""
 
 
-class PassingError(XrayError):
+class TransientError(XrayError):
     """Trying again later may help."""
 
 
@@ -39,7 +39,7 @@ class ObjectError(PermanentError):
     """The object is gone, was replaced, or may not be read or written."""
 
 
-class NotThereError(PassingError):
+class NotFoundError(TransientError):
     """There is no such object: not yet, or not any more."""
 
     def __init__(self, reason: str, *, deleted: bool = False) -> None:

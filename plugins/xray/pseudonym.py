@@ -1,11 +1,11 @@
-"""Keyed pseudonyms: names that tell nothing to whoever lacks the secret.
+"""Keyed pseudonyms: names that reveal nothing without the secret.
 
-A plain hash of a short id is reversed by trying all ids. These are HMAC-SHA256
-under a secret, so that trying is of no use without it.
+A plain hash of a short id can be reversed by trying all ids. A pseudonym is an
+HMAC-SHA256 under a secret, so trying is useless without the secret.
 
-A secret can be *rotated*: of several, the newest makes the pseudonyms of
-patients and images, and the oldest goes on making case ids, so that a
-notification that comes twice around the change finds its case.
+A secret can be *rotated*. The newest secret makes the pseudonyms of patients
+and images. The oldest secret still makes the case ids, so that a notification
+that is delivered twice around the change finds its case.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import dataclass
+from typing import Self
 
 from xray.errors import SettingsError
 
@@ -21,24 +23,41 @@ _DIGITS = 32
 """Hexadecimal digits of a pseudonym: 128 bits, so that chance never makes two alike."""
 
 
-def keyring(value: str) -> tuple[str, ...]:
-    """The secrets in ``value``, newest first: one as it is, or a JSON list of several.
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The secrets of a deployment, newest first; the newest and the oldest have a purpose each."""
 
-    Raises:
-        SettingsError: one is missing or too short, or it is no such list.
-    """
-    secrets = [value]
-    if value.startswith("["):
-        try:
-            secrets = json.loads(value)
-        except ValueError:
-            raise SettingsError(
-                "The Airflow Variable xray_pseudonym_secret begins like a list of secrets and is "
-                'none: write ["the newest", "the one before"].'
-            ) from None
-    for secret in secrets or [""]:
-        _check(secret)
-    return tuple(secrets)
+    secrets: tuple[str, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read the secrets: one as it is, or a JSON list of several, newest first.
+
+        Raises:
+            SettingsError: a secret is missing or too short, or the list is not valid JSON.
+        """
+        secrets = [text]
+        if text.startswith("["):
+            try:
+                secrets = json.loads(text)
+            except ValueError:
+                raise SettingsError(
+                    "The Airflow Variable xray_pseudonym_secret starts like a JSON list of secrets "
+                    'but is not one: write ["the newest", "the one before"].'
+                ) from None
+        for secret in secrets or [""]:
+            _check(secret)
+        return cls(tuple(secrets))
+
+    @property
+    def case_secret(self) -> str:
+        """The secret of the case ids: the oldest, so that ids stay the same around a change."""
+        return self.secrets[-1]
+
+    @property
+    def pseudonym_secrets(self) -> tuple[str, ...]:
+        """The secrets of patients' and images' pseudonyms: new ones are made with the first."""
+        return self.secrets
 
 
 def _check(secret: object) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from xray.case import Staged
-from xray.errors import ImageError, NotThereError, ObjectError, PassingError
+from xray.errors import ImageError, NotFoundError, ObjectError, TransientError
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
@@ -22,7 +22,7 @@ _FORBIDDEN = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoes
 _NO_BUCKET = {"NoSuchBucket"}
 
 
-class AlreadyThere(ObjectError):
+class AlreadyExistsError(ObjectError):
     """An object that may be created only once exists."""
 
 
@@ -81,8 +81,8 @@ class ObjectStore:
         """The object, if it is still the one with this version or etag.
 
         Raises:
-            NotThereError: there is no such object.
-            PassingError: the store cannot answer now.
+            NotFoundError: there is no such object.
+            TransientError: the store cannot answer now.
             ObjectError: it was replaced, or may not be read.
             ImageError: it has more than ``max_bytes`` bytes.
         """
@@ -112,12 +112,12 @@ class ObjectStore:
         """What is known of an object; None if there is none.
 
         Raises:
-            ObjectError, PassingError: the store refuses, or cannot answer now.
+            ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         try:
             with _translated("read", bucket):
                 answer = self._client.head_object(Bucket=bucket, Key=key)
-        except NotThereError:
+        except NotFoundError:
             return None
         return Head(answer["ETag"].strip('"'), answer["Metadata"])
 
@@ -134,8 +134,8 @@ class ObjectStore:
         """Write an object; with ``once``, only if there is none.
 
         Raises:
-            AlreadyThere: ``once``, and there is one.
-            ObjectError, PassingError: the store refuses, or cannot answer now.
+            AlreadyExistsError: ``once``, and there is one.
+            ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         condition = {"IfNoneMatch": "*"} if once else {}
         try:
@@ -149,7 +149,9 @@ class ObjectStore:
                     **condition,
                 )
         except _Replaced as error:
-            raise AlreadyThere(f"An object that is written once exists in {bucket}.") from error
+            raise AlreadyExistsError(
+                f"An object that is written once exists in {bucket}."
+            ) from error
 
     def stage(
         self, bucket: str, name: str, data: bytes, *, content_type: str, suffix: str
@@ -183,7 +185,7 @@ class ObjectStore:
         """The objects under ``prefix``, page by page, in the order of their keys.
 
         Raises:
-            ObjectError, PassingError: the store refuses, or cannot answer now.
+            ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         with _translated("list", bucket):
             for page in self._client.get_paginator("list_objects_v2").paginate(
@@ -213,7 +215,7 @@ def _translated(operation: str, bucket: str) -> Iterator[None]:
             "There are no S3 credentials: set them in the Airflow connection."
         ) from None
     except (BotoCoreError, OSError) as error:
-        raise PassingError(
+        raise TransientError(
             f"The store could not {operation} an object of {bucket} ({type(error).__name__})."
         ) from None
 
@@ -226,7 +228,7 @@ def _meaning(response: Mapping[str, Any], operation: str, bucket: str) -> Except
         return ObjectError(f"The bucket {bucket} does not exist: create it.")
     if code in _GONE:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return NotThereError(
+        return NotFoundError(
             f"The object is not in {bucket}.",
             deleted=headers.get("x-amz-delete-marker") == "true",
         )
@@ -241,7 +243,7 @@ def _meaning(response: Mapping[str, Any], operation: str, bucket: str) -> Except
             "connection's account."
         )
     if status == 429 or status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
-        return PassingError(f"The store cannot {operation} in {bucket} now ({code or status}).")
+        return TransientError(f"The store cannot {operation} in {bucket} now ({code or status}).")
     return ObjectError(f"The store refuses to {operation} in {bucket} ({code or status}).")
 
 

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import RetryAction
 
 from xray.airflow.retry import LONGEST, RETRIES, ByKind
-from xray.errors import ImageError, NotThereError, ObjectError, PassingError, SettingsError
+from xray.errors import ImageError, NotFoundError, ObjectError, SettingsError, TransientError
 
 POLICY = ByKind()
 
@@ -17,17 +17,17 @@ def test_what_stays_as_it_is_fails_at_once(kind: type[Exception]) -> None:
     assert (decision.action, decision.reason) == (RetryAction.FAIL, "Upload it again.")
 
 
-@pytest.mark.parametrize("kind", [PassingError, NotThereError, KeyError, TimeoutError])
+@pytest.mark.parametrize("kind", [TransientError, NotFoundError, KeyError, TimeoutError])
 def test_what_may_pass_is_tried_again(kind: type[Exception]) -> None:
     decision = POLICY.evaluate(kind("Ada Ashgrove"), 1, RETRIES)
     assert decision.action is RetryAction.RETRY
-    if not issubclass(kind, PassingError):
+    if not issubclass(kind, TransientError):
         assert "Ada" not in str(decision.reason)
 
 
 def pauses(try_number: int, max_tries: int = RETRIES) -> list[float]:
     """What 200 cases wait."""
-    decisions = [POLICY.evaluate(PassingError(""), try_number, max_tries) for _ in range(200)]
+    decisions = [POLICY.evaluate(TransientError(""), try_number, max_tries) for _ in range(200)]
     return sorted(d.retry_delay.total_seconds() for d in decisions if d.retry_delay)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
-from conftest import SECRET
+from tests.support import KEYRING, ROOT, SECRET
 from xray.case import Source
 from xray.settings import case_settings
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
     "xray_backfill",
     "xray_case",
@@ -108,7 +107,9 @@ def test_every_setting_of_a_case_is_in_the_form(dags: dict[str, Any]) -> None:
 def test_the_listener_goes_straight_to_the_triggerer(dags: dict[str, Any]) -> None:
     (sensor,) = dags["xray_listener"].tasks
     assert sensor.start_from_trigger
-    assert sensor.start_trigger_args.trigger_cls == "xray.airflow.trigger.NotificationTrigger"
+    assert (
+        sensor.start_trigger_args.trigger_cls == "xray.airflow.listener.trigger.NotificationTrigger"
+    )
     assert dags["xray_listener"].max_active_runs == 1
     assert dags["xray_listener"].start_date is not None
 
@@ -219,7 +220,7 @@ def test_a_sick_case_goes_through_all_steps(
     assert states.pop("review") == states.pop("quarantine") == "skipped"
     assert set(states.values()) == {"success"}
     assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
-    name = source.anonymized_key(SECRET, str(source.etag), ".jpeg")
+    name = source.anonymized_keys(KEYRING, str(source.etag), ".jpeg")[0]
     assert keys(connected, f"{BUCKET}-anonymized") == [name]
     assert keys(connected, f"{BUCKET}-staging") == []
 
@@ -243,7 +244,7 @@ def test_what_is_no_image_fails_at_once_and_is_recorded(
     assert state == "failed"
     assert states["fetch"] == "failed"
     (name,) = keys(connected, f"{BUCKET}-audit")
-    assert name == f"{source.case_id(SECRET)}/00001.json"
+    assert name == f"{source.case_id(KEYRING)}/00001.json"
     record = json.loads(connected.get_object(Bucket=f"{BUCKET}-audit", Key=name)["Body"].read())
     assert record["outcome"] == "failed"
     assert record["run"]["task"] == "fetch"

@@ -16,12 +16,12 @@ from PIL import Image
 
 from include.demo.contact_sheet import Row, contact_sheet
 from include.demo.judge import expectations
-from include.demo.processes import MARK, Child, StartError, marked, stop_all, wait_until
+from include.servers.processes import MARK, Child, StartError, marked, stop_all, wait_until
+from tests.support import ROOT
 from xray.image import decode
 from xray.redaction import redact
 from xray.settings import Label, Settings
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "include" / "demo" / "images"
 
 
@@ -72,7 +72,7 @@ def test_the_contact_sheet_shows_every_case(tmp_path: Path, demo_images: list[Pa
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from include.demo.processes import Child
+from include.servers.processes import Child
 env = {**os.environ}
 child = Child("sleeper", ["sleep", "300"], env=env, log=Path(sys.argv[1]))
 print(child.process.pid, flush=True)
@@ -107,7 +107,7 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path, how: signal.Signals
 def test_a_child_that_does_not_listen_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.demo.processes.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("include.servers.processes.STOP_SECONDS", 0.5)
     deaf = "trap '' TERM; sleep 300 & echo up; wait; sleep 300"
     child = Child(
         "deaf", ["sh", "-c", deaf], env=os.environ, log=tmp_path / "log", prints_address=True

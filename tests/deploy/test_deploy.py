@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 import yaml
 
-from conftest import ROOT
 from include.demo.judge import BUCKET
-from include.demo.processes import StartError
 from include.demo.stack import GROUP, shared_settings
-from include.real import schemas
-from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
+from include.servers.processes import StartError
+from include.servers.real import schemas
+from tests.support import ROOT
+from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 
 DEPLOY = ROOT / "deploy"
@@ -170,7 +170,7 @@ def test_a_task_on_its_way_finds_a_worker() -> None:
     slots = values["config"]["celery"]["worker_concurrency"]
     most = values["workers"]["celery"]["keda"]["maxReplicaCount"]
     assert int(own["AIRFLOW__CORE__PARALLELISM"]) == slots * most
-    step = 600  # Seconds: STEP_DEFAULTS of xray.airflow.tasks.
+    step = 600  # Seconds: STEP_DEFAULTS of xray.airflow.case.tasks.
     assert values["workers"]["terminationGracePeriodSeconds"] >= step
     assert values["workers"]["celery"]["keda"]["cooldownPeriod"] > step
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-import workers
 from include.demo import run
 from include.demo.judge import BUCKET
-from include.demo.processes import wait_until
 from include.demo.stack import Api, Stack
-from s3_proxy import Held, S3Proxy
+from include.servers.processes import wait_until
+from tests.support import workers
+from tests.support.s3_proxy import Held, S3Proxy
 from xray import audit
 from xray.case import RUN_PREFIX, Buckets, Source
+from xray.pseudonym import Keyring
 from xray.storage import ObjectStore
 
 BUCKETS = Buckets(BUCKET)
@@ -111,9 +112,13 @@ class Victim:
     def outputs(self) -> tuple[list[str], list[str]]:
         """Etags of what it has published: annotated, anonymised."""
         etag = self.api.get(self.path)["conf"]["etag"]
+        keyring = Keyring((self.stack.secret,))
         names = (
             (BUCKETS.processed, self.source.processed_key()),
-            (BUCKETS.anonymized, self.source.anonymized_key(self.stack.secret, etag, "")),
+            (
+                BUCKETS.anonymized,
+                self.source.anonymized_keys(keyring, etag, "")[0],
+            ),
         )
         store = ObjectStore(self.stack.s3)
         first, second = ([e.etag for e in store.list(bucket, name)] for bucket, name in names)

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-import workers
-from conftest import ROOT
 from include.demo.judge import BUCKET
-from include.demo.processes import wait_until
 from include.demo.stack import Api, Stack
+from include.servers.processes import wait_until
+from tests.support import ROOT, workers
 from xray.case import Buckets, Source
 
 OBJECTS, WITH_RESULT = 2000, 500

@@ -15,18 +15,18 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from PIL import Image, ImageDraw, ImageFont
 
-import bad_files
 from include.demo import run
 from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
-from include.demo.object_store import announce
-from include.demo.processes import marked, wait_until
 from include.demo.stack import Api, Stack
-from include.real.kafka import Kafka
-from include.real.versitygw import Versitygw
+from include.servers.embedded.object_store import announce
+from include.servers.processes import marked, wait_until
+from include.servers.real.kafka import Kafka
+from include.servers.real.versitygw import Versitygw
 from include.stack import check
-from xray import audit, steps
-from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
-from xray.case import Buckets
+from tests.support import bad_files
+from xray import audit
+from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
+from xray.case import Buckets, steps
 from xray.image import decode
 from xray.settings import Settings
 from xray.storage import ObjectStore

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(900)  # A training is a process that imports and traces TensorFlow.
-sys.path.append(str(ROOT / "include" / "model"))
+from include.model import gate
+from include.model.calibrate import calibrated, cross_fitted, fit_scale
+from include.model.data import folds, held_out, patient_of
+from include.model.evaluate import auc, auc_interval, calibration, rates, share
+from tests.support import ROOT
 
-import gate  # noqa: E402
-from calibrate import calibrated, cross_fitted, fit_scale  # noqa: E402
-from data import folds, held_out, patient_of  # noqa: E402
-from evaluate import auc, auc_interval, calibration, rates, share  # noqa: E402
+pytestmark = pytest.mark.timeout(900)  # A training is a process that imports and traces TensorFlow.
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from typing import Any
 import psutil
 import pytest
 
-import workers
 from include.demo import run
 from include.demo.judge import BUCKET, Case, expectations, judge
-from include.demo.processes import wait_until
 from include.demo.stack import Api, Stack, shared_settings
-from include.real.kafka import Kafka
-from include.real.redis import Redis
-from include.real.versitygw import Versitygw
-from s3_proxy import S3Proxy
-from xray.airflow.deployment import DEAD_LETTER_TOPIC, TOPIC
+from include.servers.processes import wait_until
+from include.servers.real.kafka import Kafka
+from include.servers.real.redis import Redis
+from include.servers.real.versitygw import Versitygw
+from tests.support import workers
+from tests.support.s3_proxy import S3Proxy
+from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import RUN_PREFIX, Buckets
 from xray.settings import Settings
 from xray.storage import ObjectStore

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from rig import LIMIT, MAX_POLL_SECONDS, TOPIC, Rig, messages, rig, told, write_case
 
-from conftest import notification
 from include.demo.stack import GROUP
-from include.real.kafka import Kafka
+from include.servers.real.kafka import Kafka
+from tests.support import notification
+from tests.support.rig import LIMIT, MAX_POLL_SECONDS, TOPIC, Rig, messages, rig, told, write_case
 from xray.errors import SettingsError
 
 pytestmark = pytest.mark.timeout(600)

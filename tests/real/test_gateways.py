@@ -13,14 +13,14 @@ import pytest
 from botocore.exceptions import ClientError
 from confluent_kafka import Consumer
 
-from conftest import ROOT
-from include.real.kafka import Kafka
-from include.real.minio import Minio
-from include.real.radosgw import RadosGateway
-from include.real.versitygw import Versitygw
-from xray.errors import NotThereError, ObjectError
-from xray.notification import Record, parse
-from xray.storage import AlreadyThere, ObjectStore
+from include.servers.real.kafka import Kafka
+from include.servers.real.minio import Minio
+from include.servers.real.radosgw import RadosGateway
+from include.servers.real.versitygw import Versitygw
+from tests.support import ROOT
+from xray.errors import NotFoundError, ObjectError
+from xray.notification import ObjectCreated, parse
+from xray.storage import AlreadyExistsError, ObjectStore
 
 # MinIO is large: to build it the first time takes Go many minutes.
 pytestmark = pytest.mark.timeout(1800)
@@ -63,7 +63,7 @@ def ceph(kafka: Kafka, folder: Path) -> Iterator[Any]:
     if not script:
         pytest.skip(
             "There is no Ceph here: set XRAY_CEPH to a script that runs one (its commands are "
-            "told in include/real/radosgw.py)."
+            "told in include/servers/real/radosgw.py)."
         )
     with RadosGateway(Path(script), brokers=kafka.brokers, topic="ceph") as gateway:
         gateway.s3.create_bucket(Bucket=BUCKET)
@@ -74,9 +74,9 @@ def ceph(kafka: Kafka, folder: Path) -> Iterator[Any]:
 STORES = [versitygw, ceph, minio]
 
 
-def records(kafka: Kafka, topic: str, count: int) -> list[Record]:
+def records(kafka: Kafka, topic: str, count: int) -> list[ObjectCreated]:
     """The records of the first messages that hold so many."""
-    found: list[Record] = []
+    found: list[ObjectCreated] = []
     for message in messages(kafka, topic):
         found += parse(message).records
         if len(found) >= count:
@@ -124,7 +124,7 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
     with gateway(kafka, tmp_path) as s3:
         store = ObjectStore(s3)
         store.write(BUCKET, "a", b"one", content_type="text/plain", once=True)
-        with pytest.raises(AlreadyThere):
+        with pytest.raises(AlreadyExistsError):
             store.write(BUCKET, "a", b"two", content_type="text/plain", once=True)
         content = store.read(BUCKET, "a")
         assert content.data == b"one"
@@ -136,7 +136,7 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
         assert head is not None
         assert head.metadata["source-etag"] == "x"
         assert store.head(BUCKET, "b") is None
-        with pytest.raises(NotThereError):
+        with pytest.raises(NotFoundError):
             store.read(BUCKET, "b")
 
 
@@ -174,7 +174,7 @@ def use(s3: Any) -> dict[str, str]:
     return shown
 
 
-def announced(kafka: Kafka, topic: str) -> tuple[list[bytes], list[Record]]:
+def announced(kafka: Kafka, topic: str) -> tuple[list[bytes], list[ObjectCreated]]:
     """All messages, which come in any order, and their records."""
     raw = list(messages(kafka, topic, patience=QUIET))
     return raw, [record for message in raw for record in parse(message).records]

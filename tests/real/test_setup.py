@@ -6,7 +6,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from include.real.kafka import Kafka
+from include.servers.real.kafka import Kafka
 from include.stack import setup
 
 

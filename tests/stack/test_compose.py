@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT
-from include.real import go_program
+from include.servers.real import go_program
 from include.stack import env_file
-from xray.airflow.intake import check_kafka
+from tests.support import ROOT
+from xray.airflow.listener.consumer import check_kafka
 
 pytestmark = pytest.mark.timeout(1800)  # The first time Compose is built.
 PROFILES = ["", "kafka-ui", "metrics", "celery", "events", "check", "*"]

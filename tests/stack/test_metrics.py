@@ -16,10 +16,10 @@ import yaml
 from airflow._shared.observability.metrics import metrics_registry
 from airflow.observability.metrics.statsd_logger import get_statsd_logger
 
-from conftest import ROOT
-from include.demo.processes import Child, free_port, wait_until
-from include.real import go_program
-from xray.airflow import metrics
+from include.servers.processes import Child, free_port, wait_until
+from include.servers.real import go_program
+from tests.support import ROOT
+from xray.airflow.listener import metrics
 
 pytestmark = pytest.mark.timeout(900)  # The first time the exporter is built.
 DASHBOARD = ROOT / "config" / "grafana" / "dashboards" / "xray.json"

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conftest import notification
 from include.demo.judge import BUCKET, files
 from include.demo.run import IMAGES
 from include.stack import events, setup, store, upload
+from tests.support import notification
 from xray.case import Buckets
 
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import ROOT
+from tests.support import ROOT
 
 SHAPES = {
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",

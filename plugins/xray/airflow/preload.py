@@ -12,9 +12,9 @@ import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
 
-import xray.airflow.release
-import xray.airflow.review
-import xray.annotation
+import xray.airflow.case.release
+import xray.airflow.case.review
 import xray.audit
+import xray.image.caption
 import xray.redaction
 import xray.risk

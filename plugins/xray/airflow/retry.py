@@ -8,11 +8,11 @@ from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from xray.airflow import deployment
+from xray.airflow import config
+from xray.case.steps import describe
 from xray.errors import PermanentError
-from xray.steps import describe
 
-RETRIES = deployment.retries()
+RETRIES = config.retries()
 LONGEST = 300.0
 """Seconds between two tries, at most."""
 
@@ -34,7 +34,7 @@ class ByKind(RetryPolicy):
             return RetryDecision.fail(reason)
         # Tries are counted on when a task is cleared, and so is their maximum.
         nth = max(1, try_number - (max_tries - RETRIES))
-        pause = min(LONGEST, deployment.retry_seconds() * 2 ** (nth - 1))
+        pause = min(LONGEST, config.retry_seconds() * 2 ** (nth - 1))
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret hangs on it
         return RetryDecision.retry(timedelta(seconds=pause * jitter), reason)
 
@@ -44,7 +44,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retries": RETRIES,
     "retry_policy": ByKind(),
     # Where there is no exception to go by, as the worker died.
-    "retry_delay": timedelta(seconds=deployment.retry_seconds()),
+    "retry_delay": timedelta(seconds=config.retry_seconds()),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(seconds=LONGEST),
 }

@@ -1,0 +1,1 @@
+"""Train, convert and evaluate the model."""

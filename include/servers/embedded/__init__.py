@@ -1,0 +1,1 @@
+"""Embedded servers, from wheels: a Kafka broker, PostgreSQL and S3."""

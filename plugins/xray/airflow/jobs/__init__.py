@@ -1,0 +1,1 @@
+"""Jobs that an operator starts: backfill, reconcile, sweep and replay."""

@@ -1,0 +1,1 @@
+"""The listener: Kafka messages in, one DAG run per notification out."""

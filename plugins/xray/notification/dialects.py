@@ -1,0 +1,252 @@
+"""Bucket notifications: raw Kafka messages in, records out.
+
+Five dialects are read: Ceph RGW (old and new), AWS S3, MinIO and versitygw.
+They differ in the envelope, in the spelling of the etag, and in whether the
+object key is URL-encoded: Ceph and versitygw send it raw, so decoding it
+would corrupt a ``+`` or a ``%``; AWS and MinIO send it form-encoded.
+
+``python -m xray.notification FILE`` prints what one message says, as JSON.
+
+Sources: the AWS S3 "Event message structure" documentation, Ceph's "S3 Bucket
+Notifications" documentation, and messages received from real gateways.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from xray.errors import NotificationError
+from xray.settings import KeyDecoding
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""Kafka's own default limit of a message."""
+MAX_RECORDS = 1000
+MAX_KEY_BYTES = 1024
+"""S3's limit of an object key, in UTF-8."""
+MAX_TEXT = 1024
+"""Characters of any other text in a record."""
+MAX_SIZE = 2**63 - 1
+OUTPUT_SUFFIXES = ("-processed", "-anonymized", "-staging", "-audit", "-quarantine")
+"""What the names of the pipeline's own buckets end with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCreated:
+    """One object that was created, as its notification tells it."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    etag: str | None
+    size: int | None
+    event: str
+    """Without the ``s3:`` prefix that some gateways write."""
+    sequencer: str | None
+    event_time: str | None
+    dialect: str
+    """``aws``, ``ceph``, ``minio`` or ``versitygw``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A part of a message that asks for no case, and why."""
+
+    reason: str
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What one message holds."""
+
+    records: tuple[ObjectCreated, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+class UnreadableError(NotificationError):
+    """A message, or a part of it, cannot be read."""
+
+    def __init__(self, reason: str, rest: Notification = Notification()) -> None:
+        super().__init__(reason)
+        self.rest = rest
+        """What else the message holds."""
+
+
+def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO) -> Notification:
+    """The records of one Kafka message, and the parts that ask for nothing.
+
+    Raises:
+        UnreadableError: the message is not a bucket notification, or a record of it lacks what
+            identifies an object. The sentence names the property and never quotes the object
+            key. What else the message holds comes with the error.
+    """
+    if not message:
+        return Notification(skipped=(Skipped("tombstone: the message has no value"),))
+    items, envelope = _open(message)
+    if items is None:
+        return Notification(skipped=(Skipped("test event", str(envelope.get("Event"))[:64]),))
+    if len(items) > MAX_RECORDS:
+        raise UnreadableError(f"The message holds {len(items)} records; at most {MAX_RECORDS}.")
+    parts = [_try(item, envelope, key_decoding) for item in items]
+    notification = Notification(
+        records=tuple(part for part in parts if isinstance(part, ObjectCreated)),
+        skipped=tuple(part for part in parts if isinstance(part, Skipped)),
+    )
+    if errors := [part for part in parts if isinstance(part, NotificationError)]:
+        # A bad record must not keep its neighbours from their runs.
+        raise UnreadableError(str(errors[0]), notification)
+    return notification
+
+
+def _open(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
+    """The raw records and their envelope; None for a store's test event."""
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise UnreadableError(f"The message has {len(message)} bytes; at most {MAX_MESSAGE_BYTES}.")
+    try:
+        document = json.loads(message)
+    except (ValueError, RecursionError):
+        raise UnreadableError("The message is not JSON in UTF-8.") from None
+    if isinstance(document, list):
+        return document, {"dialect": "versitygw"}
+    if not isinstance(document, dict):
+        raise UnreadableError(
+            f"The message is a JSON {type(document).__name__}, not an object or an array."
+        )
+    records = document.get("Records")
+    if isinstance(records, list):
+        return records, document
+    if "Records" not in document and str(document.get("Event")).endswith("TestEvent"):
+        return None, document
+    raise UnreadableError("The message has no list of Records.")
+
+
+def _try(
+    item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
+) -> ObjectCreated | Skipped | NotificationError:
+    try:
+        return _read(item, envelope, decoding)
+    except NotificationError as error:
+        return error
+
+
+def _read(item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding) -> ObjectCreated | Skipped:
+    """One raw record, read or skipped."""
+    record = _mapping(item, "record")
+    event = _text(record, "eventName", required=True).removeprefix("s3:")
+    if not event.startswith("ObjectCreated:"):
+        return Skipped("not an object's creation", event[:64])
+    s3 = _mapping(record.get("s3"), "s3")
+    bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
+    if bucket.endswith(OUTPUT_SUFFIXES):
+        return Skipped("written by this pipeline itself", event[:64])
+    entry = _mapping(s3.get("object"), "s3.object")
+    dialect = _dialect(record, envelope)
+    return ObjectCreated(
+        bucket=bucket,
+        key=_key(entry, dialect, decoding),
+        version_id=_text(entry, "versionId") or None,
+        etag=(_text(entry, "eTag") or _text(entry, "etag") or "").strip('"') or None,
+        size=_size(entry.get("size")),
+        event=event,
+        sequencer=_text(entry, "sequencer") or None,
+        event_time=_text(record, "eventTime") or None,
+        dialect=dialect,
+    )
+
+
+def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:
+    source = record.get("eventSource")
+    if source == "minio:s3" or "EventName" in envelope:
+        return "minio"
+    if source == "ceph:s3":
+        return "ceph"
+    identity = record.get("userIdentity")
+    if "dialect" in envelope or (isinstance(identity, dict) and "PrincipalId" in identity):
+        return "versitygw"  # It calls itself AWS, in an array or in an object; this alone tells.
+    return "aws"
+
+
+def _key(entry: Mapping[str, Any], dialect: str, decoding: KeyDecoding) -> str:
+    """The object's key, decoded as the dialect (or the setting) says."""
+    key = _text(entry, "key", required=True, most=3 * MAX_KEY_BYTES)
+    form = decoding is KeyDecoding.FORM or (
+        decoding is KeyDecoding.AUTO and dialect in ("aws", "minio")
+    )
+    try:
+        if form:
+            key = unquote_plus(key, errors="strict")
+    except UnicodeError:
+        raise NotificationError("The object key is not valid UTF-8.") from None
+    _storable("The object key", key)
+    length = len(key.encode())
+    if length > MAX_KEY_BYTES:
+        raise NotificationError(f"The object key has {length} bytes; at most {MAX_KEY_BYTES}.")
+    return key
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise NotificationError(f"{name} is a {type(value).__name__}, not a JSON object.")
+    return value
+
+
+def _text(
+    values: Mapping[str, Any], name: str, *, required: bool = False, most: int = MAX_TEXT
+) -> str:
+    """A string; the empty one where it is absent, null or empty and not ``required``."""
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise NotificationError(f"{name} is a {type(value).__name__}, not a string.")
+    if required and not value:
+        raise NotificationError(f"{name} is missing or empty.")
+    if value and len(value) > most:
+        raise NotificationError(f"{name} has {len(value)} characters; at most {most}.")
+    _storable(name, value or "")
+    return value or ""
+
+
+def _storable(name: str, text: str) -> None:
+    """Refuse what no store and no database takes as text."""
+    if "\0" in text:
+        raise NotificationError(f"{name} holds a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotificationError(f"{name} is not valid UTF-8.") from None
+
+
+def _size(value: Any) -> int | None:
+    """Bytes; Ceph's documentation shows a string here."""
+    if value in (None, ""):
+        return None
+    try:
+        size = int(value) if isinstance(value, str) else value
+    except ValueError:
+        size = None
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
+        raise NotificationError("size is not a number of bytes.")
+    return size
+
+
+def main(arguments: Collection[str]) -> int:
+    """The command line; returns the exit status."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m xray.notification FILE\n")
+        return 2
+    error = None
+    notification = Notification()
+    try:
+        notification = parse(Path(next(iter(arguments))).read_bytes())
+    except UnreadableError as failure:
+        notification, error = failure.rest, str(failure)
+    except OSError as failure:
+        error = f"The file cannot be read: {failure.strerror}."
+    answer = {**asdict(notification), "error": error}
+    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+    return 0 if error is None else 1

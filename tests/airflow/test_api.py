@@ -1,0 +1,154 @@
+"""xray.airflow.api: against an API server of the test's own"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.fake_api import FakeApi
+from xray.airflow.api import RunRefusedError, RunsClient, Started
+from xray.errors import TransientError
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    api = FakeApi()
+    yield api
+    api.close()
+
+
+def start(api: FakeApi, *run_ids: str, password: str = "right") -> list[Started]:
+    async def go() -> list[Started]:
+        async with RunsClient(api.url, "xray", password) as client:
+            return await asyncio.gather(
+                *(client.start("xray_case", run_id, {"key": "k"}) for run_id in run_ids)
+            )
+
+    return asyncio.run(go())
+
+
+def test_a_run_is_started_once(api: FakeApi) -> None:
+    assert start(api, "a") == [Started.NEW]
+    assert start(api, "a") == [Started.ALREADY_THERE]
+    assert api.runs == {"a": {"key": "k"}}
+
+
+def test_many_calls_log_in_once(api: FakeApi) -> None:
+    assert start(api, *map(str, range(50))) == [Started.NEW] * 50
+    assert api.logins == 1
+
+
+def test_a_token_that_ran_out_is_renewed_once(api: FakeApi) -> None:
+    async def go() -> list[Started]:
+        async with RunsClient(api.url, "xray", "right") as client:
+            await client.start("xray_case", "first", {})
+            with api.lock:
+                api.token = "another"
+            return await asyncio.gather(
+                *(client.start("xray_case", str(number), {}) for number in range(20))
+            )
+
+    assert asyncio.run(go()) == [Started.NEW] * 20
+    assert api.logins == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(403, "may not start runs"), (404, "knows no DAG"), (429, "429"), (500, "500"), (503, "503")],
+)
+def test_what_may_pass_or_be_mended_is_passing(api: FakeApi, status: int, said: str) -> None:
+    api.refuse = [status]
+    with pytest.raises(TransientError, match=said):
+        start(api, "a")
+    assert start(api, "a") == [Started.NEW]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_run_that_is_refused_for_itself_is_told_without_its_conf(
+    api: FakeApi, status: int
+) -> None:
+    api.refuse = [status]
+    with pytest.raises(RunRefusedError) as caught:
+        start(api, "a")
+    assert str(status) in str(caught.value)
+    assert "Ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"has_import_errors": True}, "import error"),
+        ({"allowed_run_types": ["scheduled"]}, "manual runs"),
+    ],
+)
+def test_a_dag_that_starts_no_run_at_all_is_waited_for(
+    api: FakeApi, wrong: dict[str, Any], said: str
+) -> None:
+    good = dict(api.dag)
+    api.dag |= wrong
+    api.refuse = [400]
+    with pytest.raises(TransientError, match=said):
+        start(api, "a")
+    api.dag = good
+    assert start(api, "a") == [Started.NEW]
+
+
+def test_a_refused_login_is_not_tried_by_each_run(api: FakeApi) -> None:
+    async def go() -> list[Any]:
+        async with RunsClient(api.url, "xray", "wrong") as client:
+            return await asyncio.gather(
+                *(client.start("xray_case", str(number), {}) for number in range(30)),
+                return_exceptions=True,
+            )
+
+    assert {type(error) for error in asyncio.run(go())} == {TransientError}
+    assert api.logins == 1
+
+
+def test_whether_a_dag_is_paused(api: FakeApi) -> None:
+    async def go() -> bool:
+        async with RunsClient(api.url, "xray", "right") as client:
+            return await client.is_paused("xray_listener")
+
+    assert asyncio.run(go()) is False
+    api.dag["is_paused"] = True
+    assert asyncio.run(go()) is True
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"host": "api", "port": 8080}, "http://api:8080"),
+        ({"host": "api", "schema": "https"}, "https://api"),
+        ({"host": "https://air.example/flow"}, "https://air.example/flow/"),
+    ],
+)
+def test_a_connection_names_the_server(given: dict[str, Any], url: str) -> None:
+    from airflow.sdk import Connection
+
+    client = RunsClient.from_connection(Connection(conn_id="xray_api", conn_type="http", **given))
+    assert str(client._http.base_url) == url
+
+
+def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:
+    with pytest.raises(TransientError, match="login and password of the connection xray_api"):
+        start(api, "a", password="wrong")
+
+
+def test_an_api_that_is_away_is_passing(api: FakeApi) -> None:
+    api.close()
+    with pytest.raises(TransientError, match="does not answer"):
+        start(api, "a")
+
+
+def test_a_note_is_put_on_a_run(api: FakeApi) -> None:
+    async def note(text: str) -> None:
+        async with RunsClient(api.url, "xray", "right") as client:
+            await client.note("xray_case", "xray__1", text)
+
+    asyncio.run(note("It is no image. " * 100))
+    assert api.notes["xray__1"].startswith("It is no image.")
+    assert len(api.notes["xray__1"]) == 1000, "the API takes no more"

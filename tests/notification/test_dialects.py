@@ -1,0 +1,240 @@
+"""xray.notification"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import ROOT
+from xray.errors import NotificationError
+from xray.notification import MAX_MESSAGE_BYTES, MAX_RECORDS, parse
+from xray.settings import KeyDecoding
+
+KEY = "dir a/fïle +1 & 日本 100%25.jpeg"
+ENCODED = "dir+a%2Ff%C3%AFle+%2B1+%26+%E6%97%A5%E6%9C%AC+100%2525.jpeg"
+
+
+def item(key: str = KEY, source: str = "ceph:s3", event: str = "ObjectCreated:Put") -> Any:
+    return {
+        "eventVersion": "2.2",
+        "eventSource": source,
+        "eventTime": "2026-11-24T03:08:56.897902Z",
+        "eventName": event,
+        "s3": {
+            "bucket": {"name": "xray-data-in"},
+            "object": {
+                "key": key,
+                "size": 8,
+                "eTag": "e5ebd4c02cefbe7955977c67ada242b7",
+                "versionId": "",
+                "sequencer": "C8FF046B6C5AB135",
+            },
+        },
+    }
+
+
+def message(*items: Any) -> bytes:
+    return json.dumps({"Records": list(items)}).encode()
+
+
+DIALECTS = {
+    "ceph": message(item()),
+    "aws": message(item(ENCODED, "aws:s3")),
+    "minio": json.dumps(
+        {
+            "EventName": "s3:ObjectCreated:Put",
+            "Key": "xray-data-in/x",
+            "Records": [item(ENCODED, "minio:s3", "s3:ObjectCreated:Put")],
+        }
+    ).encode(),
+    "versitygw": json.dumps([item(KEY, "aws:s3")]).encode(),
+    # Version 1.8: in an object, as AWS does it.
+    "versitygw 1.8": message(item(KEY, "aws:s3") | {"userIdentity": {"PrincipalId": "xray"}}),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_gives_the_same_record(dialect: str) -> None:
+    (record,) = parse(DIALECTS[dialect]).records
+    assert record.key == KEY
+    assert record.dialect == dialect.split()[0]
+    assert record.event == "ObjectCreated:Put"
+    assert record.bucket == "xray-data-in"
+    assert record.version_id is None
+    assert record.etag == "e5ebd4c02cefbe7955977c67ada242b7"
+    assert (record.size, record.sequencer) == (8, "C8FF046B6C5AB135")
+
+
+def test_the_message_of_an_older_ceph() -> None:
+    old = item("a/demo_A B_1_1941-11-26_2015-02-10.jpeg", event="s3:ObjectCreated:Put")
+    old["s3"]["object"]["etag"] = old["s3"]["object"].pop("eTag")
+    old["s3"]["object"]["size"] = "253130"
+    (record,) = parse(message(old)).records
+    assert record.event == "ObjectCreated:Put"
+    assert record.etag == "e5ebd4c02cefbe7955977c67ada242b7"
+    assert record.size == 253130
+
+
+@pytest.mark.parametrize(
+    ("decoding", "given_key", "key"),
+    [
+        (KeyDecoding.RAW, "a+b%25", "a+b%25"),
+        (KeyDecoding.FORM, "a+b%25", "a b%"),
+        (KeyDecoding.AUTO, "a+b%25", "a+b%25"),
+        (KeyDecoding.AUTO, "a\nb%0A", "a\nb%0A"),
+    ],
+)
+def test_a_setting_overrides_how_a_key_is_decoded(
+    decoding: KeyDecoding, given_key: str, key: str
+) -> None:
+    (record,) = parse(message(item(given_key)), key_decoding=decoding).records
+    assert record.key == key
+
+
+def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
+    loop = item()
+    loop["s3"]["bucket"]["name"] = "xray-data-in-processed"
+    read = parse(
+        message(
+            item("a"),
+            item(event="ObjectRemoved:Delete"),
+            item("b", event="ObjectCreated:Copy"),
+            loop,
+        )
+    )
+    assert [record.key for record in read.records] == ["a", "b"]
+    assert [skipped.event for skipped in read.skipped] == [
+        "ObjectRemoved:Delete",
+        "ObjectCreated:Put",
+    ]
+
+
+@pytest.mark.parametrize("nothing", [None, b""])
+def test_a_tombstone_asks_for_nothing(nothing: bytes | None) -> None:
+    read = parse(nothing)
+    assert not read.records
+    assert "tombstone" in read.skipped[0].reason
+
+
+def test_a_test_event_asks_for_nothing() -> None:
+    read = parse(b'{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"xray"}')
+    assert not read.records
+    assert read.skipped[0].reason == "test event"
+
+
+def broken(change: Any) -> bytes:
+    one = item()
+    change(one)
+    return message(one)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (b"\xff\xfe", "JSON"),
+        (b"{", "JSON"),
+        (b"[" * 100_000, "JSON"),
+        (b'"text"', "str"),
+        (b"{}", "Records"),
+        (b'{"Records": {}}', "Records"),
+        (message("text"), "record"),
+        (message(*[item()] * (MAX_RECORDS + 1)), "records"),
+        (b" " * (MAX_MESSAGE_BYTES + 1), "bytes"),
+        (message(item("k" * 1025)), "1025 bytes"),
+        (message(item("")), "key"),
+        (message(item("%FF", "aws:s3")), "UTF-8"),
+        (broken(lambda one: one.pop("eventName")), "eventName"),
+        (broken(lambda one: one.pop("s3")), "s3"),
+        (broken(lambda one: one["s3"].pop("bucket")), "s3.bucket"),
+        (broken(lambda one: one["s3"]["object"].update(size="big")), "size"),
+        (broken(lambda one: one["s3"]["object"].update(size=-1)), "size"),
+        (broken(lambda one: one["s3"]["object"].update(eTag=7)), "eTag"),
+        (message(item("\ud800")), "UTF-8"),
+    ],
+)
+def test_a_bad_message_is_refused_and_says_why(bad: bytes, said: str) -> None:
+    with pytest.raises(NotificationError) as caught:
+        parse(bad)
+    assert said in str(caught.value)
+    assert "kkkk" not in str(caught.value), "a key is patient data"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["Records", "s3", "bucket", "object", "key", "name", "eventName", "size"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+)
+
+
+@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_no_message_raises_anything_else(data: bytes) -> None:
+    try:
+        parse(data)
+    except NotificationError as error:
+        assert str(error)
+
+
+@given(key=st.text(min_size=1, max_size=200).filter(lambda text: text.isprintable()))
+def test_any_key_survives_raw_and_encoded(key: str) -> None:
+    from urllib.parse import quote_plus
+
+    assert parse(message(item(key))).records[0].key == key
+    assert parse(message(item(quote_plus(key), "aws:s3"))).records[0].key == key
+
+
+def run(path: Path) -> tuple[int, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "xray.notification", str(path)],
+        env={"PYTHONPATH": str(ROOT / "plugins"), "PYTHONUTF8": "1"},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_command_prints_the_records(tmp_path: Path) -> None:
+    file = tmp_path / "message"
+    file.write_bytes(DIALECTS["aws"])
+    status, answer = run(file)
+    assert status == 0
+    assert answer["error"] is None
+    assert answer["skipped"] == []
+    assert answer["records"] == [
+        {
+            "bucket": "xray-data-in",
+            "key": KEY,
+            "version_id": None,
+            "etag": "e5ebd4c02cefbe7955977c67ada242b7",
+            "size": 8,
+            "event": "ObjectCreated:Put",
+            "sequencer": "C8FF046B6C5AB135",
+            "event_time": "2026-11-24T03:08:56.897902Z",
+            "dialect": "aws",
+        }
+    ]
+
+
+@pytest.mark.parametrize("content", [b"nonsense", None])
+def test_the_command_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "message"
+    if content is not None:
+        file.write_bytes(content)
+    status, answer = run(file)
+    assert status == 1
+    assert answer["records"] == []
+    assert ("JSON" if content else "cannot be read") in answer["error"]

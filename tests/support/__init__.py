@@ -1,0 +1,32 @@
+"""What several tests use: places, secrets, a notification."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from xray.pseudonym import Keyring
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout."""
+SECRET = "a secret of the tests, long enough"
+KEYRING = Keyring((SECRET,))
+RUN = {
+    "run_id": "xray__test",
+    "task": "store",
+    "try": 1,
+    "triggered_by": "admin",
+    "reran_by": None,
+}
+"""What a task tells of itself for the audit record."""
+
+
+def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:
+    """A message as Ceph sends it."""
+    entry = {"key": key, "eTag": "abc", "size": size, "sequencer": sequencer}
+    record = {
+        "eventSource": "ceph:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "xray-data-in"}, "object": entry},
+    }
+    return json.dumps({"Records": [record]}).encode()

@@ -1,0 +1,239 @@
+"""What the fault tests work on: Kafka, PostgreSQL, Airflow, the listener, a light case DAG."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+
+from include.demo.stack import GROUP, Api, Stack
+from include.servers.processes import wait_until
+from include.servers.real.kafka import Kafka
+from tests.support import ROOT, notification
+from xray.airflow.listener.trigger import NotificationTrigger
+
+TOPIC, DEAD_LETTERS = "storage", "storage.dlq"
+LONG = 240.0
+PAGE = 2000
+"""Runs that the API shows at once."""
+MAX_POLL_SECONDS = 10
+CASE = '''
+"""As many runs as the faults need, at next to no cost: the real xray_case has five tasks a run."""
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import Param, dag
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    max_active_runs=200,
+    params={"size": Param(0, type=["null", "integer"], maximum=%d)},
+)
+def xray_case() -> None:
+    EmptyOperator(task_id="look")
+
+
+xray_case()
+'''
+LIMIT = 1000
+"""Bytes above which the light case DAG refuses a run."""
+
+
+class Rig:
+    """The running servers, and what is asked of them."""
+
+    def __init__(self, kafka: Kafka, stack: Stack, api: Api, metrics: Metrics) -> None:
+        self.kafka, self.stack, self.api, self.metrics = kafka, stack, api, metrics
+        self.producer = Producer({**kafka.client, "partitioner": "random"})
+
+    def send(self, messages: Iterable[bytes], topic: str = TOPIC, pace: float = 0) -> None:
+        """Send messages, over all partitions; ``pace`` seconds between two."""
+        for message in messages:
+            self.producer.produce(topic, message)
+            self.producer.poll(pace)
+        assert self.producer.flush(60) == 0
+
+    def count(self) -> int:
+        """Runs there are."""
+        return int(self.api.get("/dags/xray_case/dagRuns", limit=1)["total_entries"])
+
+    def keys(self, **query: str) -> Counter[str]:
+        """How many runs each object key has."""
+        runs = self.api.all(
+            "/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE, **query
+        )
+        return Counter(run["conf"]["key"] for run in runs)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Press a DAG's pause button."""
+        self.api.patch(f"/dags/{dag_id}", {"is_paused": paused})
+
+    def until(self, true: Callable[[], bool], what: str, seconds: float = LONG) -> None:
+        wait_until(true, what, seconds=seconds)
+
+    def until_read(self, topic: str = TOPIC) -> None:
+        """Wait until every message of the topic is committed."""
+        self.until(
+            lambda: self.kafka.committed(GROUP, topic) == self.kafka.end_offsets(topic),
+            "The commit of all offsets",
+        )
+
+    def once(self, keys: Iterable[str]) -> int:
+        """Wait until the topic is read; then each of the keys must have one run."""
+        self.until_read()
+        wanted, found = set(keys), self.keys()
+        missing = sorted(key for key in wanted if not found[key])
+        assert missing == [], f"{len(missing)} of {len(wanted)} have no run"
+        assert [key for key in wanted if found[key] > 1] == []
+        return len(wanted)
+
+    def restart(self, component: str, *, after: float = 0) -> None:
+        """``kill -9`` one of Airflow's processes, and start it again ``after`` seconds."""
+        self.stack.component(component).kill()
+        time.sleep(after)  # The length of the outage is what is tested.
+        self.stack.start_component(component)
+
+    @contextmanager
+    def member(self, **arguments: Any) -> Iterator[Member]:
+        """One more sensor of the group, in a thread of the test."""
+        names = [name for name in self.stack.env if name.startswith("AIRFLOW_CONN_XRAY")]
+        names += [name for name in self.stack.env if name.startswith("AIRFLOW_VAR_XRAY")]
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update({name: self.stack.env[name] for name in names})
+        member = Member(NotificationTrigger(**arguments))
+        try:
+            yield member
+        finally:
+            member.stop()
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def dead_letters(self, count: int, topic: str = DEAD_LETTERS) -> list[tuple[bytes, str]]:
+        """The last ``count`` dead letters, each with its reason."""
+        found: list[tuple[bytes, str]] = []
+        consumer = Consumer(
+            {**self.kafka.client, "group.id": "letters", "auto.offset.reset": "earliest"}
+        )
+        consumer.subscribe([topic])
+        try:
+            while len(found) < count:
+                message = consumer.poll(30)
+                assert message is not None, f"{len(found)} of {count} dead letters"
+                if not message.error():
+                    found.append((message.value(), dict(message.headers())["xray-reason"].decode()))
+        finally:
+            consumer.close()
+        return found
+
+
+class Member:
+    """A trigger at work in a thread."""
+
+    def __init__(self, trigger: NotificationTrigger) -> None:
+        self._trigger = trigger
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        async def drain() -> None:
+            async for _ in self._trigger.run():
+                raise AssertionError("it never fires")
+
+        self._task = self._loop.create_task(drain())
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            self.error = error
+
+    def stop(self) -> None:
+        if self._task:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+class Metrics:
+    """A StatsD server that adds up what it hears."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.counts: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            for line in self.socket.recv(65536).decode().splitlines():
+                name, _, rest = line.partition(":")
+                value, kind = rest.split("|")[:2]
+                if kind == "c":
+                    self.counts[name] += int(float(value))
+                elif kind == "g":
+                    self.gauges[name] = float(value)
+
+
+@contextmanager
+def rig(folder: Path) -> Iterator[Rig]:
+    """Start everything, and stop it."""
+    dags, metrics = folder / "dags", Metrics()
+    dags.mkdir()
+    for name in ("xray_listener.py", "xray_replay.py"):
+        shutil.copy(ROOT / "dags" / name, dags)
+    write_case(dags, LIMIT)
+    with Kafka(folder / "kafka", settings={"offsets.retention.minutes": "60"}) as kafka:
+        kafka.create_topic(TOPIC)
+        kafka.create_topic(DEAD_LETTERS)
+        stack = Stack(
+            home=folder / "airflow",
+            dags=dags,
+            storage=False,
+            users={"xray-viewer": "viewer"},
+            kafka={**kafka.client, "max.poll.interval.ms": MAX_POLL_SECONDS * 1000},
+            airflow_settings={
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
+                "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": str(PAGE),
+                "AIRFLOW__METRICS__STATSD_ON": "True",
+                "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+                "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),
+            },
+        )
+        with stack, stack.api() as api:
+            yield Rig(kafka, stack, api, metrics)
+
+
+def write_case(dags: Path, limit: int) -> None:
+    """The light case DAG, which refuses objects above the limit."""
+    (dags / "xray_case.py").write_text(CASE % limit)
+
+
+def messages(prefix: str, count: int, **fields: Any) -> dict[str, bytes]:
+    """That many notifications, by their keys."""
+    keys = [f"{prefix}/{number}" for number in range(count)]
+    return {key: notification(key, **fields) for key in keys}
+
+
+def told(home: Path) -> str:
+    """What the listener's logs say."""
+    logs = home.glob("logs/dag_id=xray_listener/**/*.log*")
+    return "\n".join(path.read_text(errors="replace") for path in logs)

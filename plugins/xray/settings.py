@@ -159,17 +159,21 @@ class Settings:
             return Label.NORMAL
         return Label.UNSURE
 
-    def wants_anonymized(self, label: Label) -> bool:
-        """Whether the policy asks for an anonymised copy of a case with this ``label``."""
+    def wants_review(self, label: str) -> bool:
+        """Return whether a person is to look at a case with this ``label`` before it goes on."""
+        return self.review_unsure and label == Label.UNSURE
+
+    def wants_anonymized(self, label: str) -> bool:
+        """Return whether the policy asks for an anonymised copy of a case with this ``label``."""
         match self.anonymize:
             case Policy.ALWAYS:
                 return True
             case Policy.NEVER:
                 return False
             case Policy.PNEUMONIA:
-                return label is Label.PNEUMONIA
+                return label == Label.PNEUMONIA
             case Policy.UNSURE:
-                return label is Label.UNSURE
+                return label == Label.UNSURE
 
 
 _FIELDS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(Settings)}

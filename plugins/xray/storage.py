@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from xray.case import Staged
 from xray.errors import ImageError, NotFoundError, ObjectError, TransientError
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
@@ -152,29 +151,6 @@ class ObjectStore:
             raise AlreadyExistsError(
                 f"An object that is written once exists in {bucket}."
             ) from error
-
-    def stage(
-        self, bucket: str, name: str, data: bytes, *, content_type: str, suffix: str
-    ) -> Staged:
-        """Leave an image in the staging ``bucket`` for a later step."""
-        self.write(bucket, name, data, content_type=content_type)
-        return Staged(
-            name=name,
-            sha256=_sha256(data),
-            size=len(data),
-            content_type=content_type,
-            suffix=suffix,
-        )
-
-    def unstage(self, bucket: str, staged: Staged) -> bytes:
-        """A staged image's bytes, checked against what was staged."""
-        content = self.read(bucket, staged.name)
-        if content.sha256 != staged.sha256:
-            raise ObjectError(
-                f"A staged image in {bucket} is not the one that was staged: clear the case's "
-                "run to make it again."
-            )
-        return content.data
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; it is no error if there is none."""

@@ -24,7 +24,7 @@ def failure(token: str, error: str = "It is no image.") -> dict[str, Any]:
     return {
         "outcome": "failed",
         "token": token,
-        "run": RUN,
+        "run": RUN.to_json(),
         "source": source,
         "settings": None,
         "error": error,

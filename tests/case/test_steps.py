@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support import KEYRING, RUN, SECRET
 from xray import audit
-from xray.case import Source, steps
+from xray.case import Source, Work, ending, publish, quarantine, review, steps
 from xray.errors import ImageError, NotFoundError, ObjectError, SettingsError, TransientError
 from xray.image import decode, encode
 from xray.pseudonym import Keyring
@@ -33,33 +33,33 @@ def sick(demo_images: list[Path]) -> bytes:
     return next(path for path in demo_images if "Bruno" in path.name).read_bytes()
 
 
-def case(store: ObjectStore, source: Source, **changes: Any) -> steps.Work:
+def case(store: ObjectStore, source: Source, **changes: Any) -> Work:
     """A case's work."""
-    work = steps.Work(
+    work = Work(
         store=store, source=source, settings=Settings(), keyring=KEYRING, run=RUN, token="store:6"
     )
     return dataclasses.replace(work, **changes)
 
 
 @pytest.fixture
-def work(s3: Any, store: ObjectStore, sick: bytes) -> steps.Work:
+def work(s3: Any, store: ObjectStore, sick: bytes) -> Work:
     """A case on a sick demo image."""
     etag = s3.put_object(Bucket=BUCKET, Key=KEY, Body=sick)["ETag"].strip('"')
     return case(store, Source(bucket=BUCKET, key=KEY, etag=etag, event_time="2026-01-01T00:00:00Z"))
 
 
-def staged(work: steps.Work) -> tuple[Any, Any, Any, Any]:
+def staged(work: Work) -> tuple[Any, Any, Any, Any]:
     """What all steps before the last one hand on to it."""
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
     annotated = steps.annotate(work, pinned, scored)
-    wanted = steps.wants_anonymized(work, scored)
+    wanted = work.settings.wants_anonymized(scored.label)
     return pinned, scored, annotated, steps.anonymize(work, pinned, scored) if wanted else None
 
 
-def through(work: steps.Work) -> Any:
+def through(work: Work) -> Any:
     """All steps."""
-    return steps.store(work, *staged(work))
+    return publish.store(work, *staged(work))
 
 
 def everything(s3: Any, bucket: str) -> dict[str, tuple[bytes, str, dict[str, str]]]:
@@ -76,7 +76,7 @@ def published(s3: Any) -> list[Any]:
     return [everything(s3, f"{BUCKET}-{name}") for name in ("processed", "anonymized")]
 
 
-def test_a_sick_case_is_published_twice_and_recorded(s3: Any, work: steps.Work) -> None:
+def test_a_sick_case_is_published_twice_and_recorded(s3: Any, work: Work) -> None:
     outcome = through(work)
     assert (outcome.label, outcome.decision) == ("Pneumonia", "published and anonymised")
 
@@ -111,7 +111,7 @@ def s3_original(s3: Any) -> bytes:
     return data
 
 
-def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: steps.Work) -> None:
+def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: Work) -> None:
     through(work)
     before = published(s3)
     assert through(dataclasses.replace(work, token="store:7")).attempt == 2
@@ -120,12 +120,12 @@ def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: 
     assert [record["attempt"] for record in records] == [1, 2]
 
 
-def test_store_alone_can_be_run_again(s3: Any, work: steps.Work) -> None:
+def test_store_alone_can_be_run_again(s3: Any, work: Work) -> None:
     ready = staged(work)
-    steps.store(work, *ready)
+    publish.store(work, *ready)
     before = published(s3)
     assert everything(s3, f"{BUCKET}-staging") == {}
-    assert steps.store(dataclasses.replace(work, token="store:7"), *ready).attempt == 2
+    assert publish.store(dataclasses.replace(work, token="store:7"), *ready).attempt == 2
     assert published(s3) == before
     assert everything(s3, f"{BUCKET}-staging") == {}
 
@@ -133,12 +133,12 @@ def test_store_alone_can_be_run_again(s3: Any, work: steps.Work) -> None:
 @pytest.mark.parametrize(
     ("policy", "wanted"), [(Policy.NEVER, False), (Policy.UNSURE, False), (Policy.ALWAYS, True)]
 )
-def test_the_policy_decides(s3: Any, work: steps.Work, policy: Policy, wanted: bool) -> None:
+def test_the_policy_decides(s3: Any, work: Work, policy: Policy, wanted: bool) -> None:
     through(dataclasses.replace(work, settings=Settings(anonymize=policy)))
     assert bool(everything(s3, f"{BUCKET}-anonymized")) is wanted
 
 
-def test_values_between_steps_are_json_and_name_nobody(work: steps.Work) -> None:
+def test_values_between_steps_are_json_and_name_nobody(work: Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
     staged = steps.annotate(work, pinned, scored)
@@ -149,7 +149,7 @@ def test_values_between_steps_are_json_and_name_nobody(work: steps.Work) -> None
 
 
 def test_a_replaced_object_is_refused(
-    s3: Any, work: steps.Work, chest: Image.Image, as_bytes: Save
+    s3: Any, work: Work, chest: Image.Image, as_bytes: Save
 ) -> None:
     pinned = steps.fetch(work)
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=as_bytes(chest))
@@ -166,14 +166,14 @@ def test_a_version_stays_that_version(s3: Any, store: ObjectStore, sick: bytes) 
     assert (pinned.version_id, pinned.size) == (version, len(sick))
 
 
-def announced(work: steps.Work, ago: timedelta | None) -> steps.Work:
+def announced(work: Work, ago: timedelta | None) -> Work:
     """The case, as if its notification had come so long ago."""
     moment = (datetime.now(UTC) - ago).isoformat() if ago is not None else None
     return dataclasses.replace(work, source=dataclasses.replace(work.source, event_time=moment))
 
 
 @pytest.mark.parametrize("ago", [timedelta(seconds=2), timedelta(minutes=-3)])
-def test_what_was_announced_just_now_may_come(s3: Any, work: steps.Work, ago: timedelta) -> None:
+def test_what_was_announced_just_now_may_come(s3: Any, work: Work, ago: timedelta) -> None:
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(NotFoundError, match="not in xray-data-in yet") as caught:
         steps.fetch(announced(work, ago))
@@ -181,15 +181,13 @@ def test_what_was_announced_just_now_may_come(s3: Any, work: steps.Work, ago: ti
 
 
 @pytest.mark.parametrize("ago", [timedelta(minutes=6), None])
-def test_what_was_announced_long_ago_is_gone(
-    s3: Any, work: steps.Work, ago: timedelta | None
-) -> None:
+def test_what_was_announced_long_ago_is_gone(s3: Any, work: Work, ago: timedelta | None) -> None:
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(ObjectError, match="it was deleted, or never got there"):
         steps.fetch(announced(work, ago))
 
 
-def test_what_the_store_says_is_deleted_is_gone_at_once(s3: Any, work: steps.Work) -> None:
+def test_what_the_store_says_is_deleted_is_gone_at_once(s3: Any, work: Work) -> None:
     # As AWS and Ceph answer where a delete marker is the newest version; moto lacks the header.
     with Stubber(s3) as answers:
         answers.add_client_error(
@@ -202,7 +200,7 @@ def test_what_the_store_says_is_deleted_is_gone_at_once(s3: Any, work: steps.Wor
             steps.fetch(announced(work, timedelta(0)))
 
 
-def test_what_is_deleted_on_the_way_is_gone(s3: Any, work: steps.Work) -> None:
+def test_what_is_deleted_on_the_way_is_gone(s3: Any, work: Work) -> None:
     pinned = steps.fetch(work)
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(ObjectError, match="was deleted from xray-data-in after it was fetched"):
@@ -210,14 +208,14 @@ def test_what_is_deleted_on_the_way_is_gone(s3: Any, work: steps.Work) -> None:
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"a letter", "neither JPEG")])
-def test_what_is_no_image_is_refused(s3: Any, work: steps.Work, content: bytes, said: str) -> None:
+def test_what_is_no_image_is_refused(s3: Any, work: Work, content: bytes, said: str) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key=KEY, Body=content)["ETag"].strip('"')
     source = dataclasses.replace(work.source, etag=etag)
     with pytest.raises(ImageError, match=said):
         steps.fetch(dataclasses.replace(work, source=source))
 
 
-def test_a_large_object_is_not_read(work: steps.Work, sick: bytes) -> None:
+def test_a_large_object_is_not_read(work: Work, sick: bytes) -> None:
     with pytest.raises(ImageError, match=f"{len(sick)} bytes"):
         steps.fetch(dataclasses.replace(work, settings=Settings(max_bytes=100)))
 
@@ -264,7 +262,7 @@ def test_a_newer_uploads_result_is_not_overwritten(
     ready = (dataclasses.replace(ready[0], modified="2026-01-01T00:00:00+00:00"), *ready[1:])
     through(newer)
     before = published(s3)
-    outcome = steps.store(older, *ready)
+    outcome = publish.store(older, *ready)
     assert outcome.decision == "superseded"
     assert published(s3) == before
     (record,) = audit.records(store, f"{BUCKET}-audit", older.case_id)
@@ -283,24 +281,24 @@ class Refusing(ObjectStore):
         super().write(bucket, key, data, **options)
 
 
-def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: steps.Work) -> None:
+def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -> None:
     store = Refusing(s3)
     work = dataclasses.replace(work, store=store)
     ready = staged(work)
     store.refused = ("-processed",)
     with pytest.raises(ObjectError) as caught:
-        steps.store(work, *ready)
+        publish.store(work, *ready)
     assert len(everything(s3, f"{BUCKET}-anonymized")) == 1, "it was on its way"
-    steps.abandon(work, caught.value, ready[0])
+    ending.abandon(work, caught.value, ready[0])
     assert published(s3) == [{}, {}]
     assert everything(s3, f"{BUCKET}-staging") == {}
 
 
-def test_a_rerun_that_fails_leaves_what_was_published(s3: Any, work: steps.Work) -> None:
+def test_a_rerun_that_fails_leaves_what_was_published(s3: Any, work: Work) -> None:
     through(work)
     before = published(s3)
     again = dataclasses.replace(work, token="store:7")
-    steps.abandon(again, ObjectError("Forbidden."), steps.fetch(again))
+    ending.abandon(again, ObjectError("Forbidden."), steps.fetch(again))
     assert published(s3) == before
     records = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert [record["outcome"] for record in records] == ["succeeded", "failed"]
@@ -316,40 +314,40 @@ def test_a_rerun_that_fails_leaves_what_was_published(s3: Any, work: steps.Work)
     ],
 )
 def test_a_failure_is_recorded_with_its_reason_and_kind(
-    s3: Any, work: steps.Work, error: Exception | None, said: str, kind: str
+    s3: Any, work: Work, error: Exception | None, said: str, kind: str
 ) -> None:
-    assert said in steps.abandon(work, error, None)
+    assert said in ending.abandon(work, error, None)
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
-    assert (record["outcome"], record["kind"], record["run"]) == ("failed", kind, RUN)
+    assert (record["outcome"], record["kind"], record["run"]) == ("failed", kind, RUN.to_json())
     assert said in record["error"]
     assert "Ashgrove" not in record["error"]
 
 
-def test_the_first_reason_of_a_try_stays(s3: Any, work: steps.Work) -> None:
-    first = steps.abandon(work, ImageError("It is empty."), None)
-    assert steps.abandon(work, None, None) == first
+def test_the_first_reason_of_a_try_stays(s3: Any, work: Work) -> None:
+    first = ending.abandon(work, ImageError("It is empty."), None)
+    assert ending.abandon(work, None, None) == first
     assert len(audit.records(work.store, f"{BUCKET}-audit", work.case_id)) == 1
-    later = dataclasses.replace(work, run={**RUN, "try": 2})
-    assert steps.abandon(later, None, None) != first
+    later = dataclasses.replace(work, run=dataclasses.replace(RUN, try_number=2))
+    assert ending.abandon(later, None, None) != first
 
 
-def test_settings_that_could_not_be_read_are_not_recorded(work: steps.Work) -> None:
-    steps.abandon(work, SettingsError("Wrong."), None)
+def test_settings_that_could_not_be_read_are_not_recorded(work: Work) -> None:
+    ending.abandon(work, SettingsError("Wrong."), None)
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert record["settings"] is None
 
 
-def test_the_stage_is_cleared_even_if_nothing_can_be_recorded(s3: Any, work: steps.Work) -> None:
+def test_the_stage_is_cleared_even_if_nothing_can_be_recorded(s3: Any, work: Work) -> None:
     store = Refusing(s3)
     work = dataclasses.replace(work, store=store)
     pinned, *_ = staged(work)
     store.refused = ("-audit",)
     with pytest.raises(ObjectError, match="forbids"):
-        steps.abandon(work, None, pinned)
+        ending.abandon(work, None, pinned)
     assert everything(s3, f"{BUCKET}-staging") == {}
 
 
-def unsure(work: steps.Work) -> steps.Work:
+def unsure(work: Work) -> Work:
     """The case under settings that make it Unsure, and ask a person."""
     settings = Settings(normal_below=0, pneumonia_above=1, review_unsure=True)
     return dataclasses.replace(work, settings=settings)
@@ -357,17 +355,17 @@ def unsure(work: steps.Work) -> steps.Work:
 
 @pytest.mark.parametrize(
     ("choice", "label"),
-    [("Normal", "Normal"), ("Pneumonia", "Pneumonia"), (steps.KEEP, "Unsure")],
+    [("Normal", "Normal"), ("Pneumonia", "Pneumonia"), (review.KEEP, "Unsure")],
 )
 def test_a_persons_choice_is_recorded_and_counts(
-    s3: Any, work: steps.Work, choice: str, label: str
+    s3: Any, work: Work, choice: str, label: str
 ) -> None:
     work = unsure(work)
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
-    assert steps.wants_review(work, scored)
+    assert work.settings.wants_review(scored.label)
     at = "2026-01-01T00:00:00+00:00"
-    result = steps.record_review(work, scored, choice=choice, by="dr", at=at)
+    result = review.record_review(work, scored, choice=choice, by="dr", at=at)
     assert (result.label, result.risk) == (label, scored.risk)
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert record["outcome"] == "reviewed"
@@ -378,7 +376,7 @@ def test_a_persons_choice_is_recorded_and_counts(
         "at": at,
     }
     annotated = steps.annotate(work, pinned, result)
-    steps.store(work, pinned, result, annotated, None)
+    publish.store(work, pinned, result, annotated, None)
     first, last = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert (first["attempt"], last["attempt"]) == (1, 1), "one attempt, with a review in it"
     assert last["scored"]["label"] == label
@@ -386,20 +384,20 @@ def test_a_persons_choice_is_recorded_and_counts(
     assert told["label"] == label
 
 
-def test_nobody_is_asked_without_need(work: steps.Work) -> None:
+def test_nobody_is_asked_without_need(work: Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
-    assert not steps.wants_review(work, scored), "it is off by default"
+    assert not work.settings.wants_review(scored.label), "it is off by default"
     settings = Settings(review_unsure=True)
-    assert not steps.wants_review(dataclasses.replace(work, settings=settings), scored)
+    assert not settings.wants_review(scored.label)
 
 
-def test_a_preview_is_what_a_browser_shows(s3: Any, work: steps.Work) -> None:
+def test_a_preview_is_what_a_browser_shows(s3: Any, work: Work) -> None:
     pinned = steps.fetch(work)
-    steps.preview(work, pinned, steps.classify(work, pinned))
+    review.stage_preview(work, pinned, steps.classify(work, pinned))
     ((name, (data, kind, _)),) = everything(s3, f"{BUCKET}-staging").items()
-    assert (name, kind) == (steps.preview_name(work.case_id), "image/jpeg")
-    assert max(decode(data).pixels.size) <= steps.PREVIEW_SIDE
+    assert (name, kind) == (review.preview_key(work.case_id), "image/jpeg")
+    assert max(decode(data).pixels.size) <= review.PREVIEW_SIDE
 
 
 @pytest.fixture
@@ -415,17 +413,19 @@ def unredactable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "redact", redact)
 
 
-def decide(work: steps.Work, choice: str, boxes: Any = ()) -> str:
+def decide(work: Work, choice: str, boxes: Any = ()) -> str:
     """A person's decision on a quarantined case."""
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
-    work = dataclasses.replace(work, run={**RUN, "task": "release"}, token="release:6")
+    work = dataclasses.replace(
+        work, run=dataclasses.replace(RUN, task="release"), token="release:6"
+    )
     at = "2026-01-01T00:00:00+00:00"
-    return steps.release(work, pinned, scored, choice=choice, boxes=boxes, by="dr", at=at)
+    return quarantine.release(work, pinned, scored, choice=choice, boxes=boxes, by="dr", at=at)
 
 
 def test_what_cannot_be_redacted_is_quarantined_and_not_published(
-    s3: Any, work: steps.Work, unredactable: None
+    s3: Any, work: Work, unredactable: None
 ) -> None:
     outcome = through(work)
     assert outcome.decision == "quarantined"
@@ -440,16 +440,16 @@ def test_what_cannot_be_redacted_is_quarantined_and_not_published(
         f"{BUCKET}-quarantine",
         f"{BUCKET}-processed",
     ]
-    shown = steps.quarantine_preview(work.store, work.buckets, work.case_id)
-    assert max(decode(shown).pixels.size) <= steps.PREVIEW_SIDE + 40
+    shown = quarantine.quarantine_preview(work.store, work.buckets, work.case_id)
+    assert max(decode(shown).pixels.size) <= review.PREVIEW_SIDE + 40
     assert decode(data).pixels.size == decode(s3_original(s3)).pixels.size
 
 
 @pytest.mark.parametrize(
-    ("choice", "boxes"), [(steps.RELEASE, []), (steps.MASK, [(100, 100, 300, 200)])]
+    ("choice", "boxes"), [(quarantine.RELEASE, []), (quarantine.MASK, [(100, 100, 300, 200)])]
 )
 def test_a_person_releases_what_was_quarantined(
-    s3: Any, work: steps.Work, unredactable: None, choice: str, boxes: Any
+    s3: Any, work: Work, unredactable: None, choice: str, boxes: Any
 ) -> None:
     through(work)
     ((_, (withheld, *_)),) = everything(s3, f"{BUCKET}-quarantine").items()
@@ -471,7 +471,7 @@ def test_a_person_releases_what_was_quarantined(
         "at": "2026-01-01T00:00:00+00:00",
     }
     assert last["outputs"][0]["key"] == key
-    with pytest.raises(ObjectError, match="no more"):
+    with pytest.raises(ObjectError, match="no longer"):
         decide(work, choice, boxes)
     trail = [
         (entry.key, work.store.read(f"{BUCKET}-audit", entry.key).data)
@@ -481,10 +481,10 @@ def test_a_person_releases_what_was_quarantined(
 
 
 def test_what_a_person_keeps_back_stays_in_quarantine(
-    s3: Any, work: steps.Work, unredactable: None
+    s3: Any, work: Work, unredactable: None
 ) -> None:
     through(work)
-    assert decide(work, steps.WITHHOLD) == "quarantined"
+    assert decide(work, quarantine.WITHHOLD) == "quarantined"
     assert len(everything(s3, f"{BUCKET}-quarantine")) == 1
     assert everything(s3, f"{BUCKET}-anonymized") == {}
     last = audit.records(work.store, f"{BUCKET}-audit", work.case_id)[-1]
@@ -492,7 +492,7 @@ def test_what_a_person_keeps_back_stays_in_quarantine(
 
 
 def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
-    s3: Any, work: steps.Work, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    s3: Any, work: Work, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     through(work)
     before = published(s3)
@@ -505,7 +505,7 @@ def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
     assert everything(s3, f"{BUCKET}-quarantine") == {}
 
 
-def test_a_new_secret_moves_what_is_run_again(s3: Any, work: steps.Work) -> None:
+def test_a_new_secret_moves_what_is_run_again(s3: Any, work: Work) -> None:
     through(work)
     new = "another secret, newer and long enough"
     rotated = dataclasses.replace(work, keyring=Keyring((new, SECRET)), token="store:7")
@@ -517,7 +517,7 @@ def test_a_new_secret_moves_what_is_run_again(s3: Any, work: steps.Work) -> None
 
 @pytest.mark.parametrize("again", ["published", "quarantined"])
 def test_a_new_patient_pattern_moves_what_is_run_again(
-    s3: Any, work: steps.Work, again: str, request: pytest.FixtureRequest
+    s3: Any, work: Work, again: str, request: pytest.FixtureRequest
 ) -> None:
     through(work)
     (before,) = everything(s3, f"{BUCKET}-anonymized")
@@ -531,7 +531,7 @@ def test_a_new_patient_pattern_moves_what_is_run_again(
 
 
 @pytest.fixture
-def odd(s3: Any, store: ObjectStore, sick: bytes) -> steps.Work:
+def odd(s3: Any, store: ObjectStore, sick: bytes) -> Work:
     """A case on a chest that hangs upside down."""
     picture = decode(sick)
     turned = picture.pixels.transpose(Image.Transpose.ROTATE_180)
@@ -540,7 +540,7 @@ def odd(s3: Any, store: ObjectStore, sick: bytes) -> steps.Work:
     return case(store, Source(bucket=BUCKET, key=KEY, etag=etag, event_time="2026-01-01T00:00:00Z"))
 
 
-def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, odd: steps.Work) -> None:
+def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, odd: Work) -> None:
     assert through(odd).label == "Unsure"
     ((_, _, told),) = published(s3)[0].values()
     assert (told["label"], told["refused"]) == ("Unsure", "upside down")
@@ -551,16 +551,16 @@ def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, odd: st
 
 @pytest.mark.parametrize(("policy", "wanted"), [(Policy.UNSURE, True), (Policy.PNEUMONIA, False)])
 def test_the_policy_takes_a_refused_image_for_unsure(
-    odd: steps.Work, policy: Policy, wanted: bool
+    odd: Work, policy: Policy, wanted: bool
 ) -> None:
     settings = Settings(anonymize=policy, review_unsure=True)
     work = dataclasses.replace(odd, settings=settings)
     scored = steps.classify(work, steps.fetch(work))
-    assert steps.wants_anonymized(work, scored) is wanted
-    assert steps.wants_review(work, scored)
+    assert work.settings.wants_anonymized(scored.label) is wanted
+    assert work.settings.wants_review(scored.label)
 
 
-def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: steps.Work) -> None:
+def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: Work) -> None:
     through(work)
     without = published(s3)
     assert [len(objects) for objects in without] == [1, 1], "it is off by default"
@@ -577,18 +577,18 @@ def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: steps
     assert (red - blue).max() > 60, "something speaks for pneumonia"
 
 
-def test_the_evidence_of_a_refused_image_is_not_shown(s3: Any, odd: steps.Work) -> None:
+def test_the_evidence_of_a_refused_image_is_not_shown(s3: Any, odd: Work) -> None:
     through(dataclasses.replace(odd, settings=Settings(evidence=True)))
     assert [name for name in published(s3)[0] if "evidence" in name] == []
 
 
-def test_a_staged_image_that_was_changed_is_not_published(s3: Any, work: steps.Work) -> None:
+def test_a_staged_image_that_was_changed_is_not_published(s3: Any, work: Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
     staged = steps.annotate(work, pinned, scored)
     s3.put_object(Bucket=f"{BUCKET}-staging", Key=staged.name, Body=b"other")
     with pytest.raises(ObjectError, match="not the one that was staged"):
-        steps.store(work, pinned, scored, staged, None)
+        publish.store(work, pinned, scored, staged, None)
     assert everything(s3, f"{BUCKET}-processed") == {}
 
 

@@ -26,7 +26,7 @@ from include.stack import check
 from tests.support import bad_files
 from xray import audit
 from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
-from xray.case import Buckets, steps
+from xray.case import Buckets, quarantine
 from xray.image import decode
 from xray.settings import Settings
 from xray.storage import ObjectStore
@@ -428,14 +428,14 @@ def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api)
     task = f"{asked_path}/taskInstances/release"
     asks(stack, api, asked_path, "release")
     form = api.get(f"{task}/-1/hitlDetails")
-    assert form["options"] == list(steps.RELEASE_CHOICES)
+    assert form["options"] == list(quarantine.RELEASE_CHOICES)
     shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
     assert shown
     address = f"{stack.url}{shown[1]}"
     assert httpx.get(address).status_code == 401, "a patient may be on it"
     headers = {"Authorization": f"Bearer {api.token}"}
     assert decode(httpx.get(address, headers=headers).content).pixels.width > 500
-    answer = {"chosen_options": [steps.MASK], "params_input": {"boxes": "0, 0, 500, 390"}}
+    answer = {"chosen_options": [quarantine.MASK], "params_input": {"boxes": "0, 0, 500, 390"}}
     api.patch(f"{task}/-1/hitlDetails", answer)
     quarantined, released = goes_on(stack, api, asked_path, path)
     assert quarantined["decision"] == "quarantined"

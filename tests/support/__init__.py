@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from xray.case import Run
 from xray.pseudonym import Keyring
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
 SECRET = "a secret of the tests, long enough"
 KEYRING = Keyring((SECRET,))
-RUN = {
-    "run_id": "xray__test",
-    "task": "store",
-    "try": 1,
-    "triggered_by": "admin",
-    "reran_by": None,
-}
-"""What a task tells of itself for the audit record."""
+RUN = Run(run_id="xray__test", task="store", try_number=1, triggered_by="admin", reran_by=None)
+"""The task at work, for the audit record."""
 
 
 def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import RetryDecision, RetryPolicy
 
 from xray.airflow import config
-from xray.case.steps import describe
+from xray.case.ending import describe
 from xray.errors import PermanentError
 
 RETRIES = config.retries()

@@ -1,16 +1,31 @@
-"""A case: one version of one object, from its source to its published results."""
+"""A case: one version of one object, from its source to its published results.
 
+The steps of a case are plain functions over a store, in modules of their own
+(``ending``, ``publish``, ``quarantine``, ``review``, ``steps``). They are
+imported by module, and import what they need for pixels where they need it.
+"""
+
+from xray.case import ending, publish, quarantine, review, steps
 from xray.case.buckets import Buckets
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
-from xray.case.values import Outcome, Pinned, Scored, Staged
+from xray.case.values import Decision, Outcome, Pinned, Scored, Staged
+from xray.case.work import Run, Work
 
 __all__ = [
     "RESTARTING_SEQUENCERS",
     "RUN_PREFIX",
     "Buckets",
+    "Decision",
     "Outcome",
     "Pinned",
+    "Run",
     "Scored",
     "Source",
     "Staged",
+    "Work",
+    "ending",
+    "publish",
+    "quarantine",
+    "review",
+    "steps",
 ]

@@ -1,15 +1,16 @@
-"""The buckets of a case and what each holds; every bucket name is written here, once."""
+"""The buckets of a case and their contents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from xray.errors import SettingsError
+from xray.suffixes import BucketSuffix
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The buckets of a case, named after the one that the image landed in."""
+    """The buckets of a case, named after the bucket that the image landed in."""
 
     landing: str
 
@@ -19,29 +20,29 @@ class Buckets:
 
     @property
     def processed(self) -> str:
-        """Annotated images, under the original key. Identified."""
-        return f"{self.landing}-processed"
+        """The bucket of annotated images, under the original key. Identified."""
+        return self.landing + BucketSuffix.PROCESSED
 
     @property
     def anonymized(self) -> str:
-        """Anonymised images. Nothing in it names a person."""
-        return f"{self.landing}-anonymized"
+        """The bucket of anonymised images. Nothing in it names a person."""
+        return self.landing + BucketSuffix.ANONYMIZED
 
     @property
     def quarantine(self) -> str:
-        """Images that could not be made free of text, under the case id. Identified."""
-        return f"{self.landing}-quarantine"
+        """The bucket of images whose text could not be removed, under the case id. Identified."""
+        return self.landing + BucketSuffix.QUARANTINE
 
     @property
     def staging(self) -> str:
-        """Images between two steps, under the case id. Identified, short-lived."""
-        return f"{self.landing}-staging"
+        """The bucket of images between two steps, under the case id. Identified, short-lived."""
+        return self.landing + BucketSuffix.STAGING
 
     @property
     def audit(self) -> str:
-        """Audit records. Identified."""
-        return f"{self.landing}-audit"
+        """The bucket of audit records. Identified."""
+        return self.landing + BucketSuffix.AUDIT
 
     def outputs(self) -> tuple[str, ...]:
-        """The buckets that the pipeline writes to."""
-        return (self.processed, self.anonymized, self.quarantine, self.staging, self.audit)
+        """Return the names of all buckets that the pipeline writes to."""
+        return tuple(self.landing + suffix for suffix in BucketSuffix)

@@ -15,6 +15,7 @@ from xray.case.values import Value
 from xray.notification import ObjectCreated
 from xray.pseudonym import Keyring, pseudonym
 from xray.settings import PATIENT_PATTERN
+from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY
 
 RUN_PREFIX = "xray__"
 RESTARTING_SEQUENCERS = frozenset({"versitygw"})
@@ -74,15 +75,15 @@ class Source(Value):
 
     def processed_key(self) -> str:
         """Where the annotated image goes: ``-processed`` before the extension."""
-        return self._beside("processed")
+        return self._beside(PROCESSED_KEY)
 
     def evidence_key(self, suffix: str = "") -> str:
         """Where the picture of the evidence goes; ``suffix`` if it has another format."""
-        return self._beside("evidence") + suffix
+        return self._beside(EVIDENCE_KEY) + suffix
 
-    def _beside(self, what: str) -> str:
-        suffix = PurePosixPath(self.key).suffix
-        return f"{self.key.removesuffix(suffix)}-{what}{suffix}"
+    def _beside(self, before_extension: str) -> str:
+        extension = PurePosixPath(self.key).suffix
+        return self.key.removesuffix(extension) + before_extension + extension
 
     def anonymized_keys(
         self, keyring: Keyring, etag: str, suffix: str, patient_pattern: str = PATIENT_PATTERN

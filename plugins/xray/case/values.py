@@ -1,4 +1,4 @@
-"""What the steps of a case hand on: small, typed values that travel as JSON.
+"""The values that the steps of a case hand on: small, typed and JSON-able.
 
 The object key is patient data, so no value here holds it.
 """
@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, Self
+
+
+class Decision(StrEnum):
+    """What became of a case's results. The values are data: audit records hold them."""
+
+    PUBLISHED = "published"
+    """The annotated image was published; the policy asked for no anonymised one."""
+    ANONYMIZED = "published and anonymised"
+    QUARANTINED = "quarantined"
+    """The annotated image was published; the anonymised one waits for a person's decision."""
+    SUPERSEDED = "superseded"
+    """Nothing was published: a newer upload under the same key has its results there."""
 
 
 class Value:
@@ -16,82 +29,91 @@ class Value:
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON-able values."""
+        """Return the fields as JSON-able values."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The value that :meth:`to_json` gave."""
+        """Return the value that :meth:`to_json` was called on."""
         return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned(Value):
-    """What *fetch* found: exactly this object, and no other, is the case's."""
+    """The one object that the case works on, exactly as *fetch* found it."""
 
     case_id: str
     version_id: str | None
     etag: str
     sha256: str
     size: int
-    """Bytes."""
+    """In bytes."""
     modified: str
-    """When the store got it, in ISO 8601."""
+    """The time at which the store received the object, in ISO 8601."""
     format: str
     width: int
     height: int
-    """Pixels."""
+    """In pixels, as the width is."""
     settings: dict[str, Any]
-    """What the whole case goes by, even if the deployment's settings change on its way."""
+    """The settings of the whole case, even if the deployment's settings change before its end."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the fields for an audit record, which holds the settings under a name of their
+        own."""
+        return {name: value for name, value in self.to_json().items() if name != "settings"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored(Value):
-    """What *classify* found."""
+    """The result of *classify*."""
 
     risk: float
-    """Risk of pneumonia, 0 to 1."""
+    """The risk of pneumonia, 0 to 1."""
     label: str
     model: str
-    """The version of the model that scored it."""
+    """The version of the model."""
     refused: str | None = None
-    """Why the risk means nothing, as in "upside down"; the label is then Unsure."""
+    """Why the risk means nothing, such as "upside down". The label is then Unsure."""
     evidence: list[list[float]] | None = None
     """Where the risk comes from: see :class:`xray.risk.Reading`."""
     review: dict[str, Any] | None = None
-    """If a person was asked: the label before, the choice, who made it (None: nobody in time) and
-    when."""
+    """The person's review, if there was one: the label before, the choice, who made it (None if
+    nobody answered in time) and when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged(Value):
-    """An image that waits in the staging bucket to be published."""
+    """An image in the staging bucket that waits to be published."""
 
     name: str
-    """Its key there, made of the case id."""
+    """The key in the staging bucket, made of the case id."""
     sha256: str
     size: int
-    """Bytes."""
+    """In bytes."""
     content_type: str
     suffix: str
-    """Of its format, with the dot."""
+    """The suffix of the image's format, with its dot."""
     redaction: dict[str, Any] | None = None
-    """Of an anonymised one: engine, how many regions were removed, verified, quarantined."""
+    """Of an anonymised image: engine, number of regions removed, verified, quarantined."""
 
     @property
     def quarantined(self) -> bool:
-        """Whether it must not be published."""
+        """Whether the image must not be published."""
         return bool(self.redaction and self.redaction["quarantined"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Value):
-    """How a case ended."""
+    """The end of a case."""
 
     case_id: str
     label: str
     risk: float
-    decision: str
-    """``published``, ``published and anonymised``, ``quarantined``, or ``superseded``."""
+    decision: Decision
     attempt: int
-    """How often the case was run to an end, with this time."""
+    """The number of times that the case was run to an end, this one included."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the outcome that :meth:`to_json` was called on."""
+        return cls(**{**values, "decision": Decision(values["decision"])})

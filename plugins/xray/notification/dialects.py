@@ -23,6 +23,7 @@ from urllib.parse import unquote_plus
 
 from xray.errors import NotificationError
 from xray.settings import KeyDecoding
+from xray.suffixes import BucketSuffix
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Kafka's own default limit of a message."""
@@ -32,8 +33,6 @@ MAX_KEY_BYTES = 1024
 MAX_TEXT = 1024
 """Characters of any other text in a record."""
 MAX_SIZE = 2**63 - 1
-OUTPUT_SUFFIXES = ("-processed", "-anonymized", "-staging", "-audit", "-quarantine")
-"""What the names of the pipeline's own buckets end with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def _read(item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding) -> Obje
         return Skipped("not an object's creation", event[:64])
     s3 = _mapping(record.get("s3"), "s3")
     bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
-    if bucket.endswith(OUTPUT_SUFFIXES):
+    if bucket.endswith(tuple(BucketSuffix)):
         return Skipped("written by this pipeline itself", event[:64])
     entry = _mapping(s3.get("object"), "s3.object")
     dialect = _dialect(record, envelope)

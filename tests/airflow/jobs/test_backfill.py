@@ -16,8 +16,8 @@ from xray import audit
 from xray.airflow.api import RunsClient
 from xray.airflow.jobs import backfill
 from xray.airflow.jobs.backfill import Only, Walk, Walker, sweep
-from xray.case import RUN_PREFIX, Buckets, Source
-from xray.case.steps import Work, record
+from xray.case import RUN_PREFIX, Buckets, Source, Work
+from xray.case.work import record
 from xray.errors import TransientError
 from xray.settings import Settings
 from xray.storage import ObjectStore

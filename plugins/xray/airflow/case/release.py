@@ -18,7 +18,7 @@ from airflow.sdk import Param, TriggerRule
 from xray.airflow import api, config
 from xray.airflow.case.review import plugin_address
 from xray.airflow.case.tasks import build_work
-from xray.case import Outcome, Pinned, Scored, steps
+from xray.case import Outcome, Pinned, Scored, Work, quarantine
 from xray.errors import TransientError
 
 BODY = """
@@ -84,7 +84,7 @@ class ReleaseOperator(HITLOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             subject="A quarantined X-ray: may it be published?",
-            options=list(steps.RELEASE_CHOICES),
+            options=list(quarantine.RELEASE_CHOICES),
             **kwargs,
         )
 
@@ -94,9 +94,9 @@ class ReleaseOperator(HITLOperator):
         self.body = BODY.format(
             image=plugin_address("quarantine", work.source.bucket, work.case_id),
             bucket=work.buckets.anonymized,
-            release=steps.RELEASE,
-            mask=steps.MASK,
-            withhold=steps.WITHHOLD,
+            release=quarantine.RELEASE,
+            mask=quarantine.MASK,
+            withhold=quarantine.WITHHOLD,
         )
         return super().execute(context)
 
@@ -107,11 +107,11 @@ class ReleaseOperator(HITLOperator):
         by = answer["responded_by_user"]
         work, pinned, scored = _case(context)
         boxes = boxes_in(answer["params_input"].get("boxes") or "")
-        if bool(boxes) is not (choice == steps.MASK):
+        if bool(boxes) is not (choice == quarantine.MASK):
             raise TransientError(
-                f"{steps.MASK!r} takes boxes, and no other choice does: the form opens again."
+                f"{quarantine.MASK!r} takes boxes, and no other choice does: the form opens again."
             )
-        decision = steps.release(
+        decision = quarantine.release(
             work,
             pinned,
             scored,
@@ -143,7 +143,7 @@ def boxes_in(text: str) -> list[tuple[int, int, int, int]]:
     return boxes
 
 
-def _case(context: Mapping[str, Any]) -> tuple[steps.Work, Pinned, Scored]:
+def _case(context: Mapping[str, Any]) -> tuple[Work, Pinned, Scored]:
     """The case that the run is about."""
     params = context["params"]
     pinned, scored = Pinned.from_json(params["pinned"]), Scored.from_json(params["scored"])

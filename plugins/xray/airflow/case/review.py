@@ -12,7 +12,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from xray.airflow.case.tasks import accounted_for, build_work
-from xray.case import Pinned, Scored, steps
+from xray.case import Pinned, Scored, review
 
 BODY = """
 ![The annotated X-ray]({image})
@@ -40,8 +40,8 @@ class ReviewOperator(HITLOperator):
     def __init__(self, *, pinned: Any, scored: Any, **kwargs: Any) -> None:
         super().__init__(
             subject="An unsure X-ray: which is it?",
-            options=list(steps.CHOICES),
-            defaults=steps.KEEP,
+            options=list(review.CHOICES),
+            defaults=review.KEEP,
             # Each case's settings say it; this only tells Airflow that there is one.
             response_timeout=timedelta(days=1),
             **kwargs,
@@ -54,9 +54,9 @@ class ReviewOperator(HITLOperator):
         """Show the case, and wait; skipped if the settings ask for no review."""
         pinned, scored = Pinned.from_json(self.pinned), Scored.from_json(self.scored)
         work = build_work(context, pinned)
-        if not steps.wants_review(work, scored):
+        if not work.settings.wants_review(scored.label):
             raise AirflowSkipException(f"No review is asked for of a case labelled {scored.label}.")
-        steps.preview(work, pinned, scored)
+        review.stage_preview(work, pinned, scored)
         settings = work.settings
         self.response_timeout = timedelta(hours=settings.review_hours)
         self.body = BODY.format(
@@ -78,7 +78,7 @@ class ReviewOperator(HITLOperator):
         pinned, scored = Pinned.from_json(self.pinned), Scored.from_json(self.scored)
         (choice,) = answer["chosen_options"]
         by = answer["responded_by_user"]
-        return steps.record_review(
+        return review.record_review(
             build_work(context, pinned, records=True),
             scored,
             choice=choice,

@@ -29,7 +29,7 @@ from airflow.sdk.exceptions import (
 
 from xray.airflow import api, config, connections
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
-from xray.case import Pinned, Scored, Source, Staged, steps
+from xray.case import Decision, Pinned, Run, Scored, Source, Staged, Work, ending, publish, steps
 from xray.errors import PermanentError, SettingsError
 from xray.settings import Settings, case_settings
 
@@ -50,28 +50,28 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
     return config.settings({n: params[n] for n in case_settings() if params[n] is not None})
 
 
-def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> steps.Work:
+def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> Work:
     params, ti = context["params"], context["ti"]
     was_cleared = ti.max_tries > RETRIES  # Clearing a task allows it more tries.
-    return steps.Work(
+    return Work(
         store=connections.object_store(),
         source=Source(**{field.name: params[field.name] for field in fields(Source)}),
         settings=settings,
         keyring=config.keyring(),
-        run={
-            "run_id": ti.run_id,
-            "task": ti.task_id,
-            "try": ti.try_number,
-            "triggered_by": getattr(context["dag_run"], "triggering_user_name", None),
-            "reran_by": api.cleared_by(ti.run_id) if records and was_cleared else None,
-        },
+        run=Run(
+            run_id=ti.run_id,
+            task=ti.task_id,
+            try_number=ti.try_number,
+            triggered_by=getattr(context["dag_run"], "triggering_user_name", None),
+            reran_by=api.cleared_by(ti.run_id) if records and was_cleared else None,
+        ),
         token=f"{ti.task_id}:{ti.max_tries}",
     )
 
 
 def build_work(
     context: Mapping[str, Any], pinned: Pinned | None = None, *, records: bool = False
-) -> steps.Work:
+) -> Work:
     """The case that a task works on.
 
     Args:
@@ -91,7 +91,7 @@ def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
     Also the DAG's callback, for a case whose workers died: it is harmless where the task itself
     has told of its end.
     """
-    ti, reason = context["ti"], steps.describe(error)[0]
+    ti, reason = context["ti"], ending.describe(error)[0]
     try:
         found = ti.xcom_pull(task_ids="fetch")
         pinned = Pinned.from_json(found) if found else None
@@ -99,10 +99,10 @@ def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
             settings = _settings(context, pinned)
         except SettingsError:
             settings = Settings()  # The case failed of this; the record says that there were none.
-        reason = steps.abandon(_work(context, settings, records=True), error, pinned)
+        reason = ending.abandon(_work(context, settings, records=True), error, pinned)
     except Exception as failure:
         # The store is away, say: what the case failed of is still to be told.
-        log.error("The end of the case is not on record: %s", steps.describe(failure)[0])  # noqa: TRY400 - a traceback may quote the key
+        log.error("The end of the case is not on record: %s", ending.describe(failure)[0])  # noqa: TRY400 - a traceback may quote the key
     api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}")
 
 
@@ -173,9 +173,9 @@ def classify(pinned: JSON) -> JSON:
     work = build_work(context, found)
     scored = steps.classify(work, found)
     not_asked_for = []
-    if not steps.wants_review(work, scored):
+    if not work.settings.wants_review(scored.label):
         not_asked_for.append("review")
-        if not steps.wants_anonymized(work, scored):
+        if not work.settings.wants_anonymized(scored.label):
             not_asked_for.append("anonymize")
     if not_asked_for:
         # Skipped from here, they cost no task process.
@@ -199,7 +199,7 @@ def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Redact the image, if the policy asks for it; skipped otherwise."""
     found, scores = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
     work = build_work(get_current_context(), found)
-    if not steps.wants_anonymized(work, scores):
+    if not work.settings.wants_anonymized(scores.label):
         raise AirflowSkipException(
             f"The policy {work.settings.anonymize.value!r} asks for no anonymised copy of a case "
             f"labelled {scores.label}."
@@ -214,14 +214,14 @@ def store(
 ) -> JSON:
     """Publish the results and write the audit record."""
     context, found = get_current_context(), Pinned.from_json(pinned)
-    outcome = steps.store(
+    outcome = publish.store(
         build_work(context, found, records=True),
         found,
         Scored.from_json(reviewed or scored),
         Staged.from_json(annotated),
         Staged.from_json(anonymized) if anonymized else None,
     )
-    if outcome.decision == steps.QUARANTINED:
+    if outcome.decision == Decision.QUARANTINED:
         api.set_note(context["ti"].run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}")
         return outcome.to_json()
     if outcome.attempt > 1:  # The note may still tell why an earlier attempt failed.

@@ -1,0 +1,190 @@
+"""A case at work: what a step needs, and what the steps have in common.
+
+A step looks at nothing but its arguments. Modules about pixels are imported by
+the function that needs them, so that a DAG file can import this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from xray import audit
+from xray.case.buckets import Buckets
+from xray.case.source import Source
+from xray.case.values import Pinned, Staged
+from xray.errors import NotFoundError, ObjectError
+from xray.pseudonym import Keyring
+from xray.settings import Settings
+from xray.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xray.image import Limits, Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The task at work, for the audit record."""
+
+    run_id: str
+    task: str
+    try_number: int
+    triggered_by: str | None
+    """The user who started the run; None if the pipeline did."""
+    reran_by: str | None
+    """The user who cleared the case's tasks; None if nobody did."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field ``run`` of an audit record."""
+        return {
+            "run_id": self.run_id,
+            "task": self.task,
+            "try": self.try_number,
+            "triggered_by": self.triggered_by,
+            "reran_by": self.reran_by,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A case, and everything that its steps need."""
+
+    store: ObjectStore
+    source: Source
+    settings: Settings
+    keyring: Keyring
+    """The keys of case ids and pseudonyms."""
+    run: Run
+    token: str
+    """The same for all tries of a task's attempt; another when the task is cleared and run
+    again."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """The buckets of the case."""
+        return Buckets(self.source.bucket)
+
+    @property
+    def case_id(self) -> str:
+        """The id of the case."""
+        return self.source.case_id(self.keyring)
+
+    def anonymized_keys(self, etag: str, suffix: str) -> list[str]:
+        """Return the keys of the anonymised image: see :meth:`Source.anonymized_keys`."""
+        pattern = self.settings.patient_pattern
+        return self.source.anonymized_keys(self.keyring, etag, suffix, pattern)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of an image, from the settings."""
+        from xray.image import Limits
+
+        settings = self.settings
+        return Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
+
+
+def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:
+    """Add a record to the case's audit trail, and return the whole record."""
+    return audit.append(
+        work.store,
+        work.buckets.audit,
+        work.case_id,
+        {
+            "outcome": outcome,
+            "token": work.token,
+            "run": work.run.to_json(),
+            "source": work.source.to_json(),
+            "settings": work.settings.to_mapping(),
+            **facts,
+        },
+    )
+
+
+def read_pinned_image(work: Work, pinned: Pinned) -> Picture:
+    """Read the pinned object again and decode it.
+
+    Raises:
+        ObjectError: the object was deleted or replaced after it was fetched.
+        TransientError: the store cannot answer now.
+    """
+    from xray.image import decode
+
+    try:
+        content = work.store.read(
+            work.source.bucket,
+            work.source.key,
+            version_id=pinned.version_id,
+            etag=pinned.etag,
+            max_bytes=work.settings.max_bytes,
+        )
+    except NotFoundError:
+        raise ObjectError(
+            f"The object was deleted from {work.source.bucket} after it was fetched: upload it "
+            "again."
+        ) from None
+    if content.sha256 != pinned.sha256:
+        raise ObjectError(
+            f"The object in {work.source.bucket} has changed since it was fetched: clear the "
+            "case's run from fetch on."
+        )
+    return decode(content.data, limits=work.limits)
+
+
+def stage(work: Work, name: str, picture: Picture, pixels: Image.Image) -> Staged:
+    """Write an image to the staging bucket for a later step.
+
+    Args:
+        work: the case.
+        name: of the image within the case, without its suffix.
+        picture: the image's format and everything else but its pixels.
+        pixels: the image's pixels.
+    """
+    from xray.image import encode
+
+    data = encode(replace(picture, pixels=pixels))
+    staged = Staged(
+        name=f"{work.case_id}/{name}{picture.format.suffix}",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        content_type=picture.format.content_type,
+        suffix=picture.format.suffix,
+    )
+    work.store.write(
+        work.buckets.staging, staged.name, data, content_type=picture.format.content_type
+    )
+    return staged
+
+
+def unstage(work: Work, staged: Staged) -> bytes:
+    """Return a staged image's bytes.
+
+    Raises:
+        ObjectError: the bytes are not the ones that were staged.
+    """
+    bucket = work.buckets.staging
+    content = work.store.read(bucket, staged.name)
+    if content.sha256 != staged.sha256:
+        raise ObjectError(
+            f"A staged image in {bucket} is not the one that was staged: clear the case's "
+            "run to make it again."
+        )
+    return content.data
+
+
+def clear_stage(work: Work) -> None:
+    """Remove everything that the case has staged."""
+    remove_all(work, work.buckets.staging, f"{work.case_id}/")
+
+
+def clear_quarantine(work: Work) -> None:
+    """Remove the case's quarantined image, if there is one."""
+    remove_all(work, work.buckets.quarantine, f"{work.case_id}/")
+
+
+def remove_all(work: Work, bucket: str, prefix: str) -> None:
+    """Remove all objects of a bucket whose keys start with ``prefix``."""
+    for entry in work.store.list(bucket, prefix):
+        work.store.delete(bucket, entry.key)

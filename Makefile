@@ -26,10 +26,11 @@ demo: env  ## the whole pipeline on synthetic X-rays; ONCE=1, IMAGES=DIR, BACKFI
 lint: env  ## style, import rules and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
-test: lint  ## everything that needs no server of its own
-	$(BIN)/python -m pytest
+test: lint  ## everything that needs no server of its own; prints the coverage of plugins/xray
+	$(BIN)/python -m pytest --cov
 
 test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real

@@ -1,0 +1,7 @@
+"""The command ``python -m xray``."""
+
+import sys
+
+from xray.command_line import main
+
+sys.exit(main())

@@ -44,15 +44,16 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from include.demo import run as demo
-from include.demo.judge import BUCKET, Case, expectations, judge
-from include.demo.stack import ROOT, Api, Stack, shared_settings
+from include.demo.api import Api
+from include.demo.stack import ROOT, Stack, shared_settings
+from include.demo.verification import BUCKET, Case, expected_results, verify_case
 from include.servers.processes import StartError, wait_until
 from include.servers.real.kafka import Kafka
 from include.servers.real.versitygw import Versitygw
 from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets
 from xray.settings import Settings
-from xray.storage import Entry, ObjectStore
+from xray.storage import ListedObject, ObjectStore
 
 WORK = ROOT / ".cache" / "bench"
 IDLE_SECONDS = 30.0
@@ -115,7 +116,8 @@ class Bench:
 
     def cases(self, name: str, count: int) -> list[Case]:
         """Let so many cases run; each must come out right."""
-        settings, images = Settings.from_mapping(SETTINGS), expectations(demo.IMAGES, Settings())
+        settings = Settings.from_mapping(SETTINGS)
+        images = expected_results(demo.IMAGES, Settings())
         wanted = [
             replace(images[n % len(images)], key=f"{name}/{n}/{images[n % len(images)].key}")
             for n in range(count)
@@ -132,11 +134,11 @@ class Bench:
         self._ended = self._processor(), time.monotonic()
         cases = demo.watch(self._stack, self._api, uploaded)
         store = ObjectStore(self._stack.s3)
-        if wrong := [case.key for case in cases if judge(case, store, settings)]:
+        if wrong := [case.key for case in cases if verify_case(case, store, settings)]:
             raise StartError(f"{len(wrong)} of {count} cases did not come out right.")
         return cases
 
-    def _trail(self) -> list[Entry]:
+    def _trail(self) -> list[ListedObject]:
         return list(ObjectStore(self._stack.s3).list(Buckets(BUCKET).audit))
 
     def idle(self) -> dict[str, Any]:

@@ -1,22 +1,34 @@
-"""The two kinds of failure that a case can meet.
+"""The failures that this package raises on purpose:
 
-A *permanent* failure stays the same however often it is tried: it ends the
-case at once. A *passing* one may be gone a minute later: it is retried. Each
-message is one sentence for people. It names the property that is wrong and
-what to do, and never the object's key, which is patient data.
+* XrayError
+  x PermanentError
+    + SettingsError
+    + NotificationError
+      - UnreadableError (in :mod:`xray.notification`)
+    + ImageError
+    + ModelError
+    + ObjectError
+      - AlreadyExistsError
+  x TransientError
+    + NotFoundError
+
+A *permanent* failure stays the same however often the step is tried: it ends
+the case at once. A *passing* failure may be gone a minute later: the step is
+tried again. Each message is one sentence for people. It says what is wrong and
+what to do, and never contains the object key, which is patient data.
 """
 
 
 class XrayError(Exception):
-    """Base of every failure that this package raises on purpose."""
+    """Base class of all failures that this package raises on purpose."""
 
 
 class PermanentError(XrayError):
-    """Trying again cannot help; somebody has to change something first."""
+    """A failure that another try cannot change: somebody has to change something first."""
 
 
 class TransientError(XrayError):
-    """Trying again later may help."""
+    """A passing failure: a later try may succeed."""
 
 
 class SettingsError(PermanentError):
@@ -24,25 +36,29 @@ class SettingsError(PermanentError):
 
 
 class NotificationError(PermanentError):
-    """A message is not a bucket notification that can be read."""
+    """A message is not a bucket notification, or lacks a property."""
 
 
 class ImageError(PermanentError):
-    """Bytes that are not an image this package can process."""
+    """The bytes are not an image that this package can process."""
 
 
 class ModelError(PermanentError):
-    """The model's files are missing, damaged or of the wrong kind."""
+    """A file of the model is missing, damaged or of the wrong kind."""
 
 
 class ObjectError(PermanentError):
-    """The object is gone, was replaced, or may not be read or written."""
+    """An object is gone, was replaced, or may not be read or written."""
+
+
+class AlreadyExistsError(ObjectError):
+    """An object that may be written only once exists already."""
 
 
 class NotFoundError(TransientError):
-    """There is no such object: not yet, or not any more."""
+    """An object is not in the store: not yet, or no longer."""
 
     def __init__(self, reason: str, *, deleted: bool = False) -> None:
         super().__init__(reason)
         self.deleted = deleted
-        """Whether the store says that it was deleted, so that it cannot be on its way."""
+        """Whether the store says that the object was deleted, and so will not appear later."""

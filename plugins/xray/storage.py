@@ -1,7 +1,11 @@
-"""Objects: pinned reads, staged and published writes, on any S3.
+"""Objects on any S3 store, with this package's errors.
 
-Every failure of the store becomes one of this package's two kinds, with a
-sentence that names the operation and the bucket, never the key.
+Every failure of the store becomes a permanent or a passing error of
+:mod:`xray.errors`. Its sentence names the operation and the bucket, and never
+the object key, which is patient data.
+
+Source: the Amazon S3 API Reference, whose operations and conditional requests
+the methods of :class:`ObjectStore` are named after.
 """
 
 from __future__ import annotations
@@ -13,21 +17,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from xray.errors import ImageError, NotFoundError, ObjectError, TransientError
+from xray.errors import (
+    AlreadyExistsError,
+    ImageError,
+    NotFoundError,
+    ObjectError,
+    TransientError,
+    XrayError,
+)
 
-_GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
-_REPLACED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+_NOT_FOUND = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_PRECONDITION_FAILED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
 _FORBIDDEN = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NO_BUCKET = {"NoSuchBucket"}
-
-
-class AlreadyExistsError(ObjectError):
-    """An object that may be created only once exists."""
+_BUSY = {"SlowDown", "RequestTimeout", "Throttling"}
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """An object that was read, and what makes it that one."""
+class StoredObject:
+    """An object with its bytes."""
 
     data: bytes
     etag: str
@@ -38,28 +46,29 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What the store says of an object without its bytes."""
+class ObjectHead:
+    """An object's metadata, without its bytes."""
 
     etag: str
     """Without quotes."""
     metadata: Mapping[str, str]
-    """Names in lower case."""
+    """The object's own metadata; names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedObject:
     """An object in a listing."""
 
     key: str
     etag: str
+    """Without quotes."""
     size: int
-    """Bytes."""
+    """In bytes."""
     modified: datetime
 
 
 class ObjectStore:
-    """An S3 client, with this package's errors.
+    """An S3 client that raises this package's errors.
 
     Args:
         client: a boto3 S3 client.
@@ -68,7 +77,7 @@ class ObjectStore:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def read(
+    def get(
         self,
         bucket: str,
         key: str,
@@ -76,22 +85,22 @@ class ObjectStore:
         version_id: str | None = None,
         etag: str | None = None,
         max_bytes: int | None = None,
-    ) -> Content:
-        """The object, if it is still the one with this version or etag.
+    ) -> StoredObject:
+        """Get an object: this version of it, or else the one with this etag, or else the newest.
 
         Raises:
             NotFoundError: there is no such object.
             TransientError: the store cannot answer now.
-            ObjectError: it was replaced, or may not be read.
-            ImageError: it has more than ``max_bytes`` bytes.
+            ObjectError: the object was replaced, or may not be read.
+            ImageError: the object has more than ``max_bytes`` bytes.
         """
-        which: dict[str, str] = {}
+        pin: dict[str, str] = {}
         if version_id:
-            which["VersionId"] = version_id
+            pin["VersionId"] = version_id
         elif etag:
-            which["IfMatch"] = f'"{etag}"'
-        with _translated("read", bucket):
-            answer = self._client.get_object(Bucket=bucket, Key=key, **which)
+            pin["IfMatch"] = f'"{etag}"'
+        with _translated("reading from", bucket):
+            answer = self._client.get_object(Bucket=bucket, Key=key, **pin)
             if max_bytes is not None and answer["ContentLength"] > max_bytes:
                 answer["Body"].close()
                 raise ImageError(
@@ -99,28 +108,28 @@ class ObjectStore:
                     f"{max_bytes}."
                 )
             data = answer["Body"].read()
-        return Content(
-            data,
-            answer["ETag"].strip('"'),
-            answer.get("VersionId"),
-            _sha256(data),
-            answer["LastModified"],
+        return StoredObject(
+            data=data,
+            etag=answer["ETag"].strip('"'),
+            version_id=answer.get("VersionId"),
+            sha256=hashlib.sha256(data).hexdigest(),
+            modified=answer["LastModified"],
         )
 
-    def head(self, bucket: str, key: str) -> Head | None:
-        """What is known of an object; None if there is none.
+    def head(self, bucket: str, key: str) -> ObjectHead | None:
+        """Get an object's metadata; None if there is no such object.
 
         Raises:
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         try:
-            with _translated("read", bucket):
+            with _translated("reading from", bucket):
                 answer = self._client.head_object(Bucket=bucket, Key=key)
         except NotFoundError:
             return None
-        return Head(answer["ETag"].strip('"'), answer["Metadata"])
+        return ObjectHead(answer["ETag"].strip('"'), answer["Metadata"])
 
-    def write(
+    def put(
         self,
         bucket: str,
         key: str,
@@ -130,15 +139,15 @@ class ObjectStore:
         metadata: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> None:
-        """Write an object; with ``once``, only if there is none.
+        """Write an object; with ``once``, only if there is no object under the key.
 
         Raises:
-            AlreadyExistsError: ``once``, and there is one.
+            AlreadyExistsError: with ``once``, there is such an object.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         condition = {"IfNoneMatch": "*"} if once else {}
         try:
-            with _translated("write", bucket):
+            with _translated("writing to", bucket):
                 self._client.put_object(
                     Bucket=bucket,
                     Key=key,
@@ -147,81 +156,88 @@ class ObjectStore:
                     Metadata=dict(metadata or {}),
                     **condition,
                 )
-        except _Replaced as error:
+        except _PreconditionError as error:
             raise AlreadyExistsError(
-                f"An object that is written once exists in {bucket}."
+                f"An object that may be written only once exists in {bucket} already."
             ) from error
 
     def delete(self, bucket: str, key: str) -> None:
-        """Remove an object; it is no error if there is none."""
-        with _translated("delete", bucket):
-            self._client.delete_object(Bucket=bucket, Key=key)
-
-    def list(self, bucket: str, prefix: str = "") -> Iterator[Entry]:
-        """The objects under ``prefix``, page by page, in the order of their keys.
+        """Delete an object, if there is one under the key.
 
         Raises:
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
-        with _translated("list", bucket):
+        with _translated("deleting from", bucket):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ListedObject]:
+        """List the objects whose keys start with ``prefix``, in the order of their keys.
+
+        Raises:
+            ObjectError, TransientError: the store refuses, or cannot answer now.
+        """
+        with _translated("listing", bucket):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=prefix
             ):
                 for item in page.get("Contents", ()):
-                    yield Entry(
+                    yield ListedObject(
                         item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"]
                     )
 
 
-class _Replaced(ObjectError):
-    pass
+class _PreconditionError(ObjectError):
+    """The condition of a request does not hold."""
 
 
 @contextmanager
 def _translated(operation: str, bucket: str) -> Iterator[None]:
-    """The store's failures as this package's, without the key that botocore may quote."""
+    """Raise the store's failures as this package's, without botocore's text: it may quote a key.
+
+    Args:
+        operation: in words that the bucket's name may follow.
+        bucket: the bucket.
+    """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
     except ClientError as error:
-        raise _meaning(error.response, operation, bucket) from None
+        raise _error(error.response, operation, bucket) from None
     except NoCredentialsError:
         raise ObjectError(
             "There are no S3 credentials: set them in the Airflow connection."
         ) from None
     except (BotoCoreError, OSError) as error:
         raise TransientError(
-            f"The store could not {operation} an object of {bucket} ({type(error).__name__})."
+            f"The store did not answer when {operation} {bucket} ({type(error).__name__})."
         ) from None
 
 
-def _meaning(response: Mapping[str, Any], operation: str, bucket: str) -> Exception:
-    """What the store's error ``response`` means here."""
+def _error(response: Mapping[str, Any], operation: str, bucket: str) -> XrayError:
+    """Return this package's error for the store's error ``response``."""
     code = str(response.get("Error", {}).get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _NO_BUCKET:
         return ObjectError(f"The bucket {bucket} does not exist: create it.")
-    if code in _GONE:
+    if code in _NOT_FOUND:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return NotFoundError(
             f"The object is not in {bucket}.",
             deleted=headers.get("x-amz-delete-marker") == "true",
         )
-    if code in _REPLACED:
-        return _Replaced(
+    if code in _PRECONDITION_FAILED:
+        return _PreconditionError(
             f"The object in {bucket} was replaced since its notification: the newer upload has "
             "a case of its own."
         )
     if code in _FORBIDDEN or status in (401, 403):
         return ObjectError(
-            f"The store forbids to {operation} in {bucket}: check the rights of the Airflow "
+            f"The store forbids {operation} {bucket}: check the permissions of the Airflow "
             "connection's account."
         )
-    if status == 429 or status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
-        return TransientError(f"The store cannot {operation} in {bucket} now ({code or status}).")
-    return ObjectError(f"The store refuses to {operation} in {bucket} ({code or status}).")
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    if status == 429 or status >= 500 or code in _BUSY:
+        return TransientError(
+            f"The store is not available for {operation} {bucket} now ({code or status})."
+        )
+    return ObjectError(f"The store refuses {operation} {bucket} ({code or status}).")

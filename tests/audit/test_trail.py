@@ -41,7 +41,7 @@ def trail(s3: Any, store: ObjectStore, tmp_path: Path) -> Path:
     for entry in store.list(BUCKET):
         path = tmp_path / entry.key
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(store.read(BUCKET, entry.key).data)
+        path.write_bytes(store.get(BUCKET, entry.key).data)
     return tmp_path
 
 
@@ -131,7 +131,7 @@ def test_records_are_numbered_and_chained(store: ObjectStore, s3: Any) -> None:
     second = audit.append(store, BUCKET, CASE, failure("fetch:7"))
     assert [(r["number"], r["attempt"]) for r in (first, second)] == [(1, 1), (2, 2)]
     assert first["previous"] is None
-    assert second["previous"] == store.read(BUCKET, f"{CASE}/00001.json").sha256
+    assert second["previous"] == store.get(BUCKET, f"{CASE}/00001.json").sha256
     assert audit.records(store, BUCKET, CASE) == [first, second]
 
 
@@ -146,11 +146,11 @@ class Racing(ObjectStore):
 
     raced = False
 
-    def write(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
         if not self.raced:
             self.raced = True
             audit.append(ObjectStore(self._client), bucket, CASE, failure("another"))
-        super().write(bucket, key, data, **options)
+        super().put(bucket, key, data, **options)
 
 
 def test_two_writers_get_two_numbers_in_one_chain(s3: Any, store: ObjectStore) -> None:
@@ -158,4 +158,4 @@ def test_two_writers_get_two_numbers_in_one_chain(s3: Any, store: ObjectStore) -
     assert ours["number"] == 2
     theirs, _ = audit.records(store, BUCKET, CASE)
     assert theirs["token"] == "another"
-    assert ours["previous"] == store.read(BUCKET, f"{CASE}/00001.json").sha256
+    assert ours["previous"] == store.get(BUCKET, f"{CASE}/00001.json").sha256

@@ -17,11 +17,18 @@ from PIL import Image
 from tests.support import KEYRING, RUN, SECRET
 from xray import audit
 from xray.case import Source, Work, ending, publish, quarantine, review, steps
-from xray.errors import ImageError, NotFoundError, ObjectError, SettingsError, TransientError
+from xray.errors import (
+    AlreadyExistsError,
+    ImageError,
+    NotFoundError,
+    ObjectError,
+    SettingsError,
+    TransientError,
+)
 from xray.image import decode, encode
 from xray.pseudonym import Keyring
 from xray.settings import Policy, Settings
-from xray.storage import AlreadyExistsError, ObjectStore
+from xray.storage import ObjectStore
 
 BUCKET = "xray-data-in"
 KEY = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
@@ -222,7 +229,7 @@ def test_a_large_object_is_not_read(work: Work, sick: bytes) -> None:
 
 def test_a_missing_bucket_is_named(s3: Any, store: ObjectStore) -> None:
     with pytest.raises(ObjectError, match="nowhere does not exist"):
-        store.read("nowhere", "k")
+        store.get("nowhere", "k")
 
 
 def test_a_store_that_is_away_is_a_passing_failure() -> None:
@@ -238,14 +245,14 @@ def test_a_store_that_is_away_is_a_passing_failure() -> None:
         config=Config(retries={"max_attempts": 1}),
     )
     with pytest.raises(TransientError, match="EndpointConnectionError"):
-        ObjectStore(away).read("b", "k")
+        ObjectStore(away).get("b", "k")
 
 
 def test_written_once_is_never_overwritten(s3: Any, store: ObjectStore) -> None:
-    store.write(BUCKET, "k", b"one", content_type="text/plain", once=True)
+    store.put(BUCKET, "k", b"one", content_type="text/plain", once=True)
     with pytest.raises(AlreadyExistsError):
-        store.write(BUCKET, "k", b"two", content_type="text/plain", once=True)
-    assert store.read(BUCKET, "k").data == b"one"
+        store.put(BUCKET, "k", b"two", content_type="text/plain", once=True)
+    assert store.get(BUCKET, "k").data == b"one"
 
 
 def test_a_newer_uploads_result_is_not_overwritten(
@@ -275,10 +282,10 @@ class Refusing(ObjectStore):
 
     refused: tuple[str, ...] = ()
 
-    def write(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
         if bucket.endswith(self.refused):
-            raise ObjectError(f"The store forbids to write in {bucket}.")
-        super().write(bucket, key, data, **options)
+            raise ObjectError(f"The store forbids writing to {bucket}.")
+        super().put(bucket, key, data, **options)
 
 
 def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -> None:
@@ -474,7 +481,7 @@ def test_a_person_releases_what_was_quarantined(
     with pytest.raises(ObjectError, match="no longer"):
         decide(work, choice, boxes)
     trail = [
-        (entry.key, work.store.read(f"{BUCKET}-audit", entry.key).data)
+        (entry.key, work.store.get(f"{BUCKET}-audit", entry.key).data)
         for entry in work.store.list(f"{BUCKET}-audit")
     ]
     assert audit.verify(trail).problems == ()

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from include.demo import run
-from include.demo.judge import BUCKET
-from include.demo.stack import Api, Stack
+from include.demo.api import Api
+from include.demo.stack import Stack
+from include.demo.verification import BUCKET
 from include.servers.processes import wait_until
 from tests.support import workers
 from tests.support.s3_proxy import Held, S3Proxy
@@ -252,7 +253,7 @@ def forbid(victim: Victim) -> None:
     victim.proxy.forbid("GET", f"{BUCKET}/{victim.source.key}")
 
 
-CHANGES = {delete: "was deleted", replace: "was replaced", forbid: "forbids to read"}
+CHANGES = {delete: "was deleted", replace: "was replaced", forbid: "forbids reading"}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))
@@ -290,5 +291,5 @@ def test_a_case_that_may_not_publish_publishes_nothing(
     assert victim.task["try_number"] == 1
     assert victim.outputs() == ([], [])
     (record,) = victim.records()
-    assert "forbids to write in xray-data-in-processed" in record["error"]
+    assert "forbids writing to xray-data-in-processed" in record["error"]
     assert list(ObjectStore(victim.stack.s3).list(BUCKETS.staging)) == []

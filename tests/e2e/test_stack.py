@@ -16,9 +16,16 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from PIL import Image, ImageDraw, ImageFont
 
 from include.demo import run
-from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
-from include.demo.stack import Api, Stack
-from include.servers.embedded.object_store import announce
+from include.demo.api import Api
+from include.demo.stack import Stack
+from include.demo.verification import (
+    BUCKET,
+    Case,
+    expected_results,
+    unexpected_objects,
+    verify_case,
+)
+from include.servers.embedded.object_store import configure_notifications
 from include.servers.processes import marked, wait_until
 from include.servers.real.kafka import Kafka
 from include.servers.real.versitygw import Versitygw
@@ -65,7 +72,7 @@ def api(stack: Stack) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def cases(stack: Stack, api: Api) -> list[Case]:
     """The 16 demo images, uploaded and done."""
-    return run.watch(stack, api, run.upload(stack, expectations(run.IMAGES, Settings())))
+    return run.watch(stack, api, run.upload(stack, expected_results(run.IMAGES, Settings())))
 
 
 def runs(api: Api, **query: Any) -> list[Any]:
@@ -96,10 +103,8 @@ def contents(stack: Stack) -> dict[str, Any]:
 def test_every_case_comes_out_right(stack: Stack, cases: list[Case], api: Api) -> None:
     assert len(cases) == 16
     store = ObjectStore(stack.s3)
-    assert {
-        case.key: judge(case, store, Settings()) for case in cases if judge(case, store, Settings())
-    } == {}
-    assert leftovers(cases, store) == []
+    assert [problem for case in cases for problem in verify_case(case, store, Settings())] == []
+    assert unexpected_objects(cases, store) == []
     assert len(runs(api)) == 16
     assert all(case.report()["attempts"] == 1 for case in cases)
 
@@ -378,7 +383,7 @@ def goes_on(stack: Stack, api: Api, path: str, *before: str) -> list[dict[str, A
     run_ids = [api.get(one)["dag_run_id"] for one in (path, *before)]
     store = ObjectStore(stack.s3)
     everything = [
-        json.loads(store.read(BUCKETS.audit, entry.key).data) for entry in store.list(BUCKETS.audit)
+        json.loads(store.get(BUCKETS.audit, entry.key).data) for entry in store.list(BUCKETS.audit)
     ]
     return [record for record in everything if record["run"]["run_id"] in run_ids]
 
@@ -459,12 +464,12 @@ def test_thirty_bad_files_fail_once_each_among_ten_good_ones(
 ) -> None:
     said = bad_files.write(tmp_path / "mixed", sorted(run.IMAGES.rglob("*.jpeg"))[:10])
     if stack.store is None:
-        announce(stack.s3, BUCKET, TOPIC)
+        configure_notifications(stack.s3, BUCKET, TOPIC)
     already = {entry.key for entry in ObjectStore(stack.s3).list(BUCKETS.audit)}
-    mixed = expectations(tmp_path / "mixed", Settings())
+    mixed = expected_results(tmp_path / "mixed", Settings())
     found = run.watch(stack, api, run.upload(stack, mixed))
     store = ObjectStore(stack.s3)
-    assert {c.key: judge(c, store, Settings()) for c in found if judge(c, store, Settings())} == {}
+    assert [problem for case in found for problem in verify_case(case, store, Settings())] == []
     assert [case.state for case in found].count("success") == 10
     failed = {case.key: case for case in found if case.state == "failed"}
     assert len(failed) == 30
@@ -475,7 +480,7 @@ def test_thirty_bad_files_fail_once_each_among_ten_good_ones(
         fetch = api.get(f"/dags/xray_case/dagRuns/xray__{case.case_id}/taskInstances/fetch")
         assert (fetch["state"], fetch["try_number"]) == ("failed", 1)
     assert list(store.list(BUCKETS.staging)) == []
-    verdict = run.check_audit(store, tmp_path / "audit")
+    verdict = run.verify_audit(store, tmp_path / "audit")
     assert verdict.problems == ()
     assert verdict.records == len(already) + 40
 

@@ -18,9 +18,9 @@ from include.servers.real.minio import Minio
 from include.servers.real.radosgw import RadosGateway
 from include.servers.real.versitygw import Versitygw
 from tests.support import ROOT
-from xray.errors import NotFoundError, ObjectError
+from xray.errors import AlreadyExistsError, NotFoundError, ObjectError
 from xray.notification import ObjectCreated, parse
-from xray.storage import AlreadyExistsError, ObjectStore
+from xray.storage import ObjectStore
 
 # MinIO is large: to build it the first time takes Go many minutes.
 pytestmark = pytest.mark.timeout(1800)
@@ -53,7 +53,7 @@ def versitygw(kafka: Kafka, folder: Path) -> Iterator[Any]:
 def minio(kafka: Kafka, folder: Path) -> Iterator[Any]:
     with Minio(folder / "minio", brokers=kafka.brokers, topic="minio") as server:
         server.s3.create_bucket(Bucket=BUCKET)
-        server.announce(BUCKET)
+        server.configure_notifications(BUCKET)
         yield server.s3
 
 
@@ -62,12 +62,12 @@ def ceph(kafka: Kafka, folder: Path) -> Iterator[Any]:
     script = os.environ.get("XRAY_CEPH")
     if not script:
         pytest.skip(
-            "There is no Ceph here: set XRAY_CEPH to a script that runs one (its commands are "
-            "told in include/servers/real/radosgw.py)."
+            "There is no Ceph here: set XRAY_CEPH to a script that runs one; "
+            "include/servers/real/radosgw.py describes its commands."
         )
     with RadosGateway(Path(script), brokers=kafka.brokers, topic="ceph") as gateway:
         gateway.s3.create_bucket(Bucket=BUCKET)
-        gateway.announce(BUCKET)
+        gateway.configure_notifications(BUCKET)
         yield gateway.s3
 
 
@@ -123,21 +123,21 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
     """An object that is created once, and one that is read only if it is still the same."""
     with gateway(kafka, tmp_path) as s3:
         store = ObjectStore(s3)
-        store.write(BUCKET, "a", b"one", content_type="text/plain", once=True)
+        store.put(BUCKET, "a", b"one", content_type="text/plain", once=True)
         with pytest.raises(AlreadyExistsError):
-            store.write(BUCKET, "a", b"two", content_type="text/plain", once=True)
-        content = store.read(BUCKET, "a")
+            store.put(BUCKET, "a", b"two", content_type="text/plain", once=True)
+        content = store.get(BUCKET, "a")
         assert content.data == b"one"
-        assert store.read(BUCKET, "a", etag=content.etag) == content
-        store.write(BUCKET, "a", b"three", content_type="text/plain", metadata={"source-etag": "x"})
+        assert store.get(BUCKET, "a", etag=content.etag) == content
+        store.put(BUCKET, "a", b"three", content_type="text/plain", metadata={"source-etag": "x"})
         with pytest.raises(ObjectError, match="was replaced"):
-            store.read(BUCKET, "a", etag=content.etag)
+            store.get(BUCKET, "a", etag=content.etag)
         head = store.head(BUCKET, "a")
         assert head is not None
         assert head.metadata["source-etag"] == "x"
         assert store.head(BUCKET, "b") is None
         with pytest.raises(NotFoundError):
-            store.read(BUCKET, "b")
+            store.get(BUCKET, "b")
 
 
 def refused(call: Any, **arguments: Any) -> bool:

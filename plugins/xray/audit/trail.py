@@ -27,8 +27,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from xray.errors import XrayError
-from xray.storage import AlreadyExistsError, ObjectStore
+from xray.errors import AlreadyExistsError, XrayError
+from xray.storage import ObjectStore
 
 SCHEMA = 1
 """Version of a record's form."""
@@ -61,7 +61,7 @@ def append(
             return last
         whole = _whole(case_id, record, last, digest)
         try:
-            store.write(
+            store.put(
                 bucket,
                 _name(case_id, whole["number"]),
                 json.dumps(whole, indent=2, ensure_ascii=False).encode(),
@@ -76,8 +76,7 @@ def append(
 def records(store: ObjectStore, bucket: str, case_id: str) -> list[dict[str, Any]]:
     """The case's records, oldest first."""
     return [
-        json.loads(store.read(bucket, entry.key).data)
-        for entry in store.list(bucket, f"{case_id}/")
+        json.loads(store.get(bucket, entry.key).data) for entry in store.list(bucket, f"{case_id}/")
     ]
 
 
@@ -88,7 +87,7 @@ def _last(
     key = max((entry.key for entry in store.list(bucket, f"{case_id}/")), default=None)
     if key is None:
         return None, None
-    content = store.read(bucket, key)
+    content = store.get(bucket, key)
     return json.loads(content.data), content.sha256
 
 
@@ -205,7 +204,7 @@ def _from_bucket(bucket: str) -> Iterator[tuple[str, bytes]]:
 
     store = ObjectStore(boto3.client("s3"))
     for entry in store.list(bucket):
-        yield entry.key, store.read(bucket, entry.key).data
+        yield entry.key, store.get(bucket, entry.key).data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

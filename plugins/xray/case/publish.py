@@ -62,7 +62,7 @@ def publish(
 ) -> dict[str, Any]:
     """Copy a staged image to an output bucket, and return the audit record's entry for it."""
     data = unstage(work, staged)
-    work.store.write(bucket, key, data, content_type=staged.content_type, metadata=metadata)
+    work.store.put(bucket, key, data, content_type=staged.content_type, metadata=metadata)
     return {"bucket": bucket, "key": key, "sha256": staged.sha256, "size": staged.size}
 
 

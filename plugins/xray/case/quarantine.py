@@ -33,11 +33,10 @@ def quarantine_preview(store: ObjectStore, buckets: Buckets, case_id: str) -> by
     Raises:
         ObjectError: the image is no longer in quarantine.
     """
-    from xray.image import Format, Picture, encode
-    from xray.image.caption import ruled
+    from xray.image import Format, Picture, draw_rulers, encode
 
     _, picture = _read_quarantined(store, buckets, case_id)
-    return encode(Picture(ruled(picture.eight_bit(), PREVIEW_SIDE), Format.JPEG))
+    return encode(Picture(draw_rulers(picture.eight_bit(), PREVIEW_SIDE), Format.JPEG))
 
 
 def release(
@@ -89,7 +88,7 @@ def _publish_quarantined(
     work: Work, pinned: Pinned, scored: Scored, boxes: Sequence[Box]
 ) -> dict[str, Any]:
     """Publish a quarantined image with the ``boxes`` masked."""
-    from xray.image.caption import print_caption
+    from xray.image import print_caption
     from xray.redaction import masked
 
     suffix, picture = _read_quarantined(work.store, work.buckets, work.case_id)
@@ -107,7 +106,7 @@ def _read_quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tup
 
     bucket = buckets.quarantine
     for entry in store.list(bucket, f"{case_id}/"):
-        content = store.read(bucket, entry.key)
+        content = store.get(bucket, entry.key)
         # The image was checked against the case's limits before it was quarantined.
         return PurePosixPath(entry.key).suffix, decode(content.data, limits=Limits(2**40, 2**40))
     raise ObjectError(

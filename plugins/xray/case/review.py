@@ -19,13 +19,12 @@ PREVIEW_SIDE = 1200
 
 def stage_preview(work: Work, pinned: Pinned, scored: Scored) -> None:
     """Stage the annotated image in a form and size that every browser shows."""
-    from xray.image import Format, Picture, encode
-    from xray.image.caption import print_caption
+    from xray.image import Format, Picture, encode, print_caption
 
     image = read_pinned_image(work, pinned).eight_bit()
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     preview = Picture(print_caption(image, caption_of(scored)), Format.JPEG)
-    work.store.write(
+    work.store.put(
         work.buckets.staging,
         preview_key(work.case_id),
         encode(preview),

@@ -32,7 +32,7 @@ def fetch(work: Work) -> Pinned:
 
     source = work.source
     try:
-        content = work.store.read(
+        content = work.store.get(
             source.bucket,
             source.key,
             version_id=source.version_id,
@@ -94,7 +94,7 @@ def classify(work: Work, pinned: Pinned) -> Scored:
 
 def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     """Print the risk on the image and stage it."""
-    from xray.image.caption import print_caption
+    from xray.image import print_caption
 
     picture = read_pinned_image(work, pinned)
     drawn = print_caption(picture.pixels, caption_of(scored), picture.depth)
@@ -106,8 +106,7 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
     No risk is printed on an image that is to be quarantined: a person may still redact it.
     """
-    from xray.image import anonymous
-    from xray.image.caption import print_caption
+    from xray.image import anonymous, print_caption
     from xray.redaction import redact
 
     # The original is redacted and not the annotated image, whose caption is text to remove, too.
@@ -126,18 +125,18 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
 def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     """Draw where the risk comes from over the image, and stage it. Identified, as the image is."""
-    from xray.image import Format, Picture
-    from xray.image.caption import print_caption, show_evidence
+    from xray.image import Format, Picture, print_caption
+    from xray.image import draw_evidence as draw_over
 
     picture = read_pinned_image(work, pinned)
-    drawn = show_evidence(picture.pixels, scored.evidence or [[0.0]], picture.depth)
+    drawn = draw_over(picture.pixels, scored.evidence or [[0.0]], picture.depth)
     form = Format.PNG if picture.format is Format.DICOM else picture.format
     return stage(work, "evidence", Picture(drawn, form), print_caption(drawn, caption_of(scored)))
 
 
 def caption_of(scored: Scored) -> str:
     """Return the text that is printed on the image."""
-    from xray.image.caption import caption
+    from xray.image import caption
 
     by_a_person = bool(scored.review and scored.review["by"])
     return caption(Label(scored.label), scored.risk, reviewed=by_a_person, refused=scored.refused)

@@ -113,7 +113,7 @@ def read_pinned_image(work: Work, pinned: Pinned) -> Picture:
     from xray.image import decode
 
     try:
-        content = work.store.read(
+        content = work.store.get(
             work.source.bucket,
             work.source.key,
             version_id=pinned.version_id,
@@ -152,7 +152,7 @@ def stage(work: Work, name: str, picture: Picture, pixels: Image.Image) -> Stage
         content_type=picture.format.content_type,
         suffix=picture.format.suffix,
     )
-    work.store.write(
+    work.store.put(
         work.buckets.staging, staged.name, data, content_type=picture.format.content_type
     )
     return staged
@@ -165,7 +165,7 @@ def unstage(work: Work, staged: Staged) -> bytes:
         ObjectError: the bytes are not the ones that were staged.
     """
     bucket = work.buckets.staging
-    content = work.store.read(bucket, staged.name)
+    content = work.store.get(bucket, staged.name)
     if content.sha256 != staged.sha256:
         raise ObjectError(
             f"A staged image in {bucket} is not the one that was staged: clear the case's "

@@ -31,7 +31,7 @@ CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 @app.get("/preview/{bucket}/{case_id}", dependencies=[may_see_cases])
 def preview(bucket: Bucket, case_id: CaseId) -> Response:
     """The annotated image of a case that waits for a review; 404 once the case has gone on."""
-    return _shown(lambda store: store.read(Buckets(bucket).staging, preview_key(case_id)).data)
+    return _shown(lambda store: store.get(Buckets(bucket).staging, preview_key(case_id)).data)
 
 
 @app.get("/quarantine/{bucket}/{case_id}", dependencies=[may_see_cases])

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from bench import odd_images
 from include.demo.stack import ROOT
-from xray.image import decode
-from xray.image.caption import caption, print_caption, show_evidence
+from xray.image import caption, decode, draw_evidence, print_caption
 from xray.risk import RiskModel
 from xray.settings import Label, Settings
 
@@ -63,7 +62,7 @@ def _tile(model: RiskModel, image: Image.Image) -> tuple[Image.Image, str]:
     said = caption(label, reading.risk, refused=reading.refused)
     small = image.convert("L").resize(TILE)
     if reading.evidence and not reading.refused:
-        small = show_evidence(small, reading.evidence)
+        small = draw_evidence(small, reading.evidence)
     return print_caption(small.convert("RGB"), said), said
 
 

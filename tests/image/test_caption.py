@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xray.image.caption import caption, print_caption, show_evidence
+from xray.image import caption, draw_evidence, print_caption
 from xray.settings import Label
 
 TEXT = caption(Label.PNEUMONIA, 0.93124)
@@ -34,7 +34,7 @@ def test_evidence_is_red_for_and_blue_against(mode: str) -> None:
     if mode == "I;16":
         image = Image.fromarray(np.full((100, 200), 128 * 257, np.uint16))
     cells = [[6.0, 0.0, 0.0, -6.0], [0.0, 0.0, 0.0, 0.0]]
-    shown = show_evidence(image, cells)
+    shown = draw_evidence(image, cells)
     assert (shown.mode, shown.size) == ("RGB", (200, 100))
     for_it, nothing, against = (shown.getpixel(p) for p in ((25, 20), (90, 90), (175, 20)))
     assert for_it[0] > 150 > for_it[2]
@@ -44,7 +44,7 @@ def test_evidence_is_red_for_and_blue_against(mode: str) -> None:
 
 def test_faint_evidence_is_shown_faintly() -> None:
     image = Image.new("L", (100, 100), 128)
-    strong, faint = (show_evidence(image, [[value]]).getpixel((50, 50)) for value in (5.0, 0.2))
+    strong, faint = (draw_evidence(image, [[value]]).getpixel((50, 50)) for value in (5.0, 0.2))
     assert strong[0] - 128 > 5 * (faint[0] - 128) > 0
 
 

@@ -1,7 +1,7 @@
-"""What every step needs, imported once in the server that task processes are forked from.
+"""The imports of all steps, made once in the server from which task processes are forked.
 
-``config/airflow.env`` names this module in ``[core] mp_forkserver_preload``. It
-does nothing else; without it a task works too, and imports for itself.
+``config/airflow.env`` names this module in ``[core] mp_forkserver_preload``. The
+module does nothing else. Without it, each task makes these imports itself.
 """
 
 import ai_edge_litert.interpreter
@@ -15,6 +15,6 @@ import PIL.TiffImagePlugin
 import xray.airflow.case.release
 import xray.airflow.case.review
 import xray.audit
-import xray.image.caption
+import xray.image
 import xray.redaction
 import xray.risk

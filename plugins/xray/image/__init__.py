@@ -1,23 +1,25 @@
-"""Images: bytes in, a picture out, and back, within limits."""
+"""Images: decoding and encoding within limits, and what is drawn on an image.
 
-from xray.image.picture import (
-    Format,
-    Limits,
-    Picture,
-    anonymous,
-    decode,
-    eight_bit,
-    encode,
-    significant_bits,
-)
+pydicom is imported only when a DICOM file is read or written.
+"""
+
+from xray.image.caption import caption, print_caption
+from xray.image.evidence import draw_evidence
+from xray.image.formats import anonymous, decode, encode
+from xray.image.picture import Format, Limits, Picture, eight_bit, significant_bits
+from xray.image.rulers import draw_rulers
 
 __all__ = [
     "Format",
     "Limits",
     "Picture",
     "anonymous",
+    "caption",
     "decode",
+    "draw_evidence",
+    "draw_rulers",
     "eight_bit",
     "encode",
+    "print_caption",
     "significant_bits",
 ]

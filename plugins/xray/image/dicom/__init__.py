@@ -1,8 +1,14 @@
-"""DICOM: a radiograph's pixels as a viewer shows them, and a result that names its study."""
+"""DICOM: radiographs read as a viewer shows them, and results written as Secondary Captures.
 
-from xray.image.dicom.header import read, write
+pydicom's messages quote element values, which name patients. None of them is
+logged or passed on, and no message of this package quotes a value that could
+name a patient.
+"""
+
+from xray.image.dicom.read import read_image
+from xray.image.dicom.write import write_image
 
 __all__ = [
-    "read",
-    "write",
+    "read_image",
+    "write_image",
 ]

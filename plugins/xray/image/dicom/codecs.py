@@ -1,66 +1,82 @@
-"""JPEG Lossless and JPEG-LS, decoded in a process of their own.
+"""JPEG Lossless and JPEG-LS, decoded by GDCM in a process of its own.
 
-GDCM is the one free decoder of the commonest compression of radiographs, and a
-damaged image can make it end the process it runs in. So that is never a task's:
-this file is also the program that does it, which needs none of the others, and
-what it prints is thrown away.
+GDCM is the only free decoder of JPEG Lossless, the most common compression of
+radiographs. A damaged image can make it abort the process that it runs in, so
+it never runs in a task's own process: ``gdcm_process.py`` is the program that
+calls it.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import resource
+import logging
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_PATIENCE = 300
+from xray.image.damage import damaged
+
+PROGRAM = Path(__file__).with_name("gdcm_process.py")
+"""The program that decodes; it must not import this package."""
+_TIMEOUT = 300
 """Seconds; the largest image takes about ten."""
+_MAX_REASON = 500
+"""Characters of the program's own report that are logged."""
+
+_logger = logging.getLogger(__name__)
 
 
 def decode(content: bytes, syntax: str, **options: Any) -> tuple[npt.NDArray[Any], str]:
-    """The first frame of ``content``, encapsulated as in DICOM, and its photometric interpretation.
+    """Decode the first frame of ``content``.
 
     Args:
-        content: the pixel data.
-        syntax: the transfer syntax's uid.
-        options: of pydicom's ``Decoder.as_array``.
+        content: the encapsulated pixel data.
+        syntax: the UID of the transfer syntax.
+        options: arguments of pydicom's ``Decoder.as_array``.
+
+    Returns:
+        The stored values, of shape (rows, columns) or (rows, columns, 3), and their Photometric
+        Interpretation.
 
     Raises:
-        ValueError: GDCM cannot decode it.
+        ImageError: GDCM cannot decode the frame. The reason is logged.
     """
-    # -P: the modules beside this file are not the ones that its imports mean.
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-P", __file__],
-        input=json.dumps([syntax, options]).encode() + b"\n" + content,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=_PATIENCE,
-        check=False,
-    )
+    if not all(isinstance(value, int | float | str | None) for value in options.values()):
+        raise damaged("an element that describes the pixels has several values")
+    try:
+        # -P: the program's imports must not find the modules beside it.
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-P", str(PROGRAM)],
+            input=json.dumps([syntax, options]).encode() + b"\n" + content,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        _logger.warning("The decoder process did not end within %d s.", _TIMEOUT)
+        raise damaged("its decoder did not end") from None
     if done.returncode != 0:
-        raise ValueError
-    kind, pixels = done.stdout.split(b"\n", 1)
-    return np.load(io.BytesIO(pixels), allow_pickle=False), kind.decode()
+        _logger.warning(
+            "The decoder process failed with %s: %s",
+            _ending(done.returncode),
+            done.stderr.decode(errors="replace").strip()[-_MAX_REASON:] or "no report",
+        )
+        raise damaged("its decoder failed")
+    photometric, values = done.stdout.split(b"\n", 1)
+    return np.load(io.BytesIO(values), allow_pickle=False), photometric.decode()
 
 
-def main() -> None:
-    """Decode what stdin holds to stdout."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    # What is left of a process that was aborted would show a patient.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    syntax, options = json.loads(sys.stdin.buffer.readline())
-    pixels, found = get_decoder(syntax).as_array(
-        sys.stdin.buffer.read(), index=0, decoding_plugin="gdcm", **options
-    )
-    sys.stdout.buffer.write(f"{found['photometric_interpretation']}\n".encode())
-    np.save(sys.stdout.buffer, pixels)
-
-
-if __name__ == "__main__":
-    main()
+def _ending(returncode: int) -> str:
+    """Return the name of a process's exit code, or of the signal that ended the process."""
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"

@@ -1,0 +1,185 @@
+"""Stored values to the picture that a viewer shows.
+
+Grey values pass the modality LUT or the rescale values, then the VOI LUT or the
+window (PS3.4, section N.2). In the result, 0 is black and the largest value is
+white. Colours stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut, apply_windowing
+
+from xray.errors import ImageError
+from xray.image.damage import damaged, decoding
+from xray.image.dicom.frames import Frame
+from xray.image.dicom.header import Header
+
+_Values = npt.NDArray[np.float64]
+
+_FAR = 1e12
+"""A value far outside of every window: it is shown black, or white."""
+
+
+def display_image(header: Header, frame: Frame) -> tuple[Image.Image, int]:
+    """Return the image that a viewer shows, and its depth in bits.
+
+    The image is in mode RGB for colour (8 bits), and for grey in mode L (8 bits) or I;16
+    (16 bits, for stored values of more than 8 bits).
+
+    Raises:
+        ImageError: the colours are stored in a way that is not read, or a lookup table, the
+            rescale values or the window are damaged.
+    """
+    values = frame.values
+    if values.ndim == 2 and frame.photometric in ("MONOCHROME1", "MONOCHROME2"):
+        return _grey(header, frame)
+    if values.ndim == 2 and frame.photometric == "PALETTE COLOR":
+        return _colour(_through_palette(header, values)), 8
+    if values.ndim == 3 and frame.photometric == "RGB":
+        eight_bits = (values >> max(0, header.bits - 8)).clip(0, 255).astype(np.uint8)
+        return _colour(eight_bits), 8
+    raise ImageError(
+        "The DICOM image's colours are stored in a way that is not read: export it as MONOCHROME2 "
+        "or RGB."
+    )
+
+
+def _colour(values: npt.NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def _through_palette(header: Header, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if header.bits > 8 or "RedPaletteColorLookupTableData" not in header.dataset:
+        raise ImageError(
+            "The DICOM image has a palette that is not read (segmented, or of more than 256 "
+            "colours): export it as MONOCHROME2 or RGB."
+        )
+    with decoding():
+        colours = apply_color_lut(np.arange(2**header.bits, dtype=np.uint8), header.dataset)
+    colours = colours[:, :3]
+    if colours.dtype != np.uint8:
+        colours = colours >> 8
+    painted: npt.NDArray[np.uint8] = colours.astype(np.uint8)[_clip(values, 0, 2**header.bits - 1)]
+    return painted
+
+
+def _grey(header: Header, frame: Frame) -> tuple[Image.Image, int]:
+    dataset, bits, values = header.dataset, header.bits, frame.values
+    with decoding():
+        signed = dataset.PixelRepresentation != 0
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if not _has_window(dataset) and bits > 12 and values.min() >= 0 and values.max() < 2**12:
+        # 12 bits in 16, as in xray.image.picture.significant_bits: nothing says what white is.
+        low, high = 0, 2 ** max(8, int(values.max()).bit_length()) - 1
+    # A table of the at most 65536 values costs less than a calculation for each pixel.
+    shades = _shades(header, np.arange(low, high + 1, dtype=np.float64))
+    if frame.photometric == "MONOCHROME1":
+        shades = 1 - shades
+    depth = 8 if bits <= 8 else 16
+    levels = np.rint(shades * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
+    return Image.fromarray(levels[_clip(values, low, high).astype(np.int32) - low]), depth
+
+
+def _clip(values: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[Any]:
+    """Clip ``values``, whose type a compressed frame can make another one than the header's."""
+    possible = np.iinfo(values.dtype)
+    if low < possible.min or high > possible.max:
+        raise damaged("the pixel data contradicts the Pixel Representation")
+    return values.clip(low, high)
+
+
+def _shades(header: Header, values: _Values) -> _Values:
+    """Return the brightness, from 0 to 1, with which each stored value is shown."""
+    dataset = header.dataset
+    values = _through_modality(header, values)
+    voi_table = _table(header, "VOILUTSequence")
+    if voi_table is not None:
+        values, dark, light = voi_table.look_up(values), 0.0, voi_table.white
+    elif _has_window(dataset):
+        with decoding(), np.errstate(over="ignore"):  # of the sigmoid
+            values = apply_windowing(values, dataset)
+            dark, light = apply_windowing(np.array([-_FAR, _FAR]), dataset)
+    else:
+        dark, light = values.min(), values.max()
+    shades: _Values = (values - dark) / (light - dark) if light != dark else np.full(1, np.nan)
+    if not np.isfinite(shades).all():
+        raise ImageError(
+            "The DICOM image's rescale values or window make all pixels alike: export it again."
+        )
+    return shades.clip(0, 1)
+
+
+def _through_modality(header: Header, values: _Values) -> _Values:
+    table = _table(header, "ModalityLUTSequence")
+    if table is not None:
+        return table.look_up(values)
+    with decoding():
+        slope, intercept = (
+            header.dataset.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")
+        )
+        if slope is None or intercept is None:
+            return values
+        slope, intercept = float(slope), float(intercept)
+    return values * slope + intercept
+
+
+def _has_window(dataset: Dataset) -> bool:
+    """Return whether the file says which values are to be seen."""
+    with decoding():
+        if dataset.get("VOILUTSequence"):
+            return True
+        centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+        if centre is None or width is None:
+            return False
+        first = width if isinstance(width, float | int) else width[0]
+        return float(first) >= 1  # some files have a width of 0 and mean none
+
+
+def _table(header: Header, keyword: str) -> LookupTable | None:
+    """Read the first lookup table of a sequence; None if there is none."""
+    with decoding():
+        items = header.dataset.get(keyword)
+        if not items:
+            return None
+        count, first, bits = (int(part) for part in items[0].LUTDescriptor)
+        count = count or 2**16
+        data = items[0].LUTData
+        if isinstance(data, bytes):
+            order = "<" if header.syntax.is_little_endian else ">"
+            data = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * count else "u1")
+        entries = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
+    return LookupTable(entries[:count], first, bits)
+
+
+class LookupTable:
+    """A lookup table (PS3.3, section C.11.1).
+
+    pydicom's own functions wrap the values of a table with 8 bits.
+
+    Args:
+        entries: the values that are looked up.
+        first: the value for which the first entry stands.
+        bits: the bits of an entry.
+
+    Raises:
+        ImageError: the table is damaged.
+    """
+
+    def __init__(self, entries: npt.NDArray[np.int64], first: int, bits: int) -> None:
+        if not len(entries) or not -(2**15) <= first < 2**16 or not 8 <= bits <= 16:
+            raise damaged("a lookup table has no entries, or a wrong descriptor")
+        self.white = float(2**bits - 1)
+        self._entries, self._first = entries, first
+
+    def look_up(self, values: _Values) -> _Values:
+        """Look up ``values``; those beyond either end give the first or the last entry."""
+        if np.isnan(values).any():
+            raise damaged("a lookup table is applied to values that are not numbers")
+        index = np.rint(values - self._first).clip(0, len(self._entries) - 1)
+        return self._entries[index.astype(np.int64)].astype(np.float64)

@@ -1,0 +1,142 @@
+"""The result as DICOM: a Secondary Capture that names its patient and study."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom import uid
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from xray.errors import ImageError
+from xray.image.damage import decoding
+from xray.image.dicom.quiet import quietly
+from xray.image.picture import Picture
+
+_KEPT = (
+    "SpecificCharacterSet",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "Modality",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "BodyPartExamined",
+    "ViewPosition",
+    "StudyInstanceUID",
+    "StudyID",
+    "PatientOrientation",
+    "Laterality",
+)
+"""The elements that a result keeps of its source: the patient, the study and the view."""
+_REQUIRED = (
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientOrientation"),
+)
+"""The elements that every image has, empty where the value is unknown (type 2, PS3.5, 7.4.3)."""
+_DAMAGED_STUDY = (
+    "The DICOM header is damaged where it names the patient or the study: export it again."
+)
+
+
+def study_elements(dataset: Dataset) -> Dataset:
+    """Return the elements of ``dataset`` that a result keeps, and the instance's UID.
+
+    Raises:
+        ImageError: one of the elements is damaged, so that a result could not name its patient.
+    """
+    with decoding(_DAMAGED_STUDY):
+        elements = [dataset[keyword] for keyword in _KEPT if keyword in dataset]
+    if any(dictionary_VR(element.tag) != element.VR for element in elements):
+        raise ImageError(_DAMAGED_STUDY)
+    result = Dataset()
+    with decoding(_DAMAGED_STUDY):
+        for element in elements:
+            result.add_new(element.tag, element.VR, element.value)
+        result.SOPInstanceUID = uid.UID(dataset.get("SOPInstanceUID") or "")
+        # What cannot be written now could not be written into a result.
+        pydicom.dcmwrite(io.BytesIO(), result, implicit_vr=False, little_endian=True)
+    return result
+
+
+def write_image(picture: Picture) -> bytes:
+    """Encode ``picture`` as a Secondary Capture; equal pixels and headers give equal bytes.
+
+    The UIDs are made from the source's UID and the pixels.
+
+    Args:
+        picture: a picture whose header is the result of :func:`study_elements`, or None.
+    """
+    header = Dataset() if picture.header is None else picture.header
+    pixels = np.ascontiguousarray(np.asarray(picture.pixels))
+    content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    seeds = [str(header.get("SOPInstanceUID", "")), hashlib.sha256(content).hexdigest()]
+    with quietly():
+        result = Dataset()
+        _add_study(result, header, seeds)
+        result.SeriesInstanceUID = _uid("series", seeds)
+        result.SeriesNumber = None
+        result.InstanceNumber = 1
+        result.SOPClassUID = uid.SecondaryCaptureImageStorage
+        result.SOPInstanceUID = _uid("instance", seeds)
+        result.ImageType = ["DERIVED", "SECONDARY"]
+        result.ConversionType = "WSD"  # a workstation
+        _add_pixel_description(result, picture.pixels, picture.depth)
+        result["PixelData"] = pydicom.DataElement(
+            "PixelData",
+            "OW" if pixels.dtype == np.uint16 else "OB",
+            content + b"\0" * (len(content) % 2),
+        )
+        return _file(result)
+
+
+def _add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
+    """Add the elements of the patient and the study."""
+    for keyword in _KEPT:
+        if keyword in header:
+            element = header[keyword]
+            result.add_new(element.tag, element.VR, element.value)
+    for keyword in _REQUIRED:
+        if keyword not in result:
+            setattr(result, keyword, None)
+    result.Modality = header.get("Modality") or "OT"
+    result.StudyInstanceUID = header.get("StudyInstanceUID") or _uid("study", seeds)
+
+
+def _add_pixel_description(result: Dataset, image: Image.Image, depth: int) -> None:
+    """Add the elements that say how the pixels are stored."""
+    grey = image.mode != "RGB"
+    result.SamplesPerPixel = 1 if grey else 3
+    result.PhotometricInterpretation = "MONOCHROME2" if grey else "RGB"
+    if not grey:
+        result.PlanarConfiguration = 0
+    result.Rows, result.Columns = image.height, image.width
+    result.BitsAllocated = 16 if image.mode == "I;16" else 8
+    result.BitsStored = depth
+    result.HighBit = depth - 1
+    result.PixelRepresentation = 0
+
+
+def _uid(purpose: str, seeds: list[str]) -> uid.UID:
+    """Return a UID that is the same for the same purpose and seeds."""
+    return uid.generate_uid(entropy_srcs=[purpose, *seeds])
+
+
+def _file(result: Dataset) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = result.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.ImplementationClassUID = _uid("implementation", ["xray"])
+    result.file_meta = meta
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, result, enforce_file_format=True)
+    return stream.getvalue()

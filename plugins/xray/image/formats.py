@@ -1,0 +1,108 @@
+"""Decode and encode images: bytes to a picture and back, within limits.
+
+The content decides the format, never the file name. Only the decoders of JPEG,
+PNG, TIFF and DICOM see the bytes, and the size is checked before any pixel is
+decoded. Each format is one :class:`FormatHandler`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from xray.errors import ImageError
+from xray.image import raster
+from xray.image.picture import Format, Limits, Picture
+
+
+class FormatHandler(Protocol):
+    """One format: how it is recognised, read, written and made anonymous."""
+
+    @property
+    def form(self) -> Format:
+        """The format."""
+
+    @property
+    def anonymous_form(self) -> Format:
+        """The format in which a picture of this one is written when it must name nobody."""
+
+    def sniff(self, data: bytes) -> bool:
+        """Return whether ``data`` looks like a file of this format."""
+
+    def read(self, data: bytes, limits: Limits) -> Picture:
+        """Decode ``data``, or raise ImageError."""
+
+    def write(self, picture: Picture) -> bytes:
+        """Encode ``picture``; equal pixels give equal bytes."""
+
+
+class DicomFormat:
+    """DICOM, by a package that is imported only when a DICOM file is read or written.
+
+    It imports pydicom, which no other format needs.
+    """
+
+    form = Format.DICOM
+    anonymous_form = Format.PNG
+    """A DICOM file always names a patient and a study."""
+
+    def sniff(self, data: bytes) -> bool:
+        """Return whether the preamble is followed by the prefix (PS3.10, section 7.1)."""
+        return data[128:132] == b"DICM"
+
+    def read(self, data: bytes, limits: Limits) -> Picture:
+        """Decode the radiograph in ``data``, or raise ImageError."""
+        from xray.image import dicom
+
+        return dicom.read_image(data, limits)
+
+    def write(self, picture: Picture) -> bytes:
+        """Encode ``picture`` as a Secondary Capture of its patient and study."""
+        from xray.image import dicom
+
+        return dicom.write_image(picture)
+
+
+# DICOM comes first: its preamble may hold the signature of a TIFF file.
+_HANDLERS: dict[Format, FormatHandler] = {
+    handler.form: handler for handler in (DicomFormat(), raster.JPEG, raster.PNG, raster.TIFF)
+}
+
+
+def decode(data: bytes, *, limits: Limits | None = None) -> Picture:
+    """Decode the image in ``data``.
+
+    Raises:
+        ImageError: the data is empty, too large, not an image of a known format, has too
+            many frames, is damaged, or is a DICOM object other than a radiograph. The
+            message says which.
+    """
+    limits = limits or Limits()
+    if not data:
+        raise ImageError("The object is empty: upload the image again.")
+    if len(data) > limits.max_bytes:
+        raise ImageError(
+            f"The object has {len(data)} bytes; the limit max_bytes is {limits.max_bytes}."
+        )
+    for handler in _HANDLERS.values():
+        if handler.sniff(data):
+            return handler.read(data, limits)
+    raise ImageError(
+        "The object is not an image: its content is neither JPEG, PNG, TIFF nor DICOM."
+    )
+
+
+def encode(picture: Picture) -> bytes:
+    """Encode ``picture`` in its format, without metadata; equal pixels give equal bytes.
+
+    Of a DICOM picture's header, the elements of the patient and the study are kept.
+    """
+    return _HANDLERS[picture.format].write(picture)
+
+
+def anonymous(picture: Picture) -> Picture:
+    """Return ``picture`` in a format whose bytes name nobody: DICOM becomes PNG.
+
+    The pixels stay the same, and so does any text in them.
+    """
+    return replace(picture, format=_HANDLERS[picture.format].anonymous_form, header=None)

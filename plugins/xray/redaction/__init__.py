@@ -1,8 +1,28 @@
-"""Anonymised pixels: burned-in text found, removed, and looked for again."""
+"""Anonymised pixels: burned-in text is found, removed for good, and looked for again.
 
-from xray.redaction.find import Box, Redaction, filled, masked, redact
+**Finding** (:mod:`~xray.redaction.find`). Marks that stand out like pen strokes
+(:mod:`~xray.redaction.strokes`) are text where they are strong. Weaker marks, and what a network
+takes for text (:mod:`~xray.redaction.ocr`), are text if the reader can read them. A laterality
+marker that stands alone (:mod:`~xray.redaction.markers`) stays, unless the caller says otherwise.
+
+**Removing** (:mod:`~xray.redaction.fill`). The whole rectangle of a text, with a margin, is drawn
+anew from its surroundings.
+
+**Checking** (:mod:`~xray.redaction.check`). The network looks at the result again with another
+contrast, and the reader reads what it finds. Text that is still there is removed too, and the
+result is checked again. An image on which text remains is *quarantined*.
+
+:mod:`~xray.redaction.redactor` puts the three together, and :mod:`~xray.redaction.thresholds` has
+all numbers that decide. :mod:`~xray.redaction.files` and :mod:`~xray.redaction.command` are the
+command line.
+"""
+
+from xray.redaction.fill import filled, masked
+from xray.redaction.geometry import Box
+from xray.redaction.redactor import ENGINE, Redaction, redact
 
 __all__ = [
+    "ENGINE",
     "Box",
     "Redaction",
     "filled",

@@ -1,7 +1,7 @@
-"""The command ``python -m xray.redaction``."""
+"""Run the command ``python -m xray.redaction``."""
 
 import sys
 
-from xray.redaction.find import main
+from xray.redaction.command import main
 
 sys.exit(main())

@@ -1,8 +1,8 @@
 """Text by neural networks: where it is, and what it says.
 
-The networks are PP-OCR's (Apache-2.0), as the wheel of ``rapidocr`` carries
-them: nothing is downloaded. onnxruntime runs them on one thread without an
-arena, so that a process gives back what a large image took.
+The networks are PP-OCR's (Apache-2.0), from the wheel of ``rapidocr``: nothing is downloaded.
+onnxruntime runs them on one thread and without a memory arena, so that the process gives back the
+memory that a large image needed.
 """
 
 from __future__ import annotations
@@ -15,31 +15,140 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from xray.redaction.geometry import Grey, Rectangle
+from xray.redaction.thresholds import THRESHOLDS
+
 DETECTOR = "PP-OCRv6_det_small.onnx"
 READER = "PP-OCRv6_rec_small.onnx"
-TILE = 960
-"""Pixels of a side that the detector sees at once: what bounds its memory."""
-OVERLAP = 64
+DETECTOR_STRIDE = 32
+"""The sides of the detector's input are multiples of this many pixels."""
 LINE_HEIGHT = 48
-"""Pixels that the reader wants a line to have."""
-LONGEST_LINE = 960
-"""Pixels of a line that the reader sees, at most; longer ones are read in part."""
+"""The height of the reader's input, in pixels."""
+SHORTEST_LINE = 16
+"""Pixels to which a line is compressed, at least."""
+SHORTEST_INPUT = 64
+"""The width of the reader's input, in pixels, at least. A shorter line repeats its last column."""
 
-Grey = npt.NDArray[Any]
-"""Shape (height, width), uint8."""
 
-
-class Reading(NamedTuple):
-    """What a line says."""
+class RecognizedText(NamedTuple):
+    """The text of one line, as the reader read it."""
 
     text: str
     confidence: float
-    """Mean over its characters, 0 to 1; 0 for no text."""
+    """The mean over the characters, 0 to 1; 0 if there is no text."""
+
+
+def likely_text(grey: Grey, least: float) -> list[tuple[Rectangle, float]]:
+    """Find what the detector takes for text.
+
+    It looks at half the resolution, unless the resolution is low already.
+
+    Args:
+        grey: the picture, shape (height, width).
+        least: the likelihood above which a pixel belongs to text, 0 to 1.
+
+    Returns:
+        A rectangle in pixels of ``grey`` and its likelihood for each text, the likeliest first.
+    """
+    if min(grey.shape) < THRESHOLDS.soft_anatomy_side:
+        return text_rectangles(likelihood(grey), 1, least)
+    size = grey.shape[1] // 2, grey.shape[0] // 2
+    half = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return text_rectangles(likelihood(half), 2, least)
+
+
+def text_rectangles(
+    likelihood: npt.NDArray[np.float32], scale: float, least: float
+) -> list[tuple[Rectangle, float]]:
+    """Return the rectangles around likely text, and how likely each one is.
+
+    The detector marks the inside of a text. Each rectangle is grown by what this leaves out, which
+    is more for a line than for a square.
+
+    Args:
+        likelihood: the detector's result, shape (height, width), 0 to 1.
+        scale: pixels of the full picture for each of its pixels.
+        least: the likelihood above which a pixel belongs to text.
+
+    Returns:
+        Rectangles in pixels of the full picture with their highest likelihood, the likeliest first.
+    """
+    outlines, _ = cv2.findContours(
+        (likelihood > least).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    rectangles = []
+    for outline in outlines:
+        (x, y), (width, height), angle = cv2.minAreaRect(outline)
+        if min(width, height) < THRESHOLDS.min_detected_side:
+            continue
+        growth = min(
+            THRESHOLDS.max_unclip * min(width, height),
+            THRESHOLDS.unclip_ratio * width * height / (width + height),
+        )
+        left, top, wide, tall = cv2.boundingRect(outline)
+        highest = float(likelihood[top : top + tall, left : left + wide].max())
+        size = ((width + growth) * scale, (height + growth) * scale)
+        rectangles.append((((x * scale, y * scale), size, angle), highest))
+    return sorted(rectangles, key=lambda pair: -pair[1])
+
+
+def likelihood(grey: Grey) -> npt.NDArray[np.float32]:
+    """Return how likely each pixel belongs to text, 0 to 1, in the shape of ``grey``.
+
+    The detector works through tiles that overlap; where they do, the higher likelihood counts.
+    """
+    height, width = grey.shape
+    result = np.zeros(grey.shape, np.float32)
+    side, overlap = THRESHOLDS.tile_side, THRESHOLDS.tile_overlap
+    for top in range(0, max(1, height - overlap), side - overlap):
+        for left in range(0, max(1, width - overlap), side - overlap):
+            here = np.s_[top : top + side, left : left + side]
+            np.maximum(result[here], _detect(grey[here]), out=result[here])
+    return result
+
+
+def _detect(tile: Grey) -> npt.NDArray[np.float32]:
+    """Run the detector on one tile."""
+    height, width = tile.shape
+    below, right = -height % DETECTOR_STRIDE, -width % DETECTOR_STRIDE
+    padded = cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    result: npt.NDArray[np.float32] = _run(DETECTOR, padded)[0, 0, :height, :width]
+    return result
+
+
+def recognize(lines: list[Grey]) -> list[RecognizedText]:
+    """Read level lines of text, each an array of shape (height, width)."""
+    recognized = []
+    for line in lines:
+        height, width = line.shape
+        scaled = round(width * LINE_HEIGHT / height)
+        wide = int(np.clip(scaled, SHORTEST_LINE, THRESHOLDS.max_line_length))
+        small = cv2.resize(line, (wide, LINE_HEIGHT), interpolation=cv2.INTER_AREA)
+        padding = max(0, SHORTEST_INPUT - wide)
+        small = cv2.copyMakeBorder(small, 0, 0, 0, padding, cv2.BORDER_REPLICATE)
+        recognized.append(_decode(_run(READER, small)[0]))
+    return recognized
+
+
+def letter_count(text: str) -> int:
+    """Return the number of letters and digits in ``text``."""
+    return sum(character.isalnum() for character in text)
+
+
+def _run(name: str, grey: Grey) -> Any:
+    """Return what a network makes of one grey picture.
+
+    The networks take a batch of shape (1, 3, height, width), with values of -1 to 1.
+    """
+    values = grey.astype(np.float32)[None, None] / 127.5 - 1
+    session = _session(name)
+    (result,) = session.run(None, {session.get_inputs()[0].name: np.repeat(values, 3, axis=1)})
+    return result
 
 
 @cache
 def _session(name: str) -> Any:
-    """A network, loaded once per process and after it was forked."""
+    """Load a network, once per process: a session does not survive a fork."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,63 +160,22 @@ def _session(name: str) -> Any:
     )
 
 
-def likelihood(grey: Grey) -> npt.NDArray[np.float32]:
-    """How likely each pixel belongs to text: shape as ``grey`` (height, width), 0 to 1.
-
-    Worked through in tiles that overlap; flat ones hold no text and are left out.
-    """
-    height, width = grey.shape
-    result = np.zeros(grey.shape, np.float32)
-    step = TILE - OVERLAP
-    for top in range(0, max(1, height - OVERLAP), step):
-        for left in range(0, max(1, width - OVERLAP), step):
-            here = np.s_[top : top + TILE, left : left + TILE]
-            tile = grey[here]
-            found = _detect(tile)
-            np.maximum(result[here], found, out=result[here])
-    return result
-
-
-def _detect(tile: Grey) -> npt.NDArray[np.float32]:
-    height, width = tile.shape
-    padded = cv2.copyMakeBorder(tile, 0, -height % 32, 0, -width % 32, cv2.BORDER_REPLICATE)
-    session = _session(DETECTOR)
-    (found,) = session.run(None, {session.get_inputs()[0].name: _batch([padded])})
-    result: npt.NDArray[np.float32] = found[0, 0, :height, :width]
-    return result
-
-
-def read(lines: list[Grey]) -> list[Reading]:
-    """What upright ``lines`` say, each an array of (height, width)."""
-    session = _session(READER)
-    readings = []
-    for line in lines:
-        height, width = line.shape
-        wide = int(np.clip(round(width * LINE_HEIGHT / height), 16, LONGEST_LINE))
-        small = cv2.resize(line, (wide, LINE_HEIGHT), interpolation=cv2.INTER_AREA)
-        small = cv2.copyMakeBorder(small, 0, 0, 0, max(0, 64 - wide), cv2.BORDER_REPLICATE)
-        (found,) = session.run(None, {session.get_inputs()[0].name: _batch([small])})
-        readings.append(_decoded(found[0]))
-    return readings
-
-
-def _batch(images: list[Grey]) -> npt.NDArray[np.float32]:
-    """Grey images of one size as the networks take them: (n, 3, height, width), -1 to 1."""
-    stack = np.stack(images).astype(np.float32)[:, None] / 127.5 - 1
-    return np.repeat(stack, 3, axis=1)
-
-
 @cache
 def _characters() -> list[str]:
+    """Return the reader's characters by their number; number 0 means none."""
     known = _session(READER).get_modelmeta().custom_metadata_map["character"].splitlines()
     return ["", *known, " "]
 
 
-def _decoded(steps: npt.NDArray[np.float32]) -> Reading:
-    """The best path's text; ``steps`` has shape (time, characters)."""
-    best, sure = steps.argmax(axis=1), steps.max(axis=1)
+def _decode(steps: npt.NDArray[np.float32]) -> RecognizedText:
+    """Return the likeliest text of the reader's result, of shape (time, characters).
+
+    This is the greedy decoding of a CTC network: the same character in successive steps counts
+    once.
+    """
+    best, confidence = steps.argmax(axis=1), steps.max(axis=1)
     kept = (best != 0) & np.append(True, best[1:] != best[:-1])
     if not kept.any():
-        return Reading("", 0.0)
+        return RecognizedText("", 0.0)
     text = "".join(_characters()[n] for n in best[kept])
-    return Reading(text, float(sure[kept].mean()))
+    return RecognizedText(text, float(confidence[kept].mean()))

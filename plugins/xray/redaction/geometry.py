@@ -1,0 +1,110 @@
+"""Rectangles, masks, and the part of a picture that a rectangle covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from xray.redaction.thresholds import THRESHOLDS
+
+Grey = npt.NDArray[Any]
+"""A grey picture: shape (height, width), uint8."""
+Mask = npt.NDArray[Any]
+"""A mask of the same shape and type: 1 for what it covers, 0 for the rest."""
+Rectangle = tuple[tuple[float, float], tuple[float, float], float]
+"""A rotated rectangle as cv2.minAreaRect returns it: centre (x, y) and size (width, height) in
+pixels, and the angle in degrees."""
+Box = tuple[int, int, int, int]
+"""An upright box: left, top, right and bottom in pixels; right and bottom are outside."""
+
+_LEAST_SIDE = 4
+"""Pixels of a side of :func:`upright`, at least: cv2.warpAffine and the reader need some."""
+
+
+def bounding_boxes(mask: Mask) -> tuple[Box, ...]:
+    """Return the box around each connected part of ``mask``."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
+
+
+def is_line(width: float, height: float) -> bool:
+    """Return whether a rectangle of this size is as long as a line, and too long for a marker."""
+    return max(width, height) >= THRESHOLDS.line_ratio * min(width, height)
+
+
+def lengthwise(rectangle: Rectangle) -> Rectangle:
+    """Return the same rectangle with the longer side as its width."""
+    centre, (width, height), angle = rectangle
+    return (centre, (height, width), angle + 90) if width < height else rectangle
+
+
+def with_margin(rectangle: Rectangle) -> Rectangle:
+    """Return ``rectangle`` grown by the margin that hides the edges of its letters."""
+    centre, (width, height), angle = rectangle
+    margins = both_margins(min(width, height))
+    return centre, (width + margins, height + margins), angle
+
+
+def without_margin(height: float) -> float:
+    """Return the height of a line of which the mask, with the margins, has this ``height``."""
+    ratio = 1 + 2 * THRESHOLDS.margin_share
+    return max(THRESHOLDS.min_line_height, height - both_margins(height / ratio))
+
+
+def both_margins(height: float) -> float:
+    """Return the margins on both sides of a line of this height, added up, in pixels."""
+    share = THRESHOLDS.margin_share * min(height, THRESHOLDS.max_margin_height)
+    return 2 * (THRESHOLDS.margin_pixels + share)
+
+
+def draw_rectangle(mask: Mask, rectangle: Rectangle) -> None:
+    """Cover ``rectangle`` and its margin in ``mask``, in place."""
+    corners = cv2.boxPoints(with_margin(rectangle))
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+
+
+def is_covered(mask: Mask, rectangle: Rectangle, share: float) -> bool:
+    """Return whether ``mask`` covers more than this share of ``rectangle``."""
+    part = upright(mask, rectangle, 0, stretch=False)
+    return bool(part.mean() > share)
+
+
+def upright(grey: Grey, rectangle: Rectangle, margin: float, *, stretch: bool = True) -> Grey:
+    """Cut ``rectangle`` out of ``grey``, rotated so that its longer side is level.
+
+    Args:
+        grey: the picture, shape (height, width).
+        rectangle: the part to cut out. What is outside of the picture repeats its border.
+        margin: pixels to add on each side.
+        stretch: whether the contrast is stretched (:func:`stretch_contrast`).
+
+    Returns:
+        The part, shape (height, width) of the rectangle with its margins.
+    """
+    (x, y), (width, height), angle = lengthwise(rectangle)
+    wide, tall = (max(_LEAST_SIDE, round(side + 2 * margin)) for side in (width, height))
+    radians = np.deg2rad(angle)
+    along = np.array([np.cos(radians), np.sin(radians)])
+    down = np.array([-along[1], along[0]])
+    corner = np.array([x, y]) - along * (wide - 1) / 2 - down * (tall - 1) / 2
+    matrix = np.column_stack([along, down, corner])
+    part: Any = cv2.warpAffine(
+        grey,
+        matrix,
+        (wide, tall),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return stretch_contrast(part) if stretch else np.asarray(part)
+
+
+def stretch_contrast(part: Grey) -> Grey:
+    """Stretch the grey levels of ``part``, except for outliers, to the whole range of 0 to 255."""
+    low, high = np.percentile(part, THRESHOLDS.stretch_percentiles)
+    span = max(THRESHOLDS.min_stretch_range, float(high - low))
+    stretched = (part.astype(np.float32) - low) * (255 / span)
+    result: Grey = stretched.clip(0, 255).astype(np.uint8)
+    return result

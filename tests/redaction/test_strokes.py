@@ -52,7 +52,7 @@ def test_a_line_of_text_is_one_cluster(lung: Image.Image, fill: int) -> None:
     image = with_text(lung, "Ashgrove", (150, 180), fill=fill)
     found = [c for c in strong_clusters(np.asarray(image)) if c.scale == 1]
     cluster = max(found, key=lambda cluster: (cluster.marks, cluster.contrast))
-    assert cluster.marks == 8
+    assert cluster.marks >= len("Ashgrove"), "a letter may be several marks"
     assert covers(cluster, ink(image, lung))
     (_, (width, height), _) = cluster.rectangle
     assert 80 < max(width, height) < 130

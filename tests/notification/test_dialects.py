@@ -1,63 +1,18 @@
-"""xray.notification"""
+"""xray.notification.dialects"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import ROOT
+from tests.support.messages import DIALECTS, KEY, item, message
 from xray.errors import NotificationError
 from xray.notification import MAX_MESSAGE_BYTES, MAX_RECORDS, parse
 from xray.settings import KeyDecoding
-
-KEY = "dir a/fïle +1 & 日本 100%25.jpeg"
-ENCODED = "dir+a%2Ff%C3%AFle+%2B1+%26+%E6%97%A5%E6%9C%AC+100%2525.jpeg"
-
-
-def item(key: str = KEY, source: str = "ceph:s3", event: str = "ObjectCreated:Put") -> Any:
-    return {
-        "eventVersion": "2.2",
-        "eventSource": source,
-        "eventTime": "2026-11-24T03:08:56.897902Z",
-        "eventName": event,
-        "s3": {
-            "bucket": {"name": "xray-data-in"},
-            "object": {
-                "key": key,
-                "size": 8,
-                "eTag": "e5ebd4c02cefbe7955977c67ada242b7",
-                "versionId": "",
-                "sequencer": "C8FF046B6C5AB135",
-            },
-        },
-    }
-
-
-def message(*items: Any) -> bytes:
-    return json.dumps({"Records": list(items)}).encode()
-
-
-DIALECTS = {
-    "ceph": message(item()),
-    "aws": message(item(ENCODED, "aws:s3")),
-    "minio": json.dumps(
-        {
-            "EventName": "s3:ObjectCreated:Put",
-            "Key": "xray-data-in/x",
-            "Records": [item(ENCODED, "minio:s3", "s3:ObjectCreated:Put")],
-        }
-    ).encode(),
-    "versitygw": json.dumps([item(KEY, "aws:s3")]).encode(),
-    # Version 1.8: in an object, as AWS does it.
-    "versitygw 1.8": message(item(KEY, "aws:s3") | {"userIdentity": {"PrincipalId": "xray"}}),
-}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -101,7 +56,7 @@ def test_a_setting_overrides_how_a_key_is_decoded(
 def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
     loop = item()
     loop["s3"]["bucket"]["name"] = "xray-data-in-processed"
-    read = parse(
+    notification = parse(
         message(
             item("a"),
             item(event="ObjectRemoved:Delete"),
@@ -109,8 +64,8 @@ def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
             loop,
         )
     )
-    assert [record.key for record in read.records] == ["a", "b"]
-    assert [skipped.event for skipped in read.skipped] == [
+    assert [record.key for record in notification.records] == ["a", "b"]
+    assert [skipped.event for skipped in notification.skipped] == [
         "ObjectRemoved:Delete",
         "ObjectCreated:Put",
     ]
@@ -118,15 +73,15 @@ def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
 
 @pytest.mark.parametrize("nothing", [None, b""])
 def test_a_tombstone_asks_for_nothing(nothing: bytes | None) -> None:
-    read = parse(nothing)
-    assert not read.records
-    assert "tombstone" in read.skipped[0].reason
+    notification = parse(nothing)
+    assert not notification.records
+    assert "tombstone" in notification.skipped[0].reason
 
 
 def test_a_test_event_asks_for_nothing() -> None:
-    read = parse(b'{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"xray"}')
-    assert not read.records
-    assert read.skipped[0].reason == "test event"
+    notification = parse(b'{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"xray"}')
+    assert not notification.records
+    assert notification.skipped[0].reason == "test event"
 
 
 def broken(change: Any) -> bytes:
@@ -195,46 +150,3 @@ def test_any_key_survives_raw_and_encoded(key: str) -> None:
 
     assert parse(message(item(key))).records[0].key == key
     assert parse(message(item(quote_plus(key), "aws:s3"))).records[0].key == key
-
-
-def run(path: Path) -> tuple[int, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "xray.notification", str(path)],
-        env={"PYTHONPATH": str(ROOT / "plugins"), "PYTHONUTF8": "1"},
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode, json.loads(done.stdout)
-
-
-def test_the_command_prints_the_records(tmp_path: Path) -> None:
-    file = tmp_path / "message"
-    file.write_bytes(DIALECTS["aws"])
-    status, answer = run(file)
-    assert status == 0
-    assert answer["error"] is None
-    assert answer["skipped"] == []
-    assert answer["records"] == [
-        {
-            "bucket": "xray-data-in",
-            "key": KEY,
-            "version_id": None,
-            "etag": "e5ebd4c02cefbe7955977c67ada242b7",
-            "size": 8,
-            "event": "ObjectCreated:Put",
-            "sequencer": "C8FF046B6C5AB135",
-            "event_time": "2026-11-24T03:08:56.897902Z",
-            "dialect": "aws",
-        }
-    ]
-
-
-@pytest.mark.parametrize("content", [b"nonsense", None])
-def test_the_command_says_what_is_wrong(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "message"
-    if content is not None:
-        file.write_bytes(content)
-    status, answer = run(file)
-    assert status == 1
-    assert answer["records"] == []
-    assert ("JSON" if content else "cannot be read") in answer["error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xray.notification.offsets import OffsetTracker, Partition
+from xray.notification import OffsetTracker, Partition
 
 P, Q = Partition("storage", 0), Partition("storage", 1)
 

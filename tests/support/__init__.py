@@ -1,4 +1,4 @@
-"""What several tests use: places, secrets, a notification."""
+"""What several tests use: the checkout, secrets, a task at work, a notification."""
 
 from __future__ import annotations
 

@@ -1,18 +1,7 @@
 """The audit trail: records that are created once, chained, and never overwritten."""
 
-from xray.audit.trail import (
-    FAILED,
-    RELEASED,
-    REVIEWED,
-    SCHEMA_FILE,
-    SUCCEEDED,
-    Problem,
-    Verdict,
-    append,
-    main,
-    records,
-    verify,
-)
+from xray.audit.trail import FAILED, RELEASED, REVIEWED, SUCCEEDED, append, digest, records
+from xray.audit.verification import SCHEMA_FILE, Problem, Verdict, verify
 
 __all__ = [
     "FAILED",
@@ -23,7 +12,7 @@ __all__ = [
     "Problem",
     "Verdict",
     "append",
-    "main",
+    "digest",
     "records",
     "verify",
 ]

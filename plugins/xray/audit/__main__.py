@@ -2,6 +2,6 @@
 
 import sys
 
-from xray.audit.trail import main
+from xray.command_line import run
 
-sys.exit(main())
+sys.exit(run("audit"))

@@ -1,4 +1,4 @@
-"""Bucket notifications: the dialects that object stores write, and the offsets of messages."""
+"""Bucket notifications: parsing the messages of several gateways, and tracking Kafka offsets."""
 
 from xray.notification.dialects import (
     MAX_MESSAGE_BYTES,
@@ -9,12 +9,16 @@ from xray.notification.dialects import (
     UnreadableError,
     parse,
 )
+from xray.notification.offsets import OffsetTracker, Partition, PendingOffset
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_RECORDS",
     "Notification",
     "ObjectCreated",
+    "OffsetTracker",
+    "Partition",
+    "PendingOffset",
     "Skipped",
     "UnreadableError",
     "parse",

@@ -2,6 +2,6 @@
 
 import sys
 
-from xray.notification.dialects import main
+from xray.command_line import run
 
-sys.exit(main(sys.argv[1:]))
+sys.exit(run("notification"))

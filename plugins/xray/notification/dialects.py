@@ -1,11 +1,9 @@
-"""Bucket notifications: raw Kafka messages in, records out.
+"""Parsing bucket notifications: raw Kafka messages in, created objects out.
 
 Five dialects are read: Ceph RGW (old and new), AWS S3, MinIO and versitygw.
 They differ in the envelope, in the spelling of the etag, and in whether the
-object key is URL-encoded: Ceph and versitygw send it raw, so decoding it
+object key is URL-encoded: Ceph and versitygw send it raw, so that decoding
 would corrupt a ``+`` or a ``%``; AWS and MinIO send it form-encoded.
-
-``python -m xray.notification FILE`` prints what one message says, as JSON.
 
 Sources: the AWS S3 "Event message structure" documentation, Ceph's "S3 Bucket
 Notifications" documentation, and messages received from real gateways.
@@ -14,10 +12,8 @@ Notifications" documentation, and messages received from real gateways.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -26,24 +22,30 @@ from xray.settings import KeyDecoding
 from xray.suffixes import BucketSuffix
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""Kafka's own default limit of a message."""
+"""Kafka's default limit of a message."""
 MAX_RECORDS = 1000
+"""The most records of a message."""
 MAX_KEY_BYTES = 1024
 """S3's limit of an object key, in UTF-8."""
 MAX_TEXT = 1024
-"""Characters of any other text in a record."""
+"""The most characters of any other text in a record."""
 MAX_SIZE = 2**63 - 1
+"""The largest size of an object, in bytes."""
+_MAX_EVENT = 64
+"""The most characters of an event's name that are kept for a skipped part."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """One object that was created, as its notification tells it."""
+    """An object that was created, as its notification describes it."""
 
     bucket: str
     key: str
     version_id: str | None
     etag: str | None
+    """Without quotes."""
     size: int | None
+    """In bytes."""
     event: str
     """Without the ``s3:`` prefix that some gateways write."""
     sequencer: str | None
@@ -54,7 +56,7 @@ class ObjectCreated:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A part of a message that asks for no case, and why."""
+    """A part of a message that asks for no case, and the reason."""
 
     reason: str
     event: str | None = None
@@ -62,7 +64,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What one message holds."""
+    """The content of one message."""
 
     records: tuple[ObjectCreated, ...] = ()
     skipped: tuple[Skipped, ...] = ()
@@ -74,25 +76,30 @@ class UnreadableError(NotificationError):
     def __init__(self, reason: str, rest: Notification = Notification()) -> None:
         super().__init__(reason)
         self.rest = rest
-        """What else the message holds."""
+        """The parts of the message that can be read."""
 
 
 def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO) -> Notification:
-    """The records of one Kafka message, and the parts that ask for nothing.
+    """Return the content of one Kafka message.
+
+    Args:
+        message: the value of the message; None for a tombstone.
+        key_decoding: how the object keys are encoded.
 
     Raises:
-        UnreadableError: the message is not a bucket notification, or a record of it lacks what
-            identifies an object. The sentence names the property and never quotes the object
-            key. What else the message holds comes with the error.
+        UnreadableError: the message is not a bucket notification, or a record of it lacks a
+            property that identifies an object. The sentence names the property and never quotes
+            the object key. The parts that can be read come with the error.
     """
     if not message:
         return Notification(skipped=(Skipped("tombstone: the message has no value"),))
-    items, envelope = _open(message)
+    items, envelope = _unpack(message)
     if items is None:
-        return Notification(skipped=(Skipped("test event", str(envelope.get("Event"))[:64]),))
+        event = str(envelope.get("Event"))[:_MAX_EVENT]
+        return Notification(skipped=(Skipped("test event", event),))
     if len(items) > MAX_RECORDS:
-        raise UnreadableError(f"The message holds {len(items)} records; at most {MAX_RECORDS}.")
-    parts = [_try(item, envelope, key_decoding) for item in items]
+        raise UnreadableError(f"The message has {len(items)} records; at most {MAX_RECORDS}.")
+    parts = [_record_or_error(item, envelope, key_decoding) for item in items]
     notification = Notification(
         records=tuple(part for part in parts if isinstance(part, ObjectCreated)),
         skipped=tuple(part for part in parts if isinstance(part, Skipped)),
@@ -103,8 +110,8 @@ def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO
     return notification
 
 
-def _open(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
-    """The raw records and their envelope; None for a store's test event."""
+def _unpack(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
+    """Return the raw records and their envelope; None in place of a test event's records."""
     if len(message) > MAX_MESSAGE_BYTES:
         raise UnreadableError(f"The message has {len(message)} bytes; at most {MAX_MESSAGE_BYTES}.")
     try:
@@ -125,32 +132,34 @@ def _open(message: bytes) -> tuple[list[Any] | None, Mapping[str, Any]]:
     raise UnreadableError("The message has no list of Records.")
 
 
-def _try(
+def _record_or_error(
     item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
 ) -> ObjectCreated | Skipped | NotificationError:
     try:
-        return _read(item, envelope, decoding)
+        return _record(item, envelope, decoding)
     except NotificationError as error:
         return error
 
 
-def _read(item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding) -> ObjectCreated | Skipped:
-    """One raw record, read or skipped."""
+def _record(
+    item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
+) -> ObjectCreated | Skipped:
+    """Return the content of one raw record."""
     record = _mapping(item, "record")
     event = _text(record, "eventName", required=True).removeprefix("s3:")
     if not event.startswith("ObjectCreated:"):
-        return Skipped("not an object's creation", event[:64])
+        return Skipped("not an object's creation", event[:_MAX_EVENT])
     s3 = _mapping(record.get("s3"), "s3")
     bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
     if bucket.endswith(tuple(BucketSuffix)):
-        return Skipped("written by this pipeline itself", event[:64])
+        return Skipped("written by this pipeline itself", event[:_MAX_EVENT])
     entry = _mapping(s3.get("object"), "s3.object")
     dialect = _dialect(record, envelope)
     return ObjectCreated(
         bucket=bucket,
         key=_key(entry, dialect, decoding),
         version_id=_text(entry, "versionId") or None,
-        etag=(_text(entry, "eTag") or _text(entry, "etag") or "").strip('"') or None,
+        etag=(_text(entry, "eTag") or _text(entry, "etag")).strip('"') or None,
         size=_size(entry.get("size")),
         event=event,
         sequencer=_text(entry, "sequencer") or None,
@@ -160,29 +169,32 @@ def _read(item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding) -> Obje
 
 
 def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:
+    """Return the dialect of a record."""
     source = record.get("eventSource")
     if source == "minio:s3" or "EventName" in envelope:
         return "minio"
     if source == "ceph:s3":
         return "ceph"
+    # versitygw gives AWS as its event source. Only its array without an envelope (older versions)
+    # and its upper-case PrincipalId distinguish it.
     identity = record.get("userIdentity")
     if "dialect" in envelope or (isinstance(identity, dict) and "PrincipalId" in identity):
-        return "versitygw"  # It calls itself AWS, in an array or in an object; this alone tells.
+        return "versitygw"
     return "aws"
 
 
 def _key(entry: Mapping[str, Any], dialect: str, decoding: KeyDecoding) -> str:
-    """The object's key, decoded as the dialect (or the setting) says."""
-    key = _text(entry, "key", required=True, most=3 * MAX_KEY_BYTES)
-    form = decoding is KeyDecoding.FORM or (
+    """Return the object's key, decoded as the setting says, or else as the dialect encodes it."""
+    key = _text(entry, "key", required=True, max_characters=3 * MAX_KEY_BYTES)
+    form_encoded = decoding is KeyDecoding.FORM or (
         decoding is KeyDecoding.AUTO and dialect in ("aws", "minio")
     )
     try:
-        if form:
+        if form_encoded:
             key = unquote_plus(key, errors="strict")
     except UnicodeError:
         raise NotificationError("The object key is not valid UTF-8.") from None
-    _storable("The object key", key)
+    _check_storable("The object key", key)
     length = len(key.encode())
     if length > MAX_KEY_BYTES:
         raise NotificationError(f"The object key has {length} bytes; at most {MAX_KEY_BYTES}.")
@@ -196,24 +208,28 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _text(
-    values: Mapping[str, Any], name: str, *, required: bool = False, most: int = MAX_TEXT
+    values: Mapping[str, Any],
+    name: str,
+    *,
+    required: bool = False,
+    max_characters: int = MAX_TEXT,
 ) -> str:
-    """A string; the empty one where it is absent, null or empty and not ``required``."""
+    """Return a string property; the empty string if it is absent or null and not ``required``."""
     value = values.get(name)
     if value is not None and not isinstance(value, str):
         raise NotificationError(f"{name} is a {type(value).__name__}, not a string.")
     if required and not value:
         raise NotificationError(f"{name} is missing or empty.")
-    if value and len(value) > most:
-        raise NotificationError(f"{name} has {len(value)} characters; at most {most}.")
-    _storable(name, value or "")
+    if value and len(value) > max_characters:
+        raise NotificationError(f"{name} has {len(value)} characters; at most {max_characters}.")
+    _check_storable(name, value or "")
     return value or ""
 
 
-def _storable(name: str, text: str) -> None:
-    """Refuse what no store and no database takes as text."""
+def _check_storable(name: str, text: str) -> None:
+    """Refuse text that no object store and no database can hold."""
     if "\0" in text:
-        raise NotificationError(f"{name} holds a NUL character.")
+        raise NotificationError(f"{name} contains a NUL character.")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -221,7 +237,7 @@ def _storable(name: str, text: str) -> None:
 
 
 def _size(value: Any) -> int | None:
-    """Bytes; Ceph's documentation shows a string here."""
+    """Return a size in bytes. Ceph's documentation shows it as a string."""
     if value in (None, ""):
         return None
     try:
@@ -231,21 +247,3 @@ def _size(value: Any) -> int | None:
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
         raise NotificationError("size is not a number of bytes.")
     return size
-
-
-def main(arguments: Collection[str]) -> int:
-    """The command line; returns the exit status."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m xray.notification FILE\n")
-        return 2
-    error = None
-    notification = Notification()
-    try:
-        notification = parse(Path(next(iter(arguments))).read_bytes())
-    except UnreadableError as failure:
-        notification, error = failure.rest, str(failure)
-    except OSError as failure:
-        error = f"The file cannot be read: {failure.strerror}."
-    answer = {**asdict(notification), "error": error}
-    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
-    return 0 if error is None else 1

@@ -1,0 +1,73 @@
+"""xray.audit.verification"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.audit_records import CASE
+from xray.audit import Verdict, digest, verify
+
+
+def named(folder: Path) -> list[tuple[str, bytes]]:
+    """The records in a folder: name and bytes."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+
+
+def problems(folder: Path) -> list[str]:
+    """The problems of the records in a folder."""
+    return [f"{problem.name} {problem.reason}" for problem in verify(named(folder)).problems]
+
+
+def test_an_unchanged_trail_verifies(trail: Path) -> None:
+    assert verify(named(trail)) == Verdict(records=6, cases=2, problems=())
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_change_is_found(trail: Path, number: int) -> None:
+    path = trail / CASE / f"{number:05d}.json"
+    path.write_text(path.read_text().replace("no image", "an image"))
+    assert problems(trail)[0].startswith(f"{CASE}/{number:05d}.json was changed")
+
+
+def test_a_change_with_its_digest_made_anew_breaks_the_chain(trail: Path) -> None:
+    path = trail / CASE / "00002.json"
+    record = json.loads(path.read_text()) | {"error": "Nothing."}
+    path.write_text(json.dumps({**record, "digest": digest(record)}))
+    (said,) = problems(trail)
+    assert said.startswith(f"{CASE}/00003.json does not follow")
+
+
+@pytest.mark.parametrize("gone", [[1], [3], [2, 3]])
+def test_a_missing_record_is_found(trail: Path, gone: list[int]) -> None:
+    for number in gone:
+        (trail / CASE / f"{number:05d}.json").unlink()
+    assert problems(trail) == [f"{CASE}/{number:05d}.json is missing" for number in gone]
+
+
+def test_a_record_in_another_ones_place_is_found(trail: Path) -> None:
+    folder = trail / CASE
+    (folder / "00004.json").write_bytes((folder / "00002.json").read_bytes())
+    assert problems(trail)[0] == f"{CASE}/00004.json does not belong there"
+
+
+def test_what_is_no_record_is_found(trail: Path) -> None:
+    (trail / CASE / "00006.json").write_text("{")
+    (trail / CASE / "00007.json").write_text("{}")
+    said = problems(trail)
+    assert said[0].endswith("00006.json is not JSON")
+    assert "00007.json does not have the form of a record" in said[1]
+
+
+def test_the_first_record_follows_no_other(trail: Path) -> None:
+    for number, previous, reason in (
+        (1, "0" * 64, "though it is the first"),
+        (2, None, "no record"),
+    ):
+        path = trail / CASE / f"{number:05d}.json"
+        record = json.loads(path.read_text()) | {"previous": previous}
+        path.write_text(json.dumps({**record, "digest": digest(record)}))
+        assert any(reason in problem for problem in problems(trail))

@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def _tile(model: RiskModel, image: Image.Image) -> tuple[Image.Image, str]:
-    reading = model.read(image)
-    label = Label.UNSURE if reading.refused else Settings().label(reading.risk)
-    said = caption(label, reading.risk, refused=reading.refused)
+    prediction = model.predict(image)
+    label = Label.UNSURE if prediction.refused else Settings().label(prediction.risk)
+    said = caption(label, prediction.risk, refused=prediction.refused)
     small = image.convert("L").resize(TILE)
-    if reading.evidence and not reading.refused:
-        small = draw_evidence(small, reading.evidence)
+    if prediction.evidence and not prediction.refused:
+        small = draw_evidence(small, prediction.evidence)
     return print_caption(small.convert("RGB"), said), said
 
 

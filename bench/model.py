@@ -26,7 +26,7 @@ from bench import odd_images
 from include.demo.stack import ROOT
 from include.model.data import HELD_OUT, examples, held_out
 from xray.image import decode
-from xray.risk import Reading, RiskModel, preprocess
+from xray.risk import Prediction, RiskModel, preprocess
 from xray.settings import Settings
 
 MODEL = ROOT / "include" / "model"
@@ -115,10 +115,10 @@ def _milliseconds(model: RiskModel, images: list[Image.Image]) -> dict[str, floa
     ]
     found = {}
     for name, given in (("network", ready), ("whole", chosen)):
-        model.read(given[0])
+        model.predict(given[0])
         began = time.process_time()
         for image in given:
-            model.read(image)
+            model.predict(image)
         found[name] = round((time.process_time() - began) / len(given) * 1000, 2)
     return found
 
@@ -141,7 +141,7 @@ def _gate(model: RiskModel, images: list[Image.Image]) -> dict[str, dict[str, An
 def _refused(model: RiskModel, images: list[Image.Image]) -> dict[str, Any]:
     reasons: dict[str, int] = {}
     for image in images:
-        reason = model.read(image).refused
+        reason = model.predict(image).refused
         if reason:
             reasons[reason] = reasons.get(reason, 0) + 1
     return {
@@ -155,20 +155,21 @@ def _robustness(
     model: RiskModel, images: list[Image.Image], full_size: Path | None
 ) -> dict[str, dict[str, Any]]:
     followed = images[:: max(1, len(images) // MOST)]
-    before = [model.read(image) for image in followed]
+    before = [model.predict(image) for image in followed]
     found = {
-        name: _moved(before, [model.read(change(image)) for image in followed])
+        name: _moved(before, [model.predict(change(image)) for image in followed])
         for name, change in track(changes().items(), "robustness")
     }
     portable = _portable(model)
     found["computed by other kernels"] = _moved(
-        before[::5], [portable.read(image) for image in followed[::5]]
+        before[::5], [portable.predict(image) for image in followed[::5]]
     )
     if full_size is not None:
         large = [decode(p.read_bytes()).eight_bit() for p in sorted(full_size.rglob("*.jp*g"))]
         small = _resized(Image.Resampling.LANCZOS, 224)
         found["full size against 224 pixels"] = _moved(
-            [model.read(image) for image in large], [model.read(small(image)) for image in large]
+            [model.predict(image) for image in large],
+            [model.predict(small(image)) for image in large],
         )
     return found
 
@@ -185,7 +186,7 @@ def _portable(model: RiskModel) -> RiskModel:
     return replace(model, _interpreter=interpreter)
 
 
-def _moved(before: list[Reading], after: list[Reading]) -> dict[str, Any]:
+def _moved(before: list[Prediction], after: list[Prediction]) -> dict[str, Any]:
     """How far the risks moved."""
     pairs = list(zip(before, after, strict=True))
     apart = [abs(one.risk - other.risk) for one, other in pairs]

@@ -135,17 +135,17 @@ def test_both_files_say_the_same() -> None:
 def test_the_evidence_adds_up_to_the_risk(demo_images: list[Path]) -> None:
     model = RiskModel.load()
     for path in demo_images:
-        reading = model.read(decode(path.read_bytes()).pixels)
-        assert reading.evidence is not None
-        cells = np.array(reading.evidence)
+        prediction = model.predict(decode(path.read_bytes()).pixels)
+        assert prediction.evidence is not None
+        cells = np.array(prediction.evidence)
         assert min(cells.shape) >= 5
-        logit = np.log(reading.risk / (1 - reading.risk))
+        logit = np.log(prediction.risk / (1 - prediction.risk))
         assert cells.mean() == pytest.approx(logit, abs=2e-3)
 
 
 def test_a_mirrored_chest_scores_the_same_and_so_does_its_evidence(chest: Image.Image) -> None:
     model = RiskModel.load()
-    one, other = model.read(chest), model.read(ImageOps.mirror(chest))
+    one, other = model.predict(chest), model.predict(ImageOps.mirror(chest))
     assert one.risk == pytest.approx(other.risk, abs=1e-3)
     assert one.evidence is not None
     assert other.evidence is not None
@@ -154,7 +154,7 @@ def test_a_mirrored_chest_scores_the_same_and_so_does_its_evidence(chest: Image.
 
 def test_the_demos_chests_are_not_refused(demo_images: list[Path]) -> None:
     model = RiskModel.load()
-    assert {model.read(decode(p.read_bytes()).pixels).refused for p in demo_images} == {None}
+    assert {model.predict(decode(p.read_bytes()).pixels).refused for p in demo_images} == {None}
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,16 @@ def test_a_chest_that_lies_otherwise_is_refused_with_the_reason(
 ) -> None:
     model = RiskModel.load()
     for path in demo_images:
-        assert model.read(change(decode(path.read_bytes()).pixels.convert("L"))).refused == reason
+        assert (
+            model.predict(change(decode(path.read_bytes()).pixels.convert("L"))).refused == reason
+        )
 
 
 @pytest.mark.parametrize("kind", sorted(odd_images.kinds()))
 def test_what_is_no_chest_is_refused(kind: str) -> None:
     model = RiskModel.load()
     images = odd_images.kinds()[kind]
-    refused = [model.read(image).refused for image in images]
+    refused = [model.predict(image).refused for image in images]
     assert sum(reason is not None for reason in refused) >= 0.9 * len(images)
     if kind == "blank":
         assert set(refused) == {"blank"}
@@ -227,15 +229,15 @@ def folder(made: Path, name: str, out: Path, **card: object) -> Path:
 
 def test_a_model_of_ones_own_needs_a_risk_alone(made: Path, tmp_path: Path) -> None:
     model = RiskModel.load(folder(made, "plain", tmp_path))
-    reading = model.read(Image.new("L", (50, 40), 51))
-    assert reading.risk == pytest.approx(0.2, abs=1e-3)
-    assert (reading.evidence, reading.refused) == (None, None)
+    prediction = model.predict(Image.new("L", (50, 40), 51))
+    assert prediction.risk == pytest.approx(0.2, abs=1e-3)
+    assert (prediction.evidence, prediction.refused) == (None, None)
 
 
 def test_a_model_of_ones_own_may_tell_its_evidence(made: Path, tmp_path: Path) -> None:
     directory = folder(made, "two", tmp_path, outputs={"risk": 0, "evidence": 1})
-    reading = RiskModel.load(directory).read(Image.new("L", (50, 40), 51))
-    assert reading.evidence == [[pytest.approx(0.4, abs=1e-3)]]
+    prediction = RiskModel.load(directory).predict(Image.new("L", (50, 40), 51))
+    assert prediction.evidence == [[pytest.approx(0.4, abs=1e-3)]]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_a_model_of_ones_own_may_tell_its_evidence(made: Path, tmp_path: Path) -
     [
         ("logit", {}, r"gives -?[\d.]+ as a risk"),
         ("nan", {}, "gives nan as a risk"),
-        ("whole", {}, "in float32 alone"),
+        ("whole", {}, "in float32 only"),
         ("two", {"outputs": {"risk": 1}}, "calls output 1 'risk'"),
         ("two", {"outputs": {"risk": 0, "strangeness": 7}}, "calls output 7 'strangeness'"),
         ("two", {"outputs": {"risk": 0, "warmth": 1}}, "calls output 1 'warmth'"),

@@ -152,9 +152,9 @@ def _scores(
     for index, example in enumerate(chosen, 1):
         name = str(example.path.relative_to(directory))
         try:
-            reading = model.read(decode(example.path.read_bytes()).eight_bit())
-            label, risk = CLASSES[example.target], round(reading.risk, 6)
-            row = {"file": name, "label": label, "risk": risk, "refused": reading.refused}
+            prediction = model.predict(decode(example.path.read_bytes()).eight_bit())
+            label, risk = CLASSES[example.target], round(prediction.risk, 6)
+            row = {"file": name, "label": label, "risk": risk, "refused": prediction.refused}
             scored.append(row)
         except XrayError as error:
             errors.append({"file": name, "error": str(error)})

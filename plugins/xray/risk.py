@@ -1,9 +1,10 @@
 """The risk of pneumonia in an image, scored by the shipped model with LiteRT.
 
-A model is a folder with ``model.json`` and ``xray.tflite``; training, evaluation
-and the pipeline share :func:`preprocess`, so that a score means the same in all.
-A model may also tell where a risk comes from, and refuse an image that is like
-none it has learned from: see include/model/README.md, "A model of your own".
+A model is a folder with ``model.json`` and ``xray.tflite``. Training, evaluation
+and the pipeline share :func:`preprocess`, so that a score means the same in all
+of them. A model may also give the evidence of a risk, and refuse an image that
+is unlike the images it was trained on: see include/model/README.md, "A model of
+your own".
 """
 
 from __future__ import annotations
@@ -26,38 +27,42 @@ _SHIPPED = Path(__file__).resolve().parents[2] / "include" / "model"
 
 
 def default_directory() -> Path:
-    """Where the model is: the environment's ``XRAY_MODEL_DIR``, or the shipped one."""
+    """Return the model's folder: the environment's ``XRAY_MODEL_DIR``, or the shipped one."""
     return Path(os.environ.get("XRAY_MODEL_DIR") or _SHIPPED)
 
 
 def preprocess(image: Image.Image, size: int, depth: int | None = None) -> npt.NDArray[np.float32]:
-    """The model's input, shape (1, size, size, 1), 0 to 255.
+    """Return the model's input, shape (1, size, size, 1), values 0 to 255.
 
-    Resized with antialiasing: without it, the score would depend on how sharp
-    a large image is, which is a trait of the device and not of the lung.
-    ``image`` and ``depth`` are as :func:`xray.image.eight_bit` takes them.
+    The image is resized with antialiasing. Without it, the score would depend on the sharpness of
+    a large image, which is a property of the device and not of the lung.
+
+    Args:
+        image: an image of any size, as :func:`xray.image.eight_bit` takes it.
+        size: the pixels of a side of the model's input.
+        depth: the number of significant bits, as :func:`xray.image.eight_bit` takes it.
     """
     small = eight_bit(image, depth).convert("L").resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(small, dtype=np.float32)[None, :, :, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a model says of one image."""
+class Prediction:
+    """A model's result for one image."""
 
     risk: float
-    """Of pneumonia, 0 to 1."""
+    """The risk of pneumonia, 0 to 1."""
     evidence: list[list[float]] | None
-    """Where it comes from, row by row: above 0 for pneumonia, below against it. The mean is the
-    risk's logit. None if the model does not tell."""
+    """Where the risk comes from, row by row: above 0 for pneumonia, below 0 against it. The mean is
+    the logit of the risk. None if the model gives no evidence."""
     refused: str | None
-    """Why the risk means nothing, as in "upside down"; None for an image like those learned from,
-    and from a model without a gate."""
+    """Why the risk means nothing, such as "upside down". None if the image resembles those that the
+    model was trained on, or if the model has no gate."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
-    """One number of the gate's: above the limit, the image is refused."""
+class _GateCheck:
+    """One check of the gate: the image is refused if its number is above the limit."""
 
     reason: str
     limit: float
@@ -65,32 +70,35 @@ class _Check:
 
 @dataclass(frozen=True, slots=True)
 class RiskModel:
-    """A loaded model. One per process; not for several threads at once."""
+    """A loaded model. A process needs only one; it must not be used by several threads at once."""
 
     version: str
-    """Short; stands in audit records and in the results' metadata."""
+    """A short name for audit records and the metadata of results."""
     size: int
-    """Pixels of a side of the input."""
+    """The pixels of a side of the input."""
     _interpreter: Any
     _outputs: dict[str, int]
-    """The place of each output among the graph's: risk, and maybe evidence and strangeness."""
-    _gate: tuple[_Check, ...]
+    """The position of each output in the graph: risk, and perhaps evidence and strangeness."""
+    _gate: tuple[_GateCheck, ...]
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Self:
-        """The model in ``directory``, or the default one.
+        """Load the model in ``directory``, by default :func:`default_directory`.
 
         Raises:
-            ModelError: a file is missing, is not the one that model.json names, or maps
-                something else to something else.
+            ModelError: a file is missing, does not match model.json, or has inputs or outputs of
+                another form.
         """
         directory = directory or default_directory()
-        card, content = _read(directory)
+        card, content = _read_files(directory)
         try:
             version, size = str(card["version"]), int(card["input"]["size"])
             digest = card["sha256"]
             outputs = {str(k): int(v) for k, v in card.get("outputs", {"risk": 0}).items()}
-            gate = tuple(_Check(str(c["reason"]), float(c["limit"])) for c in card.get("gate", ()))
+            gate = tuple(
+                _GateCheck(str(check["reason"]), float(check["limit"]))
+                for check in card.get("gate", ())
+            )
             outputs["risk"]
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ModelError(
@@ -99,52 +107,54 @@ class RiskModel:
             ) from None
         if hashlib.sha256(content).hexdigest() != digest:
             raise ModelError(
-                "xray.tflite is not the file that model.json names (its sha256 differs): "
-                "restore both from the same training."
+                "The sha256 of xray.tflite is not the one in model.json: restore both files from "
+                "the same training."
             )
-        interpreter = _interpreter(content)
+        interpreter = _load_interpreter(content)
         _check_shapes(interpreter, size, outputs, gate)
         model = cls(version, size, interpreter, outputs, gate)
         risk = model.score(Image.linear_gradient("L"))
         if not 0 <= risk <= 1:
-            raise ModelError(f"xray.tflite gives {risk:.3g} as a risk, which is 0 to 1.")
+            raise ModelError(f"xray.tflite gives {risk:.3g} as a risk; a risk is 0 to 1.")
         return model
 
     def score(self, image: Image.Image, depth: int | None = None) -> float:
-        """The risk of pneumonia, 0 to 1, in an ``image`` of any size; see :func:`preprocess`."""
-        return self.read(image, depth).risk
+        """Return the risk of pneumonia in an image, 0 to 1. The arguments are those of
+        :func:`preprocess`."""
+        return self.predict(image, depth).risk
 
-    def read(self, image: Image.Image, depth: int | None = None) -> Reading:
-        """All that the model says of an ``image`` of any size; see :func:`preprocess`."""
-        given = self._interpreter.get_input_details()[0]["index"]
-        self._interpreter.set_tensor(given, preprocess(image, self.size, depth))
+    def predict(self, image: Image.Image, depth: int | None = None) -> Prediction:
+        """Return the model's result for an image. The arguments are those of :func:`preprocess`."""
+        index = self._interpreter.get_input_details()[0]["index"]
+        self._interpreter.set_tensor(index, preprocess(image, self.size, depth))
         self._interpreter.invoke()
         evidence = self._output("evidence")
-        return Reading(
+        return Prediction(
             risk=float(self._output("risk")[0, 0]),
             evidence=None if evidence is None else evidence[0].astype(float).round(3).tolist(),
-            refused=self._refused(),
+            refused=self._refusal(),
         )
 
     def strangeness(self) -> list[float]:
-        """The gate's numbers for the image read last, in the order of its checks."""
-        found = self._output("strangeness")
-        return [] if found is None else [float(value) for value in found[0]]
+        """Return the gate's numbers for the last image, in the order of its checks."""
+        numbers = self._output("strangeness")
+        return [] if numbers is None else [float(value) for value in numbers[0]]
 
-    def _refused(self) -> str | None:
+    def _refusal(self) -> str | None:
+        """Return the reason of the first check that refuses the last image."""
         pairs = zip(self._gate, self.strangeness(), strict=True)
-        # Asked so that nan, of which nothing is true, is refused.
+        # Negated, so that NaN is refused: every comparison with it is false.
         return next((check.reason for check, value in pairs if not value <= check.limit), None)
 
     def _output(self, name: str) -> Any:
-        """A copy of an output, or None if the model has none of that ``name``."""
+        """Return a copy of an output; None if the model has no output of that ``name``."""
         if name not in self._outputs:
             return None
-        place = self._outputs[name]
-        return self._interpreter.get_tensor(self._interpreter.get_output_details()[place]["index"])
+        details = self._interpreter.get_output_details()[self._outputs[name]]
+        return self._interpreter.get_tensor(details["index"])
 
 
-def _interpreter(content: bytes) -> Any:
+def _load_interpreter(content: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -155,13 +165,14 @@ def _interpreter(content: bytes) -> Any:
     return interpreter
 
 
-def _read(directory: Path) -> tuple[dict[str, Any], bytes]:
+def _read_files(directory: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the content of model.json and the bytes of xray.tflite."""
     try:
         card = json.loads((directory / "model.json").read_text())
         return card, (directory / "xray.tflite").read_bytes()
     except OSError as error:
         raise ModelError(
-            f"{Path(str(error.filename)).name} is missing: run make train, or point XRAY_MODEL_DIR "
+            f"{Path(str(error.filename)).name} is missing: run make train, or set XRAY_MODEL_DIR "
             "to a folder that has it."
         ) from None
     except ValueError:
@@ -169,34 +180,37 @@ def _read(directory: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _check_shapes(
-    interpreter: Any, size: int, outputs: dict[str, int], gate: tuple[_Check, ...]
+    interpreter: Any, size: int, outputs: dict[str, int], gate: tuple[_GateCheck, ...]
 ) -> None:
-    given = [tuple(int(n) for n in t["shape"]) for t in interpreter.get_input_details()]
-    gives = [tuple(int(n) for n in t["shape"]) for t in interpreter.get_output_details()]
-    kinds = {
-        t["dtype"] for t in (*interpreter.get_input_details(), *interpreter.get_output_details())
-    }
-    if given != [(1, size, size, 1)] or kinds != {np.float32}:
+    """Check that the graph has the input and the outputs that model.json describes."""
+    inputs, results = interpreter.get_input_details(), interpreter.get_output_details()
+    input_shapes = [tuple(int(n) for n in tensor["shape"]) for tensor in inputs]
+    output_shapes = [tuple(int(n) for n in tensor["shape"]) for tensor in results]
+    types = {tensor["dtype"] for tensor in (*inputs, *results)}
+    if input_shapes != [(1, size, size, 1)] or types != {np.float32}:
         raise ModelError(
-            f"xray.tflite maps {given}, in {_names(kinds)}; the pipeline needs "
-            f"[(1, {size}, {size}, 1)], in float32 alone."
+            f"xray.tflite takes {input_shapes}, in {_type_names(types)}; the pipeline needs "
+            f"[(1, {size}, {size}, 1)], in float32 only."
         )
-    for name, place in outputs.items():
-        if not (0 <= place < len(gives) and _fits(name, gives[place], len(gate))):
+    for name, position in outputs.items():
+        fits = 0 <= position < len(output_shapes) and _shape_fits(
+            name, output_shapes[position], len(gate)
+        )
+        if not fits:
             raise ModelError(
-                f"xray.tflite gives {gives}, and model.json calls output {place} {name!r}: risk is "
-                f"(1, 1), evidence (1, rows, columns), strangeness (1, {len(gate)}), one number a "
-                "check of the gate."
+                f"xray.tflite gives {output_shapes}, and model.json calls output {position} "
+                f"{name!r}: risk is (1, 1), evidence (1, rows, columns), strangeness "
+                f"(1, {len(gate)}), one number for each check of the gate."
             )
     if bool(gate) != ("strangeness" in outputs):
-        raise ModelError("model.json names a gate, or the output strangeness: it needs both.")
+        raise ModelError("model.json has a gate, or the output strangeness: it needs both.")
 
 
-def _fits(name: str, shape: tuple[int, ...], checks: int) -> bool:
+def _shape_fits(name: str, shape: tuple[int, ...], checks: int) -> bool:
     if name == "evidence":
         return len(shape) == 3 and shape[0] == 1
     return shape == {"risk": (1, 1), "strangeness": (1, checks)}.get(name)
 
 
-def _names(kinds: set[Any]) -> str:
-    return ", ".join(sorted(np.dtype(kind).name for kind in kinds))
+def _type_names(types: set[Any]) -> str:
+    return ", ".join(sorted(np.dtype(kind).name for kind in types))

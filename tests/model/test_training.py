@@ -237,10 +237,10 @@ def test_a_small_training_goes_all_the_way(trained: Training) -> None:
 
     from xray.risk import RiskModel
 
-    reading = RiskModel.load(out).read(Image.new("L", (99, 50), 80))
-    assert 0 <= reading.risk <= 1
-    assert reading.refused == "blank"
-    assert np.shape(reading.evidence) == (2, 2)
+    prediction = RiskModel.load(out).predict(Image.new("L", (99, 50), 80))
+    assert 0 <= prediction.risk <= 1
+    assert prediction.refused == "blank"
+    assert np.shape(prediction.evidence) == (2, 2)
 
 
 def test_the_same_seed_gives_the_same_numbers(trained: Training) -> None:

@@ -81,14 +81,14 @@ def classify(work: Work, pinned: Pinned) -> Scored:
     from xray.risk import RiskModel
 
     model = RiskModel.load()
-    reading = model.read(read_pinned_image(work, pinned).eight_bit())
-    label = Label.UNSURE if reading.refused else work.settings.label(reading.risk)
+    prediction = model.predict(read_pinned_image(work, pinned).eight_bit())
+    label = Label.UNSURE if prediction.refused else work.settings.label(prediction.risk)
     return Scored(
-        risk=reading.risk,
+        risk=prediction.risk,
         label=label.value,
         model=model.version,
-        refused=reading.refused,
-        evidence=reading.evidence,
+        refused=prediction.refused,
+        evidence=prediction.evidence,
     )
 
 

@@ -75,7 +75,7 @@ class Scored(Value):
     refused: str | None = None
     """Why the risk means nothing, such as "upside down". The label is then Unsure."""
     evidence: list[list[float]] | None = None
-    """Where the risk comes from: see :class:`xray.risk.Reading`."""
+    """Where the risk comes from: see :class:`xray.risk.Prediction`."""
     review: dict[str, Any] | None = None
     """The person's review, if there was one: the label before, the choice, who made it (None if
     nobody answered in time) and when."""

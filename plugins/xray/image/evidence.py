@@ -25,7 +25,7 @@ def draw_evidence(
     Args:
         image: an image in mode L, RGB or I;16.
         evidence: logits in rows of cells that cover the image, as in
-            :class:`xray.risk.Reading`.
+            :class:`xray.risk.Prediction`.
         depth: the number of significant bits in mode I;16; by default
             :func:`~xray.image.picture.significant_bits` of the image's values.
     """

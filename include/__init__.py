@@ -1,1 +1,1 @@
-"""What comes with the package: the model, and the demo."""
+"""Everything beside the package itself: the model, the servers, the demo and the local stack."""

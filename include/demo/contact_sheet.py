@@ -1,4 +1,4 @@
-"""One picture of all cases: original, annotated, anonymised."""
+"""A picture of all cases: the original, annotated and anonymised image of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xray.errors import ImageError
 from xray.image import decode
 
 TILE = (226, 186)
-"""Pixels of one thumbnail."""
+"""Width and height of a thumbnail, in pixels."""
 GAP = 6
 COLUMNS = 2
 """Cases side by side."""
@@ -24,18 +24,18 @@ ACCENTS = {"Normal": (96, 200, 140), "Unsure": (236, 190, 90), "Pneumonia": (238
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One case; the images are encoded, None where there is none."""
+    """The encoded images of a case; None for an image that does not exist."""
 
     original: bytes | None
     annotated: bytes | None
     anonymized: bytes | None
     label: str
     caption: str
-    """Nothing that names a person."""
+    """A text without personal data."""
 
 
-def contact_sheet(rows: Sequence[Row], path: Path) -> None:
-    """Draw ``rows`` into a PNG at ``path``."""
+def draw_contact_sheet(rows: Sequence[Row], path: Path) -> None:
+    """Draw ``rows`` and save the sheet as a PNG at ``path``."""
     lines = -(-len(rows) // COLUMNS)
     case_width = 3 * TILE[0] + 4 * GAP
     case_height = TILE[1] + CAPTION + 2 * GAP
@@ -51,17 +51,19 @@ def contact_sheet(rows: Sequence[Row], path: Path) -> None:
         left = 2 * GAP + index % COLUMNS * (case_width + 2 * GAP)
         top = TITLE + index // COLUMNS * (case_height + 2 * GAP)
         draw.rounded_rectangle((left, top, left + case_width, top + case_height), 8, fill=PANEL)
-        _case(sheet, draw, row, left + GAP, top + GAP)
+        _draw_case(sheet, draw, row, left + GAP, top + GAP)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.quantize(160, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
         path, optimize=True
     )
 
 
-def _case(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
-    nothing = ("no image", "failed", "not asked for" if row.annotated else "failed")
+def _draw_case(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, top: int
+) -> None:
+    placeholders = ("no image", "failed", "not wanted" if row.annotated else "failed")
     images = (row.original, row.annotated, row.anonymized)
-    for index, (data, absent) in enumerate(zip(images, nothing, strict=True)):
+    for index, (data, placeholder) in enumerate(zip(images, placeholders, strict=True)):
         corner = (left + index * (TILE[0] + GAP), top)
         box = (*corner, corner[0] + TILE[0] - 1, top + TILE[1] - 1)
         draw.rectangle(box, fill=PAPER)
@@ -72,7 +74,7 @@ def _case(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, to
                 thumbnail, (middle[0] - thumbnail.width // 2, middle[1] - thumbnail.height // 2)
             )
         else:
-            draw.text(middle, absent, fill=FAINT, font=_font(14), anchor="mm")
+            draw.text(middle, placeholder, fill=FAINT, font=_font(14), anchor="mm")
     y = top + TILE[1] + GAP + CAPTION // 2 - 2
     draw.ellipse((left + 2, y - 4, left + 10, y + 4), fill=ACCENTS.get(row.label, FAINT))
     draw.text((left + 18, y), row.caption, fill=INK, font=_font(14), anchor="lm")

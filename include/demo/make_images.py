@@ -1,12 +1,11 @@
 """Make the demo's images: ``python -m include.demo.make_images DATA_DIR``.
 
-They are nobody's: for each class, the mean of the training images plus random
-amounts of their principal components. On them stands invented patient data, in
-the way of the original demo, and so do their names.
+The images are synthetic: for each class, the mean of the training images plus random amounts of
+their principal components. Invented patient data are printed on them and are part of their file
+names, as in the original demo.
 
-DATA_DIR holds NORMAL/ and PNEUMONIA/. Candidates are drawn from a seed until
-the shipped model is sure of enough of them; ``expected.json`` says how each is
-to be labelled.
+DATA_DIR has the folders NORMAL/ and PNEUMONIA/. Candidates are drawn from a fixed seed until enough
+of them have risks away from the thresholds; ``expected.json`` has the label of each.
 """
 
 from __future__ import annotations
@@ -30,17 +29,18 @@ HERE = Path(__file__).resolve().parent
 IMAGES = HERE / "images"
 SEED = 2026
 SIDE = 224
-"""Pixels of a side that the components are computed at."""
+"""Side of the images that the components are computed from, in pixels."""
 COMPONENTS = 300
 SPREAD = 0.85
-"""Of the components' amounts, in their standard deviations: typical rather than odd chests."""
+"""Spread of the components' amounts, as a share of their standard deviations. Below 1, the chests
+are typical."""
 QUALITY = 80
-"""Of the JPEGs: sixteen of them must stay small."""
-TAKEN = {
+"""Quality of the JPEGs: all sixteen together must stay small."""
+WANTED = {
     "NORMAL": [(Label.NORMAL, 8, 0.0, 0.35)],
     "PNEUMONIA": [(Label.PNEUMONIA, 7, 0.90, 1.0), (Label.UNSURE, 1, 0.66, 0.74)],
 }
-"""Per class: the label, how many, and the risks they lie between, away from the thresholds."""
+"""The label, the number of images and the range of their risks, for each class."""
 FIRST = [
     "Ada",
     "Bruno",
@@ -80,7 +80,7 @@ LAST = [
 
 
 class Chests:
-    """Draws chest X-rays of one class."""
+    """A generator of chest X-rays of one class."""
 
     def __init__(self, files: list[Path]) -> None:
         rows = np.stack(
@@ -97,14 +97,14 @@ class Chests:
         self._deviations = sizes / np.sqrt(len(rows))
 
     def draw(self, rng: np.random.Generator) -> Image.Image:
-        """A chest, mode L, SIDE x SIDE."""
+        """Return a random chest, mode L, :data:`SIDE` x :data:`SIDE`."""
         amounts = rng.normal(0, SPREAD, len(self._deviations)) * self._deviations
         pixels = (self._mean + amounts @ self._axes).reshape(SIDE, SIDE)
         return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
 
 
 def _top_components(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The largest components, by a randomised decomposition (Halko et al., 2011)."""
+    """Return the largest components, by a randomised decomposition (Halko et al., 2011)."""
     rng = np.random.default_rng(SEED)
     sketch = rows @ rng.normal(size=(rows.shape[1], COMPONENTS + 20)).astype(np.float32)
     basis, _ = np.linalg.qr(rows @ (rows.T @ sketch))
@@ -113,8 +113,8 @@ def _top_components(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def people() -> Iterator[tuple[str, str, str, str]]:
-    """Invented patients, no two alike: name, id, date of birth, date of the X-ray."""
-    chance = random.Random(SEED)  # noqa: S311 - nobody guards a secret with it
+    """Yield different invented patients: name, id, date of birth, date of the X-ray."""
+    chance = random.Random(SEED)  # noqa: S311 - not for secrets
     first, last = FIRST[:], LAST[:]
     chance.shuffle(first)
     chance.shuffle(last)
@@ -126,8 +126,10 @@ def people() -> Iterator[tuple[str, str, str, str]]:
         yield f"{name} {surname}", str(number), str(born), str(taken)
 
 
-def dress(chest: Image.Image, person: tuple[str, str, str, str], chance: random.Random) -> bytes:
-    """A chest enlarged to a plausible size, with the person's data at the bottom left: a JPEG."""
+def print_patient(
+    chest: Image.Image, person: tuple[str, str, str, str], chance: random.Random
+) -> bytes:
+    """Enlarge a chest to a plausible size, print the patient data at the bottom left: a JPEG."""
     width = chance.randrange(880, 1240, 8)
     height = round(width * chance.uniform(0.74, 0.92))
     image = chest.resize((width, height), Image.Resampling.BICUBIC)
@@ -144,22 +146,22 @@ def dress(chest: Image.Image, person: tuple[str, str, str, str], chance: random.
 
 
 def main(directory: Path) -> None:
-    """Write the images and what is expected of them."""
+    """Write the images and their labels."""
     model, settings = RiskModel.load(), Settings()
     rng, chance = np.random.default_rng(SEED), random.Random(SEED)  # noqa: S311
     crowd = people()
     expected: dict[str, dict[str, str]] = {}
-    for name, wanted in TAKEN.items():
+    for name, wanted in WANTED.items():
         chests = Chests(sorted((directory / name).glob("*.jpeg")))
         for label, count, low, high in wanted:
             for _ in range(count):
                 person = next(crowd)
                 while True:
-                    data = dress(chests.draw(rng), person, chance)
-                    reading = model.read(decode(data).pixels)
-                    risk = reading.risk
+                    data = print_patient(chests.draw(rng), person, chance)
+                    prediction = model.predict(decode(data).pixels)
+                    risk = prediction.risk
                     fits = low <= risk <= high and settings.label(risk) is label
-                    if fits and not reading.refused:
+                    if fits and not prediction.refused:
                         break
                 file = IMAGES / name / f"demo_{'_'.join(person)}.jpeg"
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
 """The demo: ``make demo``, or ``python -m include.demo.run [--once] [--images DIR] [--backfill]``.
 
-Starts the embedded stack, uploads chest X-rays, shows the cases as they go,
-and checks every one of them. Leaves ``report.json``, ``contact-sheet.png`` and a
-copy of the audit trail.
+Starts the embedded stack, uploads chest X-rays, shows the progress of the cases, and verifies each
+of them. Writes ``report.json``, ``contact-sheet.png`` and a copy of the audit trail.
 """
 
 from __future__ import annotations
@@ -20,10 +19,18 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.live import Live
 
-from include.demo.contact_sheet import Row, contact_sheet
-from include.demo.judge import Case, Expected, expectations, judge, leftovers
-from include.demo.stack import BUCKET, HOME, ROOT, Api, Stack
-from include.demo.table import table
+from include.demo.api import Api
+from include.demo.contact_sheet import Row, draw_contact_sheet
+from include.demo.stack import HOME, ROOT, Stack
+from include.demo.table import case_table
+from include.demo.verification import (
+    BUCKET,
+    Case,
+    Expected,
+    expected_results,
+    unexpected_objects,
+    verify_case,
+)
 from include.servers.processes import Child, StartError, wait_until
 from xray import audit
 from xray.airflow.config import CASE_DAG
@@ -34,25 +41,25 @@ from xray.storage import ObjectStore
 IMAGES = Path(__file__).resolve().parent / "images"
 OUT = ROOT / "out" / "demo"
 PATIENCE = 300.0
-"""Seconds without any case's progress after which the demo gives up."""
+"""Seconds without progress of any case after which the demo gives up."""
 console = Console()
 
 
-class Watched(Protocol):
-    """A stack whose cases can be watched: the embedded one, or another that runs by itself."""
+class WatchedStack(Protocol):
+    """A stack whose cases can be watched: the embedded one, or that of Docker Compose."""
 
     s3: Any
 
     @property
     def children(self) -> Sequence[Child]:
-        """Processes without which no case can end."""
+        """The processes that must run until all cases have ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 if every case came out right."""
+    """Run the command line; return 0 if every case came out right."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    expected = expectations(options.images, Settings())
+    expected = expected_results(options.images, Settings())
     if not expected:
         console.print(f"[red]There are no files in {options.images}.")
         return 2
@@ -62,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Stack(notify=not options.backfill) as stack:
             console.print(f"Ready after {time.monotonic() - began:.0f} s.")
             console.print(_login(stack), soft_wrap=True)
-            right = demonstrate(stack, expected, options)
+            right = run_cases(stack, expected, options)
             if not options.once:
-                console.print(_login(stack), "Ctrl-C ends it.", soft_wrap=True)
+                console.print(_login(stack), "Press Ctrl-C to stop.", soft_wrap=True)
                 signal.pause()
     except StartError as error:
         console.print(f"[red]{error}")
@@ -74,24 +81,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if right else 1
 
 
-def demonstrate(stack: Stack, expected: Sequence[Expected], options: argparse.Namespace) -> bool:
-    """Upload, watch, check and report; whether every case came out right."""
+def run_cases(stack: Stack, expected: Sequence[Expected], options: argparse.Namespace) -> bool:
+    """Upload, watch, verify and report the cases; return whether all came out right."""
     with stack.api() as api:
         uploaded = upload(stack, expected)
         if options.backfill:
             backfill(api, stack)
         cases = watch(stack, api, uploaded)
     settings, store = Settings.from_mapping(stack.settings), ObjectStore(stack.s3)
-    wrong = {case.key: judge(case, store, settings) for case in cases}
+    wrong = {case.key: verify_case(case, store, settings) for case in cases}
     write_report(cases, options.out)
-    verdict = check_audit(store, options.out / "audit")
-    extra = leftovers(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
+    verdict = verify_audit(store, options.out / "audit")
+    extra = unexpected_objects(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
-    return summarize(cases, wrong, extra, verdict, options.out)
+    return print_summary(cases, wrong, extra, verdict, options.out)
 
 
 def upload(stack: Stack, expected: Sequence[Expected]) -> list[Case]:
-    """Put every file into the bucket."""
+    """Upload every file to the input bucket."""
     cases = []
     for one in expected:
         stack.s3.put_object(Bucket=BUCKET, Key=one.key, Body=one.path.read_bytes())
@@ -100,13 +107,13 @@ def upload(stack: Stack, expected: Sequence[Expected]) -> list[Case]:
 
 
 def backfill(api: Api, stack: Stack) -> None:
-    """Start a backfill of the whole bucket and wait for it."""
+    """Start a backfill of the whole bucket, and wait until it has ended."""
     body = {"logical_date": None, "conf": {"bucket": BUCKET, "prefix": ""}}
     run = api.post("/dags/xray_backfill/dagRuns", body)
     path = f"/dags/xray_backfill/dagRuns/{run['dag_run_id']}"
     wait_until(
         lambda: api.get(path)["state"] in ("success", "failed"),
-        "The backfill's end",
+        "the end of the backfill",
         seconds=PATIENCE,
         children=stack.children,
     )
@@ -114,11 +121,11 @@ def backfill(api: Api, stack: Stack) -> None:
     console.print(f"Backfill of {BUCKET}: {state}.")
 
 
-def watch(stack: Watched, api: Api, cases: list[Case]) -> list[Case]:
-    """Show the cases until all have ended, or nothing moves any more."""
+def watch(stack: WatchedStack, api: Api, cases: list[Case]) -> list[Case]:
+    """Show the cases until all have ended, or none makes progress for :data:`PATIENCE` seconds."""
     store, buckets = ObjectStore(stack.s3), Buckets(BUCKET)
-    moved, before = time.monotonic(), None
-    with Live(table(cases, console.width), console=console, refresh_per_second=8) as live:
+    changed, before = time.monotonic(), None
+    with Live(case_table(cases, console.width), console=console, refresh_per_second=8) as live:
         while True:
             for child in stack.children:
                 child.check()
@@ -126,49 +133,49 @@ def watch(stack: Watched, api: Api, cases: list[Case]) -> list[Case]:
             for case in cases:
                 if case.ended and not case.records:
                     case.records = audit.records(store, buckets.audit, case.case_id)
-            live.update(table(cases, console.width))
+            live.update(case_table(cases, console.width))
             now = [(case.state, case.step) for case in cases]
             if now != before:
-                moved, before = time.monotonic(), now
-            if all(case.ended for case in cases) or time.monotonic() - moved > PATIENCE:
+                changed, before = time.monotonic(), now
+            if all(case.ended for case in cases) or time.monotonic() - changed > PATIENCE:
                 return cases
             time.sleep(0.4)
 
 
 def refresh(api: Api, cases: Sequence[Case]) -> None:
-    """Each case's state from Airflow."""
+    """Update the state of each case from Airflow."""
     runs = {run["conf"]["key"]: run for run in api.all(f"/dags/{CASE_DAG}/dagRuns", "dag_runs")}
     tasks = api.all(f"/dags/{CASE_DAG}/dagRuns/~/taskInstances", "task_instances", state="running")
     steps = {task["dag_run_id"]: task["task_id"] for task in tasks}
     for case in cases:
         if run := runs.get(case.key):
-            case.take(run, steps.get(run["dag_run_id"], ""), RUN_PREFIX)
+            case.update(run, steps.get(run["dag_run_id"], ""), RUN_PREFIX)
 
 
 def write_report(cases: Sequence[Case], out: Path) -> None:
-    """``report.json``: what came of every file."""
+    """Write ``report.json``: the result of every file."""
     out.mkdir(parents=True, exist_ok=True)
     rows = [case.report() for case in cases]
     (out / "report.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
-    """Copy the audit trail to ``folder``, and check it."""
+def verify_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
+    """Copy the audit trail to ``folder``, and verify it."""
     shutil.rmtree(folder, ignore_errors=True)
-    named = []
+    records = []
     bucket = Buckets(BUCKET).audit
     for entry in store.list(bucket):
         path = folder / entry.key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.read(bucket, entry.key).data)
-        named.append((entry.key, path.read_bytes()))
-    return audit.verify(named)
+        path.write_bytes(store.get(bucket, entry.key).data)
+        records.append((entry.key, path.read_bytes()))
+    return audit.verify(records)
 
 
 def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:
-    """``contact-sheet.png``: every case's images side by side."""
+    """Draw ``contact-sheet.png``: the images of every case side by side."""
 
-    def get(output: dict[str, Any] | None) -> bytes | None:
+    def read(output: dict[str, Any] | None) -> bytes | None:
         if output is None:
             return None
         body: bytes = stack.s3.get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()
@@ -178,24 +185,24 @@ def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:
     rows = [
         Row(
             original=case.expected.path.read_bytes(),
-            annotated=get(case.output(buckets.processed)),
-            anonymized=get(case.output(buckets.anonymized)),
+            annotated=read(case.output(buckets.processed)),
+            anonymized=read(case.output(buckets.anonymized)),
             label=case.label or "",
             caption=case.caption(),
         )
         for case in cases
     ]
-    contact_sheet(rows, path)
+    draw_contact_sheet(rows, path)
 
 
-def summarize(
+def print_summary(
     cases: Sequence[Case],
     wrong: dict[str, list[str]],
     extra: Sequence[str],
     verdict: audit.Verdict,
     out: Path,
 ) -> bool:
-    """Print how it went; whether all is right."""
+    """Print the summary; return whether everything is right."""
     problems = [f"{key}: {reason}" for key, reasons in wrong.items() for reason in reasons]
     problems += extra
     console.print()
@@ -231,12 +238,16 @@ def _login(stack: Stack) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--once", action="store_true", help="end when all cases have")
+    parser.add_argument("--once", action="store_true", help="end once all cases have ended")
     parser.add_argument("--images", type=Path, default=IMAGES, help="a folder of your own")
     parser.add_argument(
-        "--backfill", action="store_true", help="announce no upload; backfill the bucket instead"
+        "--backfill",
+        action="store_true",
+        help="start the cases by a backfill, without notifications",
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="where report and sheet go")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="the folder of the report and the contact sheet"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
-"""The embedded stack: a broker, an S3 server, a database, and Airflow with all its parts.
+"""The embedded stack: a broker, an S3 server, a database, and all components of Airflow.
 
-Everything runs on free ports of the loopback address and keeps its files under
-``.airflow`` in the checkout, which each start empties.
+Everything runs on free ports of the loopback address. The files are in ``.airflow`` in the
+checkout, which is emptied at each start.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import httpx
 
-from include.demo.judge import BUCKET
-from include.servers.embedded import database, object_store
+from include.demo.api import Api
+from include.demo.verification import BUCKET
+from include.servers.base import ProcessServer, Server
+from include.servers.embedded import object_store
+from include.servers.embedded.broker import Broker
+from include.servers.embedded.database import Database
 from include.servers.processes import MARK, Child, StartError, free_port, stop_all, wait_until
 from xray.airflow import config
 from xray.case import Buckets
@@ -29,159 +32,150 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".airflow"
 
 GROUP = "xray"
+"""The consumer group of the listener."""
+_AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+AnyServer = TypeVar("AnyServer", bound=ProcessServer)
 
 
 @dataclass
-class Stack:
-    """A running stack; a context manager."""
+class Stack(Server):
+    """The servers and Airflow, as one server."""
 
     home: Path = HOME
     notify: bool = True
-    """Whether uploads are announced."""
+    """Whether the embedded store sends notifications of uploads."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the pipeline (:class:`xray.settings.Settings`)."""
+    """The settings of the pipeline (:class:`xray.settings.Settings`)."""
     parallelism: int = 4
     dags: Path = ROOT / "dags"
     kafka: dict[str, Any] = field(default_factory=dict)
-    """Of the connection ``xray_kafka``, on top of what the embedded broker needs. With
-    ``bootstrap.servers`` in it, no embedded broker is started."""
+    """Extra of the connection ``xray_kafka``, on top of what the embedded broker needs. If it has
+    ``bootstrap.servers``, no embedded broker is started."""
     listening: bool = True
-    """Whether a start waits for the listener; not, where other DAGs are run."""
+    """Whether a start waits for the listener; false if ``dags`` has no listener."""
     storage: bool = True
-    """Whether there is an object store; without one no case can run, but runs start."""
+    """Whether there is an object store. Without one, runs start but no case can succeed."""
     store: tuple[str, str, str] | None = None
-    """Address, access key and secret key of a store that announces uploads by itself. Without, an
-    embedded one is started."""
+    """The address, access key and secret key of a store that sends notifications by itself. If it
+    is None, an embedded store is started."""
     users: dict[str, str] = field(default_factory=dict)
     """More users of Airflow and their roles; each has the stack's password."""
     airflow_settings: dict[str, str] = field(default_factory=dict)
-    """Environment of Airflow's processes, on top of all else."""
+    """Environment variables of Airflow's processes; they override all others."""
     user: str = "admin"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    services: list[Child] = field(default_factory=list)
+    servers: list[ProcessServer] = field(default_factory=list)
     airflow: list[Child] = field(default_factory=list)
-    database: database.Database | None = None
+    database: Database | None = None
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     brokers: str = ""
     s3_login: tuple[str, str, str] = ("", "", "")
-    """Address, access key and secret key."""
+    """The address, access key and secret key of the store."""
     url: str = ""
     s3: Any = None
     env: dict[str, str] = field(default_factory=dict)
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     def start(self) -> None:
-        """Start all parts; returns when they are ready for images."""
+        """Start everything, and return when the stack is ready for images."""
         shutil.rmtree(self.home, ignore_errors=True)
-        (self.home / "logs").mkdir(parents=True)
+        self._logs.mkdir(parents=True)
         self.env = {**_clean_environment(), "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
         self.env[MARK] = self.mark
-        self.brokers = self.kafka.get("bootstrap.servers") or self._embedded_broker()
+        self.brokers = self.kafka.get("bootstrap.servers") or self._start_broker()
         if self.storage:
             self._start_store()
-        self.database = database.start(self._service, env=self.env, log=self._log("initdb"))
+        self.database = self._serve(Database(env=self.env, logs=self._logs))
         self._start_airflow(self.database.url)
 
-    def stop(self) -> None:
-        """Stop all parts; nothing of them is left."""
-        # Airflow first: what it talks to must outlast it.
-        stop_all(self.airflow, self.services[::-1], mark=self.mark)
+    def close(self) -> None:
+        """Stop everything; no process and no file of the database is left."""
+        # Airflow first: its components need the servers until they have ended.
+        servers = [server.child for server in reversed(self.servers) if server.child]
+        stop_all(self.airflow, servers, mark=self.mark)
+        for server in self.servers:
+            server.close()
         self.airflow.clear()
-        self.services.clear()
-        if self.database:
-            self.database.remove()
-            self.database = None
+        self.servers.clear()
+        self.database = None
 
     def component(self, name: str) -> Child:
-        """One of Airflow's processes: ``api-server``, ``scheduler``, ``triggerer`` …"""
+        """Return the process of one of Airflow's components, such as ``triggerer``."""
         return next(child for child in self.airflow if child.name == name)
 
     def start_component(self, name: str, *command: str) -> None:
-        """Start one of Airflow's processes, in the place of an ended one of that name.
+        """Start one of Airflow's components; it replaces an ended one of the same name.
 
         Args:
-            name: what it is called; also Airflow's command, if none is given.
-            command: Airflow's command.
+            name: the name of the component.
+            command: the arguments of ``airflow``; the name, if there are none.
         """
-        airflow = str(Path(sys.executable).with_name("airflow"))
         self.airflow = [child for child in self.airflow if child.name != name]
-        whole = [airflow, *(command or [name])]
-        self.airflow.append(Child(name, whole, env=self.env, log=self._log(name)))
+        arguments = command or [name]
+        self.airflow.append(Child(name, [_AIRFLOW, *arguments], env=self.env, log=self._log(name)))
 
     def api(self) -> Api:
-        """Airflow's REST API, as the stack's user."""
+        """Return a client of Airflow's REST API with the rights of the stack's user."""
         return Api(self.url, self.user, self.password)
 
     @property
     def children(self) -> list[Child]:
-        """All processes that the stack started itself."""
-        return [*self.services, *self.airflow]
+        """All processes that the stack has started."""
+        return [*(server.child for server in self.servers if server.child), *self.airflow]
 
-    def _embedded_broker(self) -> str:
-        return self._embedded("broker").first_line(30)
-
-    def _embedded(self, module: str, *arguments: str) -> Child:
-        command = [sys.executable, "-m", f"include.servers.embedded.{module}", *arguments]
-        return self._service(module, command, prints_address=True)
-
-    def _service(self, name: str, command: list[str], **options: Any) -> Child:
-        child = Child(name, command, env=self.env, log=self._log(name), **options)
-        self.services.append(child)
-        return child
+    @property
+    def _logs(self) -> Path:
+        return self.home / "logs"
 
     def _log(self, name: str) -> Path:
-        return self.home / "logs" / f"{name}.log"
+        return self._logs / f"{name}.log"
+
+    def _serve(self, server: AnyServer) -> AnyServer:
+        """Start a server, which ends with the stack."""
+        self.servers.append(server)
+        server.start()
+        return server
+
+    def _start_broker(self) -> str:
+        return self._serve(Broker(env=self.env, log=self._log(Broker.name))).address
 
     def _start_store(self) -> None:
         if self.store is None:
-            embedded = self._embedded("object_store", self.brokers, config.TOPIC)
-            self.s3_login = (embedded.first_line(60), "demo", "demo")
+            log = self._log(object_store.EmbeddedStore.name)
+            embedded = object_store.EmbeddedStore(self.brokers, config.TOPIC, env=self.env, log=log)
+            self.s3_login = (self._serve(embedded).address, "demo", "demo")
         else:
             self.s3_login = self.store
         self.s3 = object_store.client("s3", *self.s3_login)
         for name in (BUCKET, *Buckets(BUCKET).outputs()):
             self.s3.create_bucket(Bucket=name)
         if self.notify and self.store is None:
-            object_store.announce(self.s3, BUCKET, config.TOPIC)
+            object_store.configure_notifications(self.s3, BUCKET, config.TOPIC)
 
     def _start_airflow(self, database_url: str) -> None:
         self.env |= self._airflow_settings(database_url)
-        airflow = str(Path(sys.executable).with_name("airflow"))
         log = self._log("migrate")
         with log.open("wb") as stream:
             done = subprocess.run(
-                [airflow, "db", "migrate"],
+                [_AIRFLOW, "db", "migrate"],
                 env=self.env,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 check=False,
             )
         if done.returncode:
-            raise StartError(f"The database could not be made; the log is {log}.")
+            raise StartError(f"Airflow's tables cannot be created; the log is {log}.")
         for component in COMPONENTS:
             self.start_component(component)
-        wait_until(self._healthy, "A healthy Airflow", seconds=120, children=self.children)
+        children = self.children
+        wait_until(self.healthy, "Airflow to be healthy", seconds=120, children=children)
         if self.listening:
-            wait_until(self._waits, "A waiting listener", seconds=120, children=self.children)
+            wait_until(self._listens, "the listener", seconds=120, children=children)
 
-    def _healthy(self) -> bool:
+    def healthy(self) -> bool:
+        """Return whether the API answers and reports all components as healthy."""
         try:
             answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
         except httpx.HTTPError:
@@ -191,7 +185,8 @@ class Stack:
             answer.json()[part]["status"] == "healthy" for part in parts
         )
 
-    def _waits(self) -> bool:
+    def _listens(self) -> bool:
+        """Return whether all DAG files are parsed and the sensor of the listener is deferred."""
         with self.api() as api:
             try:
                 for file in self.dags.glob("*.py"):
@@ -204,7 +199,7 @@ class Stack:
         return any(task["state"] == "deferred" for task in tasks)
 
     def _airflow_settings(self, database_url: str) -> dict[str, str]:
-        """The environment of Airflow's processes."""
+        """Return the environment variables of Airflow's processes."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         passwords = self.home / "passwords.json"
@@ -246,7 +241,7 @@ class Stack:
                     "group.id": GROUP,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
-                    # The mock cluster forgets a member that left only when its session runs out.
+                    # The mock cluster keeps a member that has left until its session times out.
                     "session.timeout.ms": 6000,
                     **self.kafka,
                 },
@@ -264,56 +259,13 @@ class Stack:
         }
 
 
-class Api:
-    """Airflow's REST API, logged in; a context manager."""
-
-    def __init__(self, url: str, user: str, password: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
-        answer = self._http.post("/auth/token", json={"username": user, "password": password})
-        answer.raise_for_status()
-        self.token = str(answer.json()["access_token"])
-        self._http.headers["Authorization"] = f"Bearer {self.token}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-    def patch(self, path: str, body: Any) -> Any:
-        """Change what is at ``path``."""
-        return self._send("PATCH", path, json=body)
-
-    def get(self, path: str, **query: Any) -> Any:
-        """The JSON of ``/api/v2`` + ``path``."""
-        return self._send("GET", path, params=query)
-
-    def post(self, path: str, body: Any) -> Any:
-        """The JSON of the answer to ``body``."""
-        return self._send("POST", path, json=body)
-
-    def all(self, path: str, name: str, *, limit: int = 100, **query: Any) -> list[Any]:
-        """All pages of a list, each of at most ``limit`` rows."""
-        rows: list[Any] = []
-        while True:
-            page = self.get(path, limit=limit, offset=len(rows), **query)
-            rows += page[name]
-            if not page[name] or len(rows) >= page["total_entries"]:
-                return rows
-
-    def _send(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = self._http.request(method, f"/api/v2{path}", **arguments)
-        answer.raise_for_status()
-        return answer.json()
-
-
 def _clean_environment() -> dict[str, str]:
-    """The environment without anybody's Airflow or AWS settings."""
+    """Return the environment without its settings of Airflow, AWS and this package."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "XRAY_"))}
 
 
 def shared_settings(file: str) -> dict[str, str]:
-    """What a file of ``config/`` puts into the environment of Airflow's processes."""
+    """Return the environment variables that a file of ``config/`` sets."""
     lines = (ROOT / "config" / file).read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 

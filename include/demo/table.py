@@ -8,20 +8,20 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from include.demo.judge import Case
+from include.demo.verification import Case
 
 _STATE = {"success": "green", "failed": "red", "running": "cyan"}
 _LABEL = {"Normal": "green", "Unsure": "yellow", "Pneumonia": "red"}
 _BAR = 10
 _WIDE = 120
-"""Columns from which there is room for everything."""
+"""Columns of a terminal that is wide enough for all fields."""
 _STEPS = ("fetch", "classify", "annotate", "anonymize", "store")
 
 
-def table(cases: Sequence[Case], width: int) -> Table:
-    """The cases as they stand now, on ``width`` columns.
+def case_table(cases: Sequence[Case], width: int) -> Table:
+    """Return a table of the cases in their present state, ``width`` columns wide.
 
-    The person at the demo may see the files' names: they put the files there.
+    It shows the names of the files, because the user of the demo supplied them.
     """
     ended = sum(case.ended for case in cases)
     wide = width >= _WIDE

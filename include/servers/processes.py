@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, and leave a log."""
+"""Child processes that never outlive their parent and write a log, and what waits for them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 MARK = "XRAY_STACK"
-"""An environment variable that all of a stack's processes inherit, with the stack's id."""
+"""The environment variable that all processes of a stack inherit; its value is the stack's id."""
 STOP_SECONDS = 20.0
-"""How long a process may take to end when asked."""
+"""Seconds that a process may take to end after it was asked to."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class StartError(Exception):
-    """A part of the stack did not start; the message says where its log is."""
+    """A server did not start; the message says where its log is, or what is missing."""
 
 
 class Child:
-    """A process in a group of its own, which ends when its parent does, however that dies."""
+    """A process in a group of its own, which ends when its parent ends, for whatever reason."""
 
     def __init__(
         self,
@@ -56,10 +57,10 @@ class Child:
             )
 
     def first_line(self, seconds: float) -> str:
-        """The first line it prints: its address.
+        """Return the first line that the process prints: its address.
 
         Raises:
-            StartError: none came in time.
+            StartError: no line arrived within ``seconds``.
         """
         stream = self.process.stdout
         assert stream is not None
@@ -70,14 +71,18 @@ class Child:
         return line
 
     def check(self) -> None:
-        """Raise StartError if it has ended."""
+        """Check that the process is running.
+
+        Raises:
+            StartError: the process has ended.
+        """
         if self.process.poll() is not None:
             raise StartError(
                 f"{self.name} ended with status {self.process.returncode}; its log is {self.log}."
             )
 
     def ask_to_stop(self) -> None:
-        """Close its input and send SIGTERM."""
+        """Close the standard input of the process and send SIGTERM."""
         if self.process.stdin:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -85,12 +90,12 @@ class Child:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it and what it started at once, as ``kill -9`` does."""
+        """End the process and all its children at once, as ``kill -9`` does."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self, deadline: float) -> None:
-        """Wait for it until ``deadline`` (monotonic seconds), then kill its group."""
+        """Ask the process to end, and kill its group at ``deadline`` (monotonic seconds)."""
         self.ask_to_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(0.1, deadline - time.monotonic()))
@@ -107,7 +112,10 @@ def _end_with_parent() -> None:
 
 
 def stop_all(*groups: Sequence[Child], mark: str) -> None:
-    """Stop each group of children together, one group after the other; then what is left."""
+    """Stop the children group by group, then kill every process that still has the ``mark``.
+
+    The children of one group are stopped together.
+    """
     for children in groups:
         for child in children:
             child.ask_to_stop()
@@ -120,19 +128,19 @@ def stop_all(*groups: Sequence[Child], mark: str) -> None:
 
 
 def marked(mark: str) -> list[int]:
-    """Processes that carry the ``mark``, other than this one. Empty where there is no /proc."""
+    """Return the ids of the processes with this ``mark``, except this one; none without /proc."""
     wanted = f"{MARK}={mark}".encode()
-    found = []
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             environ = (directory / "environ").read_bytes().split(b"\0")
             if wanted in environ and int(directory.name) != os.getpid():
-                found.append(int(directory.name))
-    return found
+                pids.append(int(directory.name))
+    return pids
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
+    """Return a port of the loopback address that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -141,15 +149,42 @@ def free_port() -> int:
 def wait_until(
     ready: Callable[[], bool], what: str, *, seconds: float, children: Sequence[Child] = ()
 ) -> None:
-    """Wait for another process's state, which sends no event: look five times a second.
+    """Wait until ``ready`` returns true, and ask five times a second.
+
+    Polling is needed because the state of another process sends no event.
+
+    Args:
+        ready: the condition.
+        what: the condition in words, for the message: "the API to answer".
+        seconds: the longest wait.
+        children: processes that must not end meanwhile.
 
     Raises:
-        StartError: it did not come about in time, or a child ended.
+        StartError: the condition was not met in time, or a child ended.
     """
     deadline = time.monotonic() + seconds
     while not ready():
         for child in children:
             child.check()
         if time.monotonic() > deadline:
-            raise StartError(f"{what} did not come about within {seconds:.0f} s.")
+            raise StartError(f"Timed out after {seconds:.0f} s waiting for {what}.")
         time.sleep(0.2)
+
+
+def run_program(command: Sequence[str], purpose: str, **options: Any) -> str:
+    """Run a program to its end, and return its standard output.
+
+    Args:
+        command: the program and its arguments.
+        purpose: the start of the error message: "Maven cannot fetch Kafka".
+        options: further arguments of :func:`subprocess.run`.
+
+    Raises:
+        StartError: the program failed; the message has the end of its output.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        # Maven writes its errors to standard output.
+        output = (done.stderr.strip() or done.stdout.strip())[-400:]
+        raise StartError(f"{purpose}: {output}")
+    return done.stdout

@@ -1,1 +1,1 @@
-"""What the stack of ``docker-compose.yaml`` runs beside Airflow, in the project's own image."""
+"""The programs that ``docker-compose.yaml`` runs beside Airflow, in the project's own image."""

@@ -1,7 +1,7 @@
-"""Whether every case of the stack came out right: ``python -m include.stack.check``.
+"""Verify all cases of the local stack: ``python -m include.stack.check``.
 
-Takes every object of the input bucket, scores it here, waits until its case has ended, and looks at
-what was published and recorded. Ends with 0 if all is right.
+Scores every object of the input bucket, waits until its case has ended, and compares the published
+images and the audit records with the expected result. The exit status is 0 if everything is right.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ from typing import Any
 
 import httpx
 
-from include.demo.judge import BUCKET, Case, expectations, judge, leftovers
+from include.demo.api import Api
 from include.demo.run import PATIENCE, watch
-from include.demo.stack import Api
+from include.demo.verification import (
+    BUCKET,
+    Case,
+    expected_results,
+    unexpected_objects,
+    verify_case,
+)
 from include.servers.processes import Child, StartError, wait_until
 from include.stack import store
 from xray import audit
@@ -31,41 +37,41 @@ from xray.storage import ObjectStore
 
 
 @dataclass
-class Running:
-    """The stack, seen from one of its containers."""
+class LocalStack:
+    """The stack, as seen from one of its containers."""
 
     s3: Any = field(default_factory=store.client)
     children: Sequence[Child] = ()
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line; return its exit status."""
     try:
         return check()
     except (XrayError, StartError, httpx.HTTPError) as error:
-        print(f"Not all could be looked at: {error}")
+        print(f"The check could not be completed: {error}")
         return 1
 
 
 def check() -> int:
-    """Look at every case; 0 if all are right."""
+    """Verify every case; return 0 if all are right."""
     url, login = os.environ["AIRFLOW_URL"], ("admin", os.environ["AIRFLOW_ADMIN_PASSWORD"])
-    wait_until(lambda: _answers(url), "An answer of Airflow's API", seconds=PATIENCE)
+    wait_until(lambda: _answers(url), "Airflow's API", seconds=PATIENCE)
     with Api(url, *login) as api, tempfile.TemporaryDirectory() as folder:
-        running = Running()
-        objects, settings = ObjectStore(running.s3), deployed(api)
+        stack = LocalStack()
+        objects, settings = ObjectStore(stack.s3), pipeline_settings(api)
         uploaded = download(objects, Path(folder))
-        expected = expectations(Path(folder), settings)
+        expected = expected_results(Path(folder), settings)
         cases = [Case(expected=one, uploaded=uploaded[one.key]) for one in expected]
-        watch(running, api, cases)
-        wrong = [(case, judge(case, objects, settings)) for case in cases]
+        watch(stack, api, cases)
+        wrong = [(case, verify_case(case, objects, settings)) for case in cases]
         runs = api.all(f"/dags/{CASE_DAG}/dagRuns", "dag_runs")
-    # No key is printed: it names a patient.
+    # The keys are not printed: they name patients.
     problems = [f"{case.case_id}: {reason}" for case, reasons in wrong for reason in reasons]
-    problems += leftovers(cases, objects)
+    problems += unexpected_objects(cases, objects)
     if len(runs) > len(cases):
         problems.append(f"There are {len(runs)} runs, and {len(cases)} objects.")
-    verdict = audit.verify(recorded(objects))
+    verdict = audit.verify(audit_records(objects))
     problems += [f"audit record {problem.name}: {problem.reason}" for problem in verdict.problems]
     print("\n".join(problems), end="\n" * bool(problems))
     right = sum(not reasons for _, reasons in wrong)
@@ -83,8 +89,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def deployed(api: Api) -> Settings:
-    """The settings that the pipeline goes by."""
+def pipeline_settings(api: Api) -> Settings:
+    """Return the settings of the pipeline, from its Variable."""
     try:
         stored = api.get(f"/variables/{SETTINGS_VARIABLE}")["value"]
     except httpx.HTTPStatusError as error:
@@ -95,22 +101,31 @@ def deployed(api: Api) -> Settings:
 
 
 def download(objects: ObjectStore, folder: Path) -> dict[str, float]:
-    """Every object of the input bucket; when each was uploaded, in seconds since the epoch."""
+    """Copy every object of the input bucket to ``folder``.
+
+    Returns:
+        The time of each upload by its key, in seconds since the epoch.
+
+    Raises:
+        SystemExit: a key would be a path outside ``folder``.
+    """
     uploaded = {}
     for entry in objects.list(BUCKET):
         path = (folder / entry.key).resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise SystemExit("An object's key leads out of every folder; remove that object.")
+            raise SystemExit(
+                "The key of an object is a path outside the folder: remove the object."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(objects.read(BUCKET, entry.key).data)
+        path.write_bytes(objects.get(BUCKET, entry.key).data)
         uploaded[entry.key] = entry.modified.timestamp()
     return uploaded
 
 
-def recorded(objects: ObjectStore) -> list[tuple[str, bytes]]:
-    """The audit trail: each record's name and content."""
+def audit_records(objects: ObjectStore) -> list[tuple[str, bytes]]:
+    """Return the name and the content of each audit record."""
     bucket = Buckets(BUCKET).audit
-    return [(entry.key, objects.read(bucket, entry.key).data) for entry in objects.list(bucket)]
+    return [(entry.key, objects.get(bucket, entry.key).data) for entry in objects.list(bucket)]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The local stack's secrets: ``make env-file``, or ``python -m include.stack.env_file [FILE]``.
+"""Write the secrets of the local stack: ``make env-file``.
 
-Writes ``.env``, readable by its owner alone, with a random value for each name that is not in it
-yet; what is there is never changed. Needs nothing but Python.
+``python -m include.stack.env_file [FILE]`` adds a random value to ``.env`` for each secret that is
+not in it, and never changes an existing line. Only the owner can read the file. The module needs
+only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-_HEADER = "# Secrets of the local stack, made by `make env-file`. Keep them to yourself.\n"
+_HEADER = "# Secrets of the local stack, made by `make env-file`. Do not share them.\n"
 
 
 def _password() -> str:
@@ -48,12 +49,11 @@ SECRETS: Mapping[str, Callable[[], str]] = {
     "XRAY_PSEUDONYM_SECRET": _key,
     "GRAFANA_PASSWORD": _password,
 }
-"""Each secret's name, and what makes one. No value holds a character that a URL, JSON or Compose
-reads in its own way."""
+"""The name and the generator of each secret; no value needs quoting in URLs, JSON or Compose."""
 
 
-def write(path: Path) -> list[str]:
-    """Complete the file at ``path``; the names that were added."""
+def add_missing(path: Path) -> list[str]:
+    """Add the missing secrets to the file at ``path``, and return their names."""
     text = path.read_text() if path.exists() else _HEADER
     known = set(re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", text, re.MULTILINE))
     missing = [name for name in SECRETS if name not in known]
@@ -67,7 +67,7 @@ def write(path: Path) -> list[str]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """In one step, and at no time readable by others."""
+    """Replace the file in one step; other users cannot read it at any time."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
@@ -76,9 +76,9 @@ def _replace(path: Path, text: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Say what was added, and no value."""
+    """Run the command line; print the added names, never a value."""
     path = Path(arguments[0] if arguments else ".env")
-    added = write(path)
+    added = add_missing(path)
     print(f"{path}: added {', '.join(added)}." if added else f"{path}: nothing is missing.")
 
 

@@ -1,7 +1,7 @@
-"""Print what the store announces: ``python -m include.stack.events``.
+"""Print the notifications of the store: ``python -m include.stack.events``.
 
-A second reader of the topic, in a consumer group of its own: it takes nothing away from the
-pipeline. An object's key names a patient, so it is left out.
+This consumer has its own consumer group, so the pipeline still receives every message. The keys of
+the objects are left out, because they name patients.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUP = "xray-events"
 
 
 def main() -> None:
-    """Print, for ever."""
+    """Print the notifications; never returns."""
     consumer = Consumer(
         {
             "bootstrap.servers": os.environ["KAFKA_BROKERS"],
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def lines(message: Message) -> Iterator[str]:
-    """What a message holds, a line of JSON for each part."""
+    """Yield a line of JSON for each event of a message."""
     place = {"partition": message.partition(), "offset": message.offset()}
     try:
         notification = parse(message.value())
@@ -45,8 +45,8 @@ def lines(message: Message) -> Iterator[str]:
         yield json.dumps({**place, "error": str(error)})
         return
     for record in notification.records:
-        told = {name: getattr(record, name) for name in ("event", "bucket", "size", "event_time")}
-        yield json.dumps({**place, **told, "dialect": record.dialect})
+        fields = ("event", "bucket", "size", "event_time", "dialect")
+        yield json.dumps({**place, **{name: getattr(record, name) for name in fields}})
     for part in notification.skipped:
         yield json.dumps({**place, "event": part.event, "skipped": part.reason})
 

@@ -1,4 +1,4 @@
-"""The stack's object store, as its programs are told of it by their environment."""
+"""The client of the stack's object store, configured by environment variables."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import boto3
 from botocore.config import Config
 
 REGION = "us-east-1"
-"""Ceph takes any; with this one a bucket is made without saying where."""
+"""Ceph accepts any region; with this one, no location need be given for a new bucket."""
 
 
 def client(service: str = "s3", **options: Any) -> Any:
-    """A boto3 client with the pipeline's account."""
-    # The gateway may start anew at any time: a request is tried again for about half a minute.
+    """Return a boto3 client with the credentials of the pipeline's account."""
+    # The gateway may restart at any time: requests are retried for about half a minute.
     patience = Config(retries={"mode": "standard", "total_max_attempts": 8})
     return boto3.client(
         service,
@@ -27,5 +27,5 @@ def client(service: str = "s3", **options: Any) -> Any:
 
 
 def endpoint() -> str:
-    """The gateway's address."""
+    """Return the URL of the gateway."""
     return os.environ["S3_ENDPOINT"]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.demo.contact_sheet import Row, contact_sheet
-from include.demo.judge import expectations
+from include.demo.contact_sheet import Row, draw_contact_sheet
+from include.demo.verification import expected_results
 from include.servers.processes import MARK, Child, StartError, marked, stop_all, wait_until
 from tests.support import ROOT
 from xray.image import decode
@@ -32,7 +32,7 @@ def test_sixteen_images_of_two_megabytes_at_most(demo_images: list[Path]) -> Non
 
 
 def test_they_are_labelled_as_they_should_be() -> None:
-    expected = expectations(IMAGES, Settings())
+    expected = expected_results(IMAGES, Settings())
     wanted = json.loads((IMAGES / "expected.json").read_text())
     assert {one.key for one in expected} == set(wanted)
     for one in expected:
@@ -59,11 +59,11 @@ def test_the_contact_sheet_shows_every_case(tmp_path: Path, demo_images: list[Pa
         Row(data, data, None, "Normal", "Normal, risk 3.12%"),
         Row(b"text", None, None, "", "The object is not an image"),
     ]
-    contact_sheet(rows, tmp_path / "deep" / "sheet.png")
+    draw_contact_sheet(rows, tmp_path / "deep" / "sheet.png")
     with Image.open(tmp_path / "deep" / "sheet.png") as sheet:
         two_lines = sheet.size
         assert sheet.format == "PNG"
-    contact_sheet(rows[:2], tmp_path / "one.png")
+    draw_contact_sheet(rows[:2], tmp_path / "one.png")
     with Image.open(tmp_path / "one.png") as sheet:
         assert sheet.width == two_lines[0]
         assert sheet.height < two_lines[1]

@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
-from include.demo.judge import BUCKET
 from include.demo.stack import GROUP, shared_settings
+from include.demo.verification import BUCKET
 from include.servers.processes import StartError
 from include.servers.real import schemas
 from tests.support import ROOT

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from include.demo.judge import BUCKET
-from include.demo.stack import Api, Stack
+from include.demo.api import Api
+from include.demo.stack import Stack
+from include.demo.verification import BUCKET
 from include.servers.processes import wait_until
 from tests.support import ROOT, workers
 from xray.case import Buckets, Source

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from include.demo import run
-from include.demo.judge import BUCKET, Case, expectations, judge
-from include.demo.stack import Api, Stack, shared_settings
+from include.demo.api import Api
+from include.demo.stack import Stack, shared_settings
+from include.demo.verification import BUCKET, Case, expected_results, verify_case
 from include.servers.processes import wait_until
 from include.servers.real.kafka import Kafka
 from include.servers.real.redis import Redis
@@ -80,7 +81,7 @@ class Cluster:
 
     def upload(self, name: str, count: int) -> list[Case]:
         """Upload so many of the demo's images under keys of their own."""
-        wanted = expectations(run.IMAGES, SETTINGS)[:count]
+        wanted = expected_results(run.IMAGES, SETTINGS)[:count]
         return run.upload(self.stack, [replace(one, key=f"{name}/{one.key}") for one in wanted])
 
     def until(self, true: Callable[[], bool], what: str, seconds: float = LONG) -> None:
@@ -90,7 +91,7 @@ class Cluster:
         """Wait for the cases' ends; each must have one run, one record and the right results."""
         store = ObjectStore(self.stack.s3)
         run.watch(self.stack, self.api, cases)
-        wrong = {case.key: judge(case, store, SETTINGS) for case in cases}
+        wrong = {case.key: verify_case(case, store, SETTINGS) for case in cases}
         assert {key: reasons for key, reasons in wrong.items() if reasons} == {}
         assert [case.report()["attempts"] for case in cases] == [1] * len(cases)
         assert list(store.list(BUCKETS.staging)) == []
@@ -152,7 +153,7 @@ def test_every_case_comes_out_right(cluster: Cluster) -> None:
 
 def test_a_worker_is_killed_in_the_middle_of_its_tasks(cluster: Cluster) -> None:
     held = []
-    for one in expectations(run.IMAGES, SETTINGS)[: 2 * SLOTS]:
+    for one in expected_results(run.IMAGES, SETTINGS)[: 2 * SLOTS]:
         # The second read of an image is that of its second task.
         held.append(cluster.proxy.hold("GET", f"{BUCKET}/killed/{one.key}", 2))
     cases = cluster.upload("killed", len(held))
@@ -203,7 +204,7 @@ def test_a_worker_holds_only_what_it_runs() -> None:
 
 
 def test_the_trail_tells_of_each_case_once(cluster: Cluster, tmp_path: Path) -> None:
-    verdict = run.check_audit(ObjectStore(cluster.stack.s3), tmp_path / "audit")
+    verdict = run.verify_audit(ObjectStore(cluster.stack.s3), tmp_path / "audit")
     assert verdict.problems == ()
     runs: list[Any] = cluster.api.all("/dags/xray_case/dagRuns", "dag_runs")
     assert (verdict.records, verdict.cases) == (len(runs), len(runs))

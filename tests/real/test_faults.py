@@ -94,7 +94,7 @@ def test_the_api_is_away_for_longer_than_kafka_waits(
     servers.send(sent.values())
     servers.until(lambda: servers.count() >= before + 20, "Runs")
     servers.restart("api-server", after=MAX_POLL_SECONDS + 5)
-    servers.until(servers.stack._healthy, "A healthy API")
+    servers.until(servers.stack.healthy, "A healthy API")
     servers.once(sent)
     assert "does not answer" in told(servers.stack.home)
     away = f"away {MAX_POLL_SECONDS + 5} s and its start, max.poll.interval {MAX_POLL_SECONDS} s"

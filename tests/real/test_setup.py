@@ -12,8 +12,8 @@ from include.stack import setup
 
 def test_the_topics_are_made_once_and_as_they_should_be(tmp_path: Path) -> None:
     with Kafka(tmp_path / "kafka", settings={"auto.create.topics.enable": "false"}) as kafka:
-        setup.make_topics(kafka.brokers)
-        setup.make_topics(kafka.brokers)
+        setup.create_topics(kafka.brokers)
+        setup.create_topics(kafka.brokers)
         admin = AdminClient(kafka.client)
         known = admin.list_topics(timeout=30).topics
         for name, (partitions, config) in setup.TOPICS.items():

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from include.servers.real import go_program
+from include.servers.real.go_program import COMPOSE, STATSD_EXPORTER, build_program
 from include.stack import env_file
 from tests.support import ROOT
-from xray.airflow.listener.consumer import check_kafka
+from xray.airflow.connections import check_kafka_connection
 
 pytestmark = pytest.mark.timeout(1800)  # The first time Compose is built.
 PROFILES = ["", "kafka-ui", "metrics", "celery", "events", "check", "*"]
@@ -36,14 +36,14 @@ def compose() -> list[str]:
             return ["docker", "compose"]
     if not shutil.which("go"):
         pytest.skip("there is neither Docker Compose 2.24 or later nor Go to build it with")
-    return [str(go_program.built(*go_program.COMPOSE))]
+    return [str(build_program(*COMPOSE))]
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of secrets, made as for a user."""
     path = tmp_path_factory.mktemp("env") / ".env"
-    env_file.write(path)
+    env_file.add_missing(path)
     return path
 
 
@@ -168,7 +168,7 @@ def test_connections_are_as_the_pipeline_wants_them(airflow: dict[str, Any], sec
     known = dict(line.split("=", 1) for line in secrets.read_text().splitlines()[1:])
     store = json.loads(environment["AIRFLOW_CONN_XRAY_S3"])
     assert store["password"] == known["S3_SECRET_KEY"]
-    check_kafka(json.loads(environment["AIRFLOW_CONN_XRAY_KAFKA"])["extra"])
+    check_kafka_connection(json.loads(environment["AIRFLOW_CONN_XRAY_KAFKA"])["extra"])
     api = json.loads(environment["AIRFLOW_CONN_XRAY_API"])
     passwords = json.loads(airflow["airflow-api-server"]["XRAY_PASSWORDS"])
     assert passwords[api["login"]] == api["password"] == known["AIRFLOW_SERVICE_PASSWORD"]
@@ -177,11 +177,11 @@ def test_connections_are_as_the_pipeline_wants_them(airflow: dict[str, Any], sec
 
 
 def test_versions_agree_with_what_the_tests_use(services: dict[str, Any]) -> None:
-    pom = (ROOT / "include" / "real" / "pom.xml").read_text()
+    pom = (ROOT / "include" / "servers" / "real" / "pom.xml").read_text()
     kafka = re.findall(r"<version>(\d+\.\d+\.\d+)</version>", pom)
     assert [services["kafka"]["image"]] == [f"apache/kafka:{version}" for version in kafka]
     exporter = services["statsd-exporter"]["image"].rpartition(":")[2]
-    assert exporter == go_program.STATSD_EXPORTER[1]
+    assert exporter == STATSD_EXPORTER[1]
 
 
 def pins(name: str) -> dict[str, str]:

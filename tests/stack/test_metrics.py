@@ -13,11 +13,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from airflow._shared.observability.metrics import metrics_registry
+
+# Airflow has no public module for the registry of its metrics.
+from airflow._shared.observability.metrics import metrics_registry  # noqa: PLC2701
 from airflow.observability.metrics.statsd_logger import get_statsd_logger
 
 from include.servers.processes import Child, free_port, wait_until
-from include.servers.real import go_program
+from include.servers.real.go_program import STATSD_EXPORTER, build_program
 from tests.support import ROOT
 from xray.airflow.listener import metrics
 
@@ -48,7 +50,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, in
     if not shutil.which("go"):
         pytest.skip("there is no Go to build statsd_exporter with")
     statsd, web = free_port(), free_port()
-    program = go_program.built(*go_program.STATSD_EXPORTER)
+    program = build_program(*STATSD_EXPORTER)
     mapping = ROOT / "config" / "metrics" / "statsd.yaml"
     child = Child(
         "statsd_exporter",

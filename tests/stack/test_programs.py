@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from include.demo.judge import BUCKET, files
 from include.demo.run import IMAGES
+from include.demo.verification import BUCKET, files_to_upload
 from include.stack import events, setup, store, upload
 from tests.support import notification
 from xray.case import Buckets
@@ -42,20 +42,20 @@ def test_an_upload_twice_uploads_once(s3: Any, capsys: pytest.CaptureFixture[str
         key: entry["LastModified"] for key, entry in again.items()
     }
     told = capsys.readouterr().out
-    assert told.endswith("0 uploaded, 16 were there already\n")
+    assert told.endswith("0 uploaded, 16 existed already\n")
     assert "demo_" not in told, "a key names a patient"
 
 
 def test_an_upload_that_was_killed_goes_on(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in files(IMAGES)[:5]:
+    for path in files_to_upload(IMAGES)[:5]:
         s3.put_object(Bucket=BUCKET, Key=str(path.relative_to(IMAGES)), Body=path.read_bytes())
     upload.main([str(IMAGES)])
     assert len(keys_of(s3)) == 16
-    assert "11 uploaded, 5 were there already" in capsys.readouterr().out
+    assert "11 uploaded, 5 existed already" in capsys.readouterr().out
 
 
 def test_with_a_rate_every_round_has_keys_of_its_own() -> None:
-    names = files(IMAGES)
+    names = files_to_upload(IMAGES)
     found = [key for key, _ in itertools.islice(upload.keys(IMAGES, names, endless=True), 40)]
     assert len(set(found)) == 40
     assert found[0].startswith("round-1/")
@@ -71,7 +71,7 @@ def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
 def test_buckets_are_made_once(s3: Any) -> None:
     for _ in range(2):
         for bucket in (BUCKET, *Buckets(BUCKET).outputs(), "xray-other"):
-            setup.make_bucket(store.client(), bucket)
+            setup.create_bucket_if_missing(store.client(), bucket)
     assert "xray-other" in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
 
 
@@ -115,7 +115,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Gateway]]:
 
 
 def test_the_account_is_made_with_the_keys_of_the_pipeline(gateway: type[Gateway]) -> None:
-    setup.make_account()
+    setup.create_account()
     ((method, path, query, _),) = gateway.asked
     assert (method, path) == ("PUT", "/admin/user")
     assert query["uid"] == [setup.ACCOUNT]
@@ -125,7 +125,7 @@ def test_the_account_is_made_with_the_keys_of_the_pipeline(gateway: type[Gateway
 
 def test_an_account_that_is_there_gets_the_keys(gateway: type[Gateway]) -> None:
     gateway.answers["PUT"] = 409
-    setup.make_account()
+    setup.create_account()
     assert [method for method, *_ in gateway.asked] == ["PUT", "POST"]
     assert gateway.asked[1][2]["secret-key"] == ["s3_secret_key"]
 
@@ -134,7 +134,7 @@ def test_an_account_that_is_there_gets_the_keys(gateway: type[Gateway]) -> None:
 def test_uploads_are_announced_for_as_long_as_it_takes(
     gateway: type[Gateway], endpoint: str
 ) -> None:
-    setup.announce(store.client(), endpoint)
+    setup.configure_notifications(store.client(), endpoint)
     (_, _, _, made), (_, path, query, told) = gateway.asked
     topic = {name: value for name, (value,) in parse_qs(made.decode()).items()}
     assert (topic["Action"], topic["Name"]) == ("CreateTopic", "storage")
@@ -153,7 +153,7 @@ def test_uploads_are_announced_for_as_long_as_it_takes(
 def test_a_refused_administrator_is_told_what_to_do(gateway: type[Gateway]) -> None:
     gateway.answers["PUT"] = 403
     with pytest.raises(SystemExit, match=r"403 .*docker compose down -v"):
-        setup.make_account()
+        setup.create_account()
 
 
 class Message:

@@ -16,7 +16,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
-from include.demo.stack import GROUP, Api, Stack
+from include.demo.api import Api
+from include.demo.stack import GROUP, Stack
 from include.servers.processes import wait_until
 from include.servers.real.kafka import Kafka
 from tests.support import ROOT, notification

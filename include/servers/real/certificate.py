@@ -1,4 +1,4 @@
-"""A certificate of one's own, for a server on localhost."""
+"""A self-signed certificate for a server on localhost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make(authority: Path, server: Path) -> None:
-    """Write the certificate to trust, and the server's key with its certificate; both PEM."""
+def write_certificate(authority: Path, server: Path) -> None:
+    """Write the certificate that clients trust, and the server's key and certificate, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,28 +1,27 @@
-"""Go modules, and the programs that are built of them on first use."""
+"""Go modules, and the programs built from them on first use."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from include.servers.processes import StartError
+from include.servers.processes import StartError, run_program
 from include.servers.real import CACHE
 
 COMPOSE = ("github.com/docker/compose/v2", "v2.40.3", "./cmd", "internal.Version")
 STATSD_EXPORTER = ("github.com/prometheus/statsd_exporter", "v0.31.0", ".", "")
 
 
-def built(module: str, version: str, package: str, version_name: str = "") -> Path:
-    """The program of a module's package, built if it is not there.
+def build_program(module: str, version: str, package: str, version_variable: str = "") -> Path:
+    """Build the program of a Go package, unless it has been built before, and return its path.
 
     Args:
-        module: as Go's proxy names it.
-        version: with its ``v``.
-        package: its folder in the module.
-        version_name: the module's variable that says its version, if the build must set it.
+        module: the module's path, as Go's proxy names it.
+        version: the module's version, with its ``v``.
+        package: the folder of the package in the module.
+        version_variable: the module's variable for its version, if the build must set it.
 
     Raises:
         StartError: Go is missing, or the build fails.
@@ -30,31 +29,24 @@ def built(module: str, version: str, package: str, version_name: str = "") -> Pa
     program = CACHE / f"{module.replace('/', '-')}-{version}"
     if program.exists():
         return program
-    # Not `go install`: it refuses a module whose go.mod excludes something.
-    folder = files(module, version)
-    flags = f"-s -w -X {module}/{version_name}={version}" if version_name else "-s -w"
+    # `go install` refuses a module whose go.mod has an exclude directive.
+    folder = download_module(module, version)
+    flags = f"-s -w -X {module}/{version_variable}={version}" if version_variable else "-s -w"
     draft = program.with_suffix(f".{os.getpid()}")
     CACHE.mkdir(parents=True, exist_ok=True)
-    _go("build", "-trimpath", f"-ldflags={flags}", "-o", str(draft), package, folder=folder)
+    command = ["go", "build", "-trimpath", f"-ldflags={flags}", "-o", str(draft), package]
+    run_program(command, f"Go cannot build {module}", cwd=folder)
     draft.replace(program)
     return program
 
 
-def files(module: str, version: str) -> Path:
-    """The folder of a module's files.
+def download_module(module: str, version: str) -> Path:
+    """Download a Go module, unless it is in Go's cache, and return the folder of its files.
 
     Raises:
-        StartError: Go is missing, or the module cannot be had.
+        StartError: Go is missing, or the module cannot be downloaded.
     """
     if not shutil.which("go"):
-        raise StartError(f"{module} comes as a Go module: install Go, so that go runs.")
-    return Path(json.loads(_go("mod", "download", "-json", f"{module}@{version}"))["Dir"])
-
-
-def _go(*arguments: str, folder: Path | None = None) -> str:
-    done = subprocess.run(
-        ["go", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise StartError(f"go {arguments[0]} failed: {done.stderr[-400:]}")
-    return done.stdout
+        raise StartError(f"{module} is a Go module: install Go, so that go runs.")
+    command = ["go", "mod", "download", "-json", f"{module}@{version}"]
+    return Path(json.loads(run_program(command, f"Go cannot download {module}"))["Dir"])

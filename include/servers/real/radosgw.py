@@ -1,68 +1,63 @@
-"""Ceph's S3 gateway through a script that runs one, and a bridge from its http endpoint to Kafka.
+"""Ceph's S3 gateway, run by a script, and a bridge from its HTTP notifications to Kafka.
 
-The script knows ``up --fresh``, ``down`` and ``env``; the last prints ``export`` lines with
-``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``. Ceph posts the same JSON
-to an http endpoint that it sends to Kafka, where its build has Kafka.
+The script takes the commands ``prepare``, ``up --fresh``, ``down`` and ``env``. The last one prints
+``export`` lines with ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``. Not
+every build of Ceph can send notifications to Kafka; all can post the same JSON to an HTTP endpoint.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from confluent_kafka import Producer
 
+from include.servers.base import Server
 from include.servers.embedded import object_store
-from include.servers.processes import StartError
+from include.servers.processes import StartError, run_program
 
 SECONDS = 30.0
 
 
-class RadosGateway:
-    """A running gateway; a context manager."""
+class RadosGateway(Server):
+    """A gateway whose notifications arrive at a Kafka topic."""
 
     def __init__(self, script: Path, *, brokers: str, topic: str) -> None:
         self._script = script
         self._topic = topic
         self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
-        self._server: ThreadingHTTPServer | None = None
+        self._bridge: ThreadingHTTPServer | None = None
         self._env: dict[str, str] = {}
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start the gateway by the script, and the bridge."""
         self._run("prepare")
         self._run("up", "--fresh")
         lines = re.findall(r"export (\w+)=['\"]?([^'\"\n]*)", self._run("env"))
         self._env = dict(lines)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
+        self._bridge = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._bridge.serve_forever, daemon=True).start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
+    def close(self) -> None:
+        """Stop the bridge and the gateway."""
+        if self._bridge:
+            self._bridge.shutdown()
+            self._bridge.server_close()
         self._run("down")
 
     @property
     def s3(self) -> Any:
-        """A boto3 client of it."""
+        """A boto3 client of the gateway."""
         return object_store.client("s3", *self._login())
 
-    def announce(self, bucket: str) -> None:
-        """Let every upload to ``bucket``, and every removal, be announced."""
-        assert self._server is not None
+    def configure_notifications(self, bucket: str) -> None:
+        """Configure ``bucket`` to send a notification of every upload and every removal."""
+        assert self._bridge is not None
         endpoint, access, secret = self._login()
         topics = boto3.client(
             "sns",
@@ -70,10 +65,10 @@ class RadosGateway:
             region_name="default",
             aws_access_key_id=access,
             aws_secret_access_key=secret,
-            # Ceph takes no newer signature for the body of this request.
+            # For requests with a body, this API of Ceph accepts only the older signature.
             config=Config(signature_version="s3"),
         )
-        push = {"push-endpoint": f"http://127.0.0.1:{self._server.server_port}"}
+        push = {"push-endpoint": f"http://127.0.0.1:{self._bridge.server_port}"}
         arn = topics.create_topic(Name=self._topic, Attributes=push)["TopicArn"]
         events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
         topic = {"Id": "xray", "TopicArn": arn, "Events": events}
@@ -101,15 +96,11 @@ class RadosGateway:
         return Handler
 
     def _forward(self, body: bytes) -> None:
-        """Hand a notification on; Ceph is answered only once the broker has it."""
+        """Send a notification to Kafka; Ceph gets its answer only after the broker confirmed it."""
         self._producer.produce(self._topic, body)
         if self._producer.flush(SECONDS):
-            raise StartError("Kafka does not take a notification.")
+            raise StartError(f"Kafka did not confirm a notification within {SECONDS:.0f} s.")
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(self._script), *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise StartError(f"{self._script.name} {arguments[0]}: {done.stderr[-400:]}")
-        return done.stdout
+        command = [str(self._script), *arguments]
+        return run_program(command, f"{self._script.name} {arguments[0]} failed")

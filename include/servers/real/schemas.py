@@ -1,7 +1,8 @@
-"""The schemas that the files of ``deploy/`` are written for, from the packages that bring them.
+"""The schemas of the Kubernetes manifests in ``deploy/``, from the packages that publish them.
 
-Kubernetes' and Rook's come as Go modules, Strimzi's are written by the generator in its Maven
-artefacts, which needs Java 21. Each is fetched once, into the caches of Go, Maven and this project.
+The schemas of Kubernetes and Rook are in their Go modules. Those of Strimzi are written by the
+generator among its Maven artefacts, which needs Java 21. Each package is downloaded once, into the
+cache of Go, Maven or this project.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 
 import yaml
 
-from include.servers.processes import StartError
-from include.servers.real import CACHE, go_program
+from include.servers.processes import StartError, run_program
+from include.servers.real import CACHE, maven
+from include.servers.real.go_program import download_module
 
 KUBERNETES = ("k8s.io/kubernetes", "v1.34.3")
 ROOK = ("github.com/rook/rook", "v1.17.9")
@@ -31,26 +33,26 @@ STRIMZI_KINDS = {
     "KafkaTopic": "topic.KafkaTopic",
     "KafkaUser": "user.KafkaUser",
 }
-"""Kinds, and the classes that they are made from, below ``io.strimzi.api.kafka.model``."""
+"""Kinds, and the classes that define them in ``io.strimzi.api.kafka.model``."""
 Kind = tuple[str, str]
-"""Such as ``("apps/v1", "Deployment")``."""
+"""The API version and the name of a kind: ``("apps/v1", "Deployment")``."""
 
 
 @cache
 def kubernetes() -> dict[str, Any]:
-    """Kubernetes' own definitions, by name: ``io.k8s.api.core.v1.Secret``.
+    """Return Kubernetes' own definitions by name, such as ``io.k8s.api.core.v1.Secret``.
 
     Raises:
-        StartError: Go is missing, or the module cannot be had.
+        StartError: Go is missing, or the module cannot be downloaded.
     """
-    swagger = go_program.files(*KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
+    swagger = download_module(*KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
     definitions: dict[str, Any] = json.loads(swagger.read_text())["definitions"]
     return definitions
 
 
 @cache
 def kubernetes_kinds() -> dict[Kind, dict[str, Any]]:
-    """The schema of each kind that Kubernetes has itself."""
+    """Return the schema of each kind that is part of Kubernetes."""
     kinds = {}
     for name, definition in kubernetes().items():
         for one in definition.get("x-kubernetes-group-version-kind", ()):
@@ -61,21 +63,21 @@ def kubernetes_kinds() -> dict[Kind, dict[str, Any]]:
 
 @cache
 def rook_kinds() -> dict[Kind, dict[str, Any]]:
-    """The schema of each kind that Rook brings.
+    """Return the schema of each kind that Rook defines.
 
     Raises:
-        StartError: Go is missing, or the module cannot be had.
+        StartError: Go is missing, or the module cannot be downloaded.
     """
-    path = go_program.files(*ROOK) / "deploy" / "examples" / "crds.yaml"
+    path = download_module(*ROOK) / "deploy" / "examples" / "crds.yaml"
     return dict(_kinds(yaml.safe_load_all(path.read_text())))
 
 
 @cache
 def strimzi_kinds() -> dict[Kind, dict[str, Any]]:
-    """The schema of each of the kinds of Strimzi that are used here.
+    """Return the schema of each kind in :data:`STRIMZI_KINDS`.
 
     Raises:
-        StartError: Java or Maven is missing, or the artefacts cannot be had.
+        StartError: Java or Maven is missing, or the artefacts cannot be downloaded.
     """
     folder = CACHE / f"strimzi-{re.findall('<version>(.*)</version>', STRIMZI.read_text())[-1]}"
     if not folder.exists():
@@ -84,7 +86,7 @@ def strimzi_kinds() -> dict[Kind, dict[str, Any]]:
 
 
 def _kinds(definitions: Iterable[Any]) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """The kinds that custom resource definitions define."""
+    """Yield each kind of the custom resource definitions, with its schema."""
     for definition in filter(None, definitions):
         spec = definition["spec"]
         for version in spec["versions"]:
@@ -93,39 +95,34 @@ def _kinds(definitions: Iterable[Any]) -> Iterator[tuple[Kind, dict[str, Any]]]:
 
 
 def _generate(folder: Path) -> None:
-    java, jars = _java(), CACHE / "strimzi.classpath"
-    if not shutil.which("mvn"):
-        raise StartError("Strimzi's schemas come from Maven: install it, so that mvn runs.")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    goal = ["dependency:build-classpath", f"-Dmdep.outputFile={jars}"]
-    done = _run(["mvn", "-q", "-B", "-f", str(STRIMZI), *goal])
-    if done.returncode:
-        raise StartError(f"Maven could not fetch Strimzi: {done.stdout[-400:]}")
-    made = folder.with_suffix(".part")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
+    """Write Strimzi's custom resource definitions to ``folder``."""
+    java, jars = _find_java(), CACHE / "strimzi.classpath"
+    maven.write_class_path(STRIMZI, jars, "Strimzi")
+    draft = folder.with_suffix(".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     targets = [
-        f"io.strimzi.api.kafka.model.{name}={made / kind}.yaml"
+        f"io.strimzi.api.kafka.model.{name}={draft / kind}.yaml"
         for kind, name in STRIMZI_KINDS.items()
     ]
     generator = "io.strimzi.crdgenerator.CrdGenerator"
-    done = _run([str(java), "-cp", jars.read_text().strip(), generator, "--yaml", *targets])
-    if done.returncode:
-        raise StartError(f"Strimzi's generator failed: {done.stderr[-400:]}")
-    made.rename(folder)
+    command = [str(java), "-cp", jars.read_text().strip(), generator, "--yaml", *targets]
+    run_program(command, "Strimzi's generator failed")
+    draft.rename(folder)
 
 
-def _java() -> Path:
-    """A Java that is new enough: the one that runs, or one that is installed beside it."""
-    places = [Path(os.environ["JAVA_HOME"], "bin", "java")] if "JAVA_HOME" in os.environ else []
-    places += [Path(found)] if (found := shutil.which("java")) else []
-    places += sorted(Path("/usr/lib/jvm").glob("*/bin/java"))
-    for java in filter(Path.exists, places):
-        told = re.search(r'version "(\d+)', _run([str(java), "-version"]).stderr)
-        if told and int(told[1]) >= STRIMZI_JAVA:
+def _find_java() -> Path:
+    """Return a Java of the version that Strimzi needs, on the path or installed beside it."""
+    candidates = []
+    if "JAVA_HOME" in os.environ:
+        candidates.append(Path(os.environ["JAVA_HOME"], "bin", "java"))
+    if on_path := shutil.which("java"):
+        candidates.append(Path(on_path))
+    candidates += sorted(Path("/usr/lib/jvm").glob("*/bin/java"))
+    for java in filter(Path.exists, candidates):
+        # Java prints its version to standard error.
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+        version = re.search(r'version "(\d+)', done.stderr)
+        if version and int(version[1]) >= STRIMZI_JAVA:
             return java
-    raise StartError(f"Strimzi's generator needs Java {STRIMZI_JAVA} or later.")
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    raise StartError(f"Strimzi's generator needs Java {STRIMZI_JAVA} or later: install it.")

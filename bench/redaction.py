@@ -1,14 +1,13 @@
-"""What redaction misses, and what it costs: ``make bench PART=redaction``.
+"""What the redaction misses, and what it costs: ``make bench PART=redaction``.
 
-A corpus of X-rays with known text (:mod:`bench.corpus`) goes through the
-product, the original system's rule, and Presidio's image redactor if
-``--presidio`` names a Python that has it. Then two readers try to read each text
-where it stood, turned upright and enlarged, which is more than whoever finds the
-image can do: PP-OCR's, and Tesseract if it is installed. Bar and QR codes go to
-OpenCV's decoders. A *leak* is an image of which four characters in a row were
-read. The risk is compared with that of the same image before the text was
-written on it, which is what the fill is to restore, and with that of the image
-as it came, in which the text itself moves it.
+A corpus of X-rays with known text (:mod:`bench.corpus`) goes through this project's redaction, the
+original system's rule, and Presidio's image redactor if ``--presidio`` names a Python that has it.
+Then readers try to read each text where it stood (:mod:`bench.readers`). A *leak* is an image of
+which they read four characters in a row.
+
+The risk of each result is compared twice: with the risk of the same image before text was written
+on it, which is what the fill should restore, and with the risk of the image with its text, which
+itself changes the risk.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
+import sys
 import tempfile
 import time
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,9 @@ from PIL import Image, ImageFilter
 from rich.console import Console
 from rich.table import Table
 
-from bench import corpus
-from bench.corpus import Sample, Text
+from bench import corpus, readers
+from bench.corpus import Sample
 
-IN_A_ROW = 4
-"""Characters that make a leak."""
-FAINTEST = 6
-"""Grey levels of a stroke that a reader is asked about; the faintest text has more than twice."""
 SEED = 11
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "redaction.jpeg"
 WAYS = ("untouched", "corner", "presidio", "xray")
@@ -53,7 +48,7 @@ PRESIDIO = Path(__file__).with_name("presidio.py")
 
 
 def add_options(parser: Any) -> None:
-    """The options of this part."""
+    """Add the options of this part."""
     parser.add_argument("--images", type=int, default=500, help="size of the corpus")
     parser.add_argument(
         "--presidio",
@@ -65,7 +60,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure; the figures by way and kind."""
+    """Measure, and return the figures by way and kind."""
     kinds = corpus.kinds(options.images)
     console.print(f"{options.images} images, {options.workers} processes …")
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as name:
@@ -82,7 +77,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     flat = [row for found in rows for row in (found if isinstance(found, list) else [found])]
     result = {
         "images": options.images,
-        "readers": _readers(),
+        "readers": readers.names(),
         "ways": {
             way: _summary([row for row in flat if row["way"] == way])
             for way in WAYS
@@ -102,7 +97,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _measure(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
-    """One sample through every way but Presidio's; it is left in the folder for that."""
+    """Judge every way but Presidio's on one sample, and save the sample for Presidio."""
     index, kind, folder = job
     cv2.setNumThreads(1)
     sample = corpus.sample(SEED, index, kind)
@@ -115,6 +110,7 @@ def _measure(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
 
 
 def _measure_presidio(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
+    """Judge Presidio's result on one sample."""
     index, kind, folder = job
     cv2.setNumThreads(1)
     sample = corpus.sample(SEED, index, kind)
@@ -124,7 +120,7 @@ def _measure_presidio(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
 
 
 def _presidio(python: Path, folder: Path) -> float:
-    """Redact the folder in Presidio's own environment; the CPU-seconds that it took."""
+    """Redact the folder in Presidio's own environment, and return the CPU seconds that it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([str(python), str(PRESIDIO), str(folder), str(folder / "out")], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -139,7 +135,7 @@ def _xray(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def _corner(image: Image.Image) -> Image.Image:
-    """The original system's: 300 x 100 pixels at the bottom left, blurred by 5."""
+    """Blur 300 x 100 pixels at the bottom left by 5, as the original system does."""
     result = image.copy()
     box = (0, max(0, image.height - 100), min(300, image.width), image.height)
     result.paste(image.crop(box).filter(ImageFilter.GaussianBlur(5)), box)
@@ -149,15 +145,15 @@ def _corner(image: Image.Image) -> Image.Image:
 def _judge(
     sample: Sample, index: int, way: str, work: Callable[[], tuple[Image.Image, bool]]
 ) -> dict[str, Any]:
-    """What one way made of one sample."""
+    """Run one way on one sample, and return the figures."""
     began = time.process_time()
     image, quarantined = work()
     seconds = time.process_time() - began
     before, after = np.asarray(sample.image).astype(int), np.asarray(image).astype(int)
     changed = np.abs(before - after) > 0
-    # Filled ground can equal what was there: a pixel counts as changed if its neighbours are.
+    # A filled pixel can equal the one before: it counts as changed if its neighbours are changed.
     changed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7))) > 0
-    read = [text.string for text in sample.texts if _is_read(image, text, sample.kind)]
+    read = [text.string for text in sample.texts if readers.is_read(image, text, sample.kind)]
     return {
         "way": way,
         "index": index,
@@ -175,7 +171,7 @@ def _judge(
 
 
 def _removed(sample: Sample, changed: Any) -> float | None:
-    """Share of the letters of whose ink at least nine tenths are gone."""
+    """Return the share of the letters that have lost at least nine tenths of their ink."""
     if not sample.letters.any():
         return None
     ink = np.bincount(sample.letters.ravel())[1:]
@@ -184,112 +180,21 @@ def _removed(sample: Sample, changed: Any) -> float | None:
 
 
 def _risk_moved(before: Image.Image, after: Image.Image) -> float:
+    """Return the absolute difference of the two images' risks."""
     model = _model()
     return abs(model.score(before) - model.score(after))
 
 
-_LOADED: list[Any] = []
-
-
+@cache
 def _model() -> Any:
+    """Load the model, once per process."""
     from xray.risk import RiskModel
 
-    if not _LOADED:
-        _LOADED.append(RiskModel.load())
-    return _LOADED[0]
-
-
-def _is_read(image: Image.Image, text: Text, kind: str) -> bool:
-    """Whether a reader that knows where ``text`` stood reads any of it."""
-    if kind == "codes":
-        return _is_decoded(image, text)
-    from xray.redaction import ocr
-
-    wanted = plain(text.string)
-    line = _line(image, text)
-    if _is_blank(line):
-        return False
-    line = cv2.normalize(line, None, 0, 255, cv2.NORM_MINMAX)
-    if has_in_common(wanted, plain(ocr.read([line])[0].text)):
-        return True
-    even = cv2.createCLAHE(4, (4, 4)).apply(line)
-    if has_in_common(wanted, plain(ocr.read([even])[0].text)):
-        return True
-    return any(has_in_common(wanted, plain(said)) for said in _tesseract(line))
-
-
-def _line(image: Image.Image, text: Text) -> Any:
-    """Where ``text`` stood, upright, with a margin."""
-    quad = text.quad.astype(np.float32)
-    width, height = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
-    scale = max(1.0, 40 / height)
-    margin = 0.25 * height * scale
-    wide, tall = width * scale, height * scale
-    corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float32) + margin
-    matrix = cv2.getPerspectiveTransform(quad, corners.astype(np.float32))
-    size = int(wide + 2 * margin), int(tall + 2 * margin)
-    part = cv2.warpPerspective(
-        np.asarray(image), matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return part
-
-
-def _is_blank(line: Any) -> bool:
-    """Whether there is no stroke in it, however faint."""
-    box = np.ones((15, 15), np.uint8)
-    light = cv2.morphologyEx(line, cv2.MORPH_TOPHAT, box)
-    dark = cv2.morphologyEx(line, cv2.MORPH_BLACKHAT, box)
-    return bool(max(light.max(), dark.max()) < FAINTEST)
-
-
-def _tesseract(line: Any) -> Iterator[str]:
-    """What Tesseract reads, light on dark and dark on light; nothing if it is not there."""
-    program = shutil.which("tesseract")
-    if not program:
-        return
-    for shown in (line, 255 - line):
-        data = cv2.imencode(".png", shown)[1].tobytes()
-        done = subprocess.run(
-            [program, "-", "-", "--psm", "7"],
-            input=data,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
-        )
-        yield done.stdout.decode(errors="replace")
-
-
-def _is_decoded(image: Image.Image, text: Text) -> bool:
-    left, top = np.maximum(text.quad.min(axis=0).astype(int) - 20, 0)
-    right, bottom = text.quad.max(axis=0).astype(int) + 20
-    part = np.asarray(image)[top:bottom, left:right]
-    part = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    said = cv2.QRCodeDetector().detectAndDecode(part)[0]
-    said += cv2.barcode.BarcodeDetector().detectAndDecode(part)[0]
-    return has_in_common(plain(text.string), plain(said))
-
-
-def plain(text: str) -> str:
-    """Its letters and digits, without case and accents."""
-    parted = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in parted.lower() if c.isalnum())
-
-
-def has_in_common(wanted: str, read: str) -> bool:
-    """Whether four characters in a row of one stand in the other."""
-    return any(wanted[n : n + IN_A_ROW] in read for n in range(len(wanted) - IN_A_ROW + 1))
-
-
-def _readers() -> list[str]:
-    program = shutil.which("tesseract")
-    if not program:
-        return ["PP-OCRv6"]
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    return ["PP-OCRv6", said.stdout.splitlines()[0]]
+    return RiskModel.load()
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of one way: all, by group, and by kind."""
+    """Return the figures of one way: of all images, of each group, and of each kind."""
     groups: dict[str, list[dict[str, Any]]] = {
         "all": rows,
         "ordinary": [row for row in rows if row["kind"] in corpus.ORDINARY],
@@ -330,9 +235,7 @@ print(time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 def _costs() -> list[dict[str, Any]]:
-    """CPU-seconds and the whole process's memory, by size, each in a process of its own."""
-    import sys
-
+    """Return the CPU seconds and the peak memory of a process that redacts one image, by size."""
     found = []
     path = sorted(corpus.IMAGES.rglob("*.jpeg"))[0]
     for width, height in SIZES:
@@ -350,7 +253,7 @@ def _costs() -> list[dict[str, Any]]:
 
 
 def _picture(kinds: list[str]) -> None:
-    """Before and after, for the docs: one sample of each kind."""
+    """Draw the picture for the docs: one sample of each kind, before and after."""
     from xray.redaction import redact
 
     tile = (300, 240)
@@ -365,7 +268,7 @@ def _picture(kinds: list[str]) -> None:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The figures, way by way, and the product's kind by kind."""
+    """Return a table of the figures by way, and of this project's by kind."""
     shown = Table(
         title=f"Text on {result['images']} images; readers: {', '.join(result['readers'])}"
     )

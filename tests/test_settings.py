@@ -45,6 +45,12 @@ def test_the_policy_decides_who_is_anonymised(policy: Policy, wanted: set[Label]
     assert {label for label in Label if settings.wants_anonymized(label)} == wanted
 
 
+@pytest.mark.parametrize("label", Label)
+def test_a_person_reviews_unsure_cases_if_asked_to(label: Label) -> None:
+    assert not Settings().wants_review(label), "it is off by default"
+    assert Settings(review_unsure=True).wants_review(label) is (label is Label.UNSURE)
+
+
 def test_settings_travel_as_json() -> None:
     settings = Settings(normal_below=0.5, anonymize=Policy.ALWAYS, max_bytes=10)
     assert Settings.from_mapping(json.loads(json.dumps(settings.to_mapping()))) == settings
@@ -66,6 +72,7 @@ def test_settings_travel_as_json() -> None:
         ({"anonymize": "sometimes"}, "never, pneumonia, unsure, always"),
         ({"max_bytes": 0}, "max_bytes"),
         ({"max_pixels": 1.5}, "whole number"),
+        ({"max_pixels": float("inf")}, "whole number"),
         ({"key_decoding": None}, "None"),
     ],
 )
@@ -82,7 +89,7 @@ def test_the_form_says_what_the_check_does() -> None:
     assert set(forms) == set(Settings().to_mapping()) - {"key_decoding"}
     assert forms["normal_below"] == {
         "type": "number",
-        "description": "Risk (0 to 1) under which an image is labelled Normal",
+        "description": "Risk (0 to 1) below which an image is labelled Normal",
         "minimum": 0,
         "maximum": 1,
     }

@@ -1,9 +1,9 @@
-"""What an operator can set, validated once, in one typed place.
+"""The settings of the pipeline, typed and validated.
 
 Settings travel as JSON (an Airflow Variable, a run's conf), so every field is
-a plain value. A wrong one is refused with its name and value; nothing falls
-back silently. What a field means and its range stand beside it, for the form
-in the UI as well as for the check.
+a plain value. A wrong value is refused with the setting's name; no setting
+falls back to its default silently. The description and the range of a field
+stand beside it. Both the check and the form in the UI use them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Self
 from xray.errors import SettingsError
 
 PATIENT_PATTERN = r"_(?P<patient>\d+)_\d{4}-\d{2}-\d{2}_\d{4}-\d{2}-\d{2}\.[^./]+$"
-"""Finds the patient's number in ``demo_NAME_NUMBER_BIRTH_EXAM.jpeg``, an original system's key."""
+"""Finds the patient in the original system's keys, ``demo_NAME_NUMBER_BIRTH_EXAM.jpeg``."""
 
 
 class Label(StrEnum):
-    """What a risk means, in the words that are printed on the image."""
+    """The label of a risk, as it is printed on the image."""
 
     NORMAL = "Normal"
     UNSURE = "Unsure"
@@ -29,7 +29,7 @@ class Label(StrEnum):
 
 
 class Policy(StrEnum):
-    """Which cases get an anonymised copy."""
+    """The cases that get an anonymised copy."""
 
     NEVER = "never"
     PNEUMONIA = "pneumonia"
@@ -38,18 +38,25 @@ class Policy(StrEnum):
 
 
 class KeyDecoding(StrEnum):
-    """How the object key stands in a notification."""
+    """The encoding of the object key in a notification."""
 
     AUTO = "auto"
-    """As the dialect that sent it does it."""
+    """As the dialect of the notification encodes it."""
     RAW = "raw"
+    """Not encoded."""
     FORM = "form"
     """URL-encoded, with ``+`` for a space."""
 
 
-def _about(meaning: str, *, of_a_case: bool = True, **schema: Any) -> dict[str, Any]:
-    """What a setting means; ``schema`` is its range, in JSON Schema's words."""
-    return {"meaning": meaning, "of_a_case": of_a_case, "schema": schema}
+def _about(description: str, *, of_a_case: bool = True, **schema: Any) -> dict[str, Any]:
+    """Return a field's metadata.
+
+    Args:
+        description: for the form and the documentation.
+        of_a_case: whether a single case may have a value of its own.
+        schema: the range, in the keywords of JSON Schema.
+    """
+    return {"description": description, "of_a_case": of_a_case, "schema": schema}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,7 @@ class Settings:
     normal_below: float = field(
         default=0.60,
         metadata=_about(
-            "Risk (0 to 1) under which an image is labelled Normal", minimum=0, maximum=1
+            "Risk (0 to 1) below which an image is labelled Normal", minimum=0, maximum=1
         ),
     )
     pneumonia_above: float = field(
@@ -74,26 +81,28 @@ class Settings:
     keep_markers: bool = field(
         default=True,
         metadata=_about(
-            "Whether a laterality marker (L, R and the like) that stands alone stays when an "
-            "image is anonymised"
+            "Whether an anonymised image keeps a laterality marker (L, R and the like) that "
+            "stands alone"
         ),
     )
     outline_redactions: bool = field(
         default=False,
-        metadata=_about("Whether a thin line shows where an anonymised image had text"),
+        metadata=_about(
+            "Whether a thin line marks the places of an anonymised image that had text"
+        ),
     )
     patient_pattern: str = field(
         default=PATIENT_PATTERN,
         metadata=_about(
-            "Regular expression whose group patient finds the patient in the key: images of the "
-            "same one get the same pseudonym",
+            "Regular expression whose group patient finds the patient in the object key: images "
+            "of the same patient get the same pseudonym",
             maxLength=500,
         ),
     )
     evidence: bool = field(
         default=False,
         metadata=_about(
-            "Whether a picture of where the risk comes from is published beside the annotated one"
+            "Whether a picture of the evidence is published beside the annotated image"
         ),
     )
     review_unsure: bool = field(
@@ -102,7 +111,7 @@ class Settings:
     review_hours: float = field(
         default=24.0,
         metadata=_about(
-            "Hours that it waits; then it stays Unsure and goes on",
+            "Hours of waiting for the decision, after which the case stays Unsure and goes on",
             exclusiveMinimum=0,
             maximum=24 * 365,
         ),
@@ -116,11 +125,13 @@ class Settings:
     )
     max_frames: int = field(
         default=1,
-        metadata=_about("Most frames or pages of an image; its first is processed", minimum=1),
+        metadata=_about(
+            "Most frames or pages of an image, the first of which is processed", minimum=1
+        ),
     )
     key_decoding: KeyDecoding = field(
         default=KeyDecoding.AUTO,
-        metadata=_about("How object keys stand in the notifications", of_a_case=False),
+        metadata=_about("Encoding of the object keys in the notifications", of_a_case=False),
     )
 
     def __post_init__(self) -> None:
@@ -135,10 +146,10 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from JSON-able ``values``; what is absent keeps its default.
+        """Return settings from JSON-able ``values``; absent settings have their defaults.
 
         Raises:
-            SettingsError: for an unknown name, a value of the wrong type, or one out of range.
+            SettingsError: a name is unknown, or a value has the wrong type or is out of range.
         """
         known = {name: type(setting.default) for name, setting in _FIELDS.items()}
         if unknown := sorted(set(values) - set(known)):
@@ -148,11 +159,11 @@ class Settings:
         return cls(**{name: _coerce(name, value, known[name]) for name, value in values.items()})
 
     def to_mapping(self) -> dict[str, Any]:
-        """The settings as JSON-able values, all of them."""
+        """Return all settings as JSON-able values."""
         return asdict(self)
 
     def label(self, risk: float) -> Label:
-        """The label of a ``risk`` (0 to 1)."""
+        """Return the label of a ``risk`` (0 to 1)."""
         if risk > self.pneumonia_above:
             return Label.PNEUMONIA
         if risk < self.normal_below:
@@ -181,7 +192,7 @@ _SCHEMA_TYPE = {bool: "boolean", int: "integer", float: "number"}
 
 
 def case_settings() -> dict[str, dict[str, Any]]:
-    """The settings that a single case may have its own of: name to JSON Schema, for a form."""
+    """Return the JSON Schema of each setting that a single case may override, for a form."""
     forms = {}
     for name, setting in _FIELDS.items():
         if setting.metadata["of_a_case"]:
@@ -189,7 +200,7 @@ def case_settings() -> dict[str, dict[str, Any]]:
             choices = {"enum": [str(c) for c in kind]} if issubclass(kind, StrEnum) else {}
             forms[name] = {
                 "type": _SCHEMA_TYPE.get(kind, "string"),
-                "description": setting.metadata["meaning"],
+                "description": setting.metadata["description"],
                 **setting.metadata["schema"],
                 **choices,
             }
@@ -200,15 +211,15 @@ def _check_pattern(pattern: str) -> None:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise SettingsError(f"patient_pattern is no regular expression: {error}.") from None
+        raise SettingsError(f"patient_pattern is not a regular expression: {error}.") from None
     if "patient" not in groups:
         raise SettingsError("patient_pattern must have a group (?P<patient>…).")
 
 
 def _check_range(name: str, value: Any, schema: Mapping[str, Any]) -> None:
-    """Refuse a value outside of its range; one that is not a number at all is, too."""
+    """Refuse a value out of its range, and NaN."""
     least, above, most = (schema.get(k) for k in ("minimum", "exclusiveMinimum", "maximum"))
-    # Asked so that nan, of which nothing is true, is refused.
+    # Negated, so that NaN is refused: every comparison with it is false.
     if least is not None and not value >= least:
         raise SettingsError(f"{name} must be at least {least}, not {value}.")
     if above is not None and not value > above:
@@ -218,7 +229,7 @@ def _check_range(name: str, value: Any, schema: Mapping[str, Any]) -> None:
 
 
 def _coerce(name: str, value: Any, kind: type) -> Any:
-    """``value`` as a ``kind``, without Python's generous conversions (True is no number)."""
+    """Return ``value`` as a ``kind``. Unlike Python, refuse True as a number."""
     if issubclass(kind, StrEnum):
         try:
             return kind(value)
@@ -229,7 +240,7 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
     if kind is str:
         if isinstance(value, str):
             return value
-        raise SettingsError(f"{name} must be a text, not {value!r}.")
+        raise SettingsError(f"{name} must be a string, not {value!r}.")
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -237,7 +248,7 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number:
         return float(value)
-    if kind is int and number and value == int(value):
+    if kind is int and number and float(value).is_integer():
         return int(value)
     raise SettingsError(
         f"{name} must be {'a whole number' if kind is int else 'a number'}, not {value!r}."

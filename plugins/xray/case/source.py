@@ -1,7 +1,7 @@
-"""The object that a case is about: its identity, and the keys that follow from it.
+"""The object of a case: its identity, and the ids and keys that are derived from it.
 
-The object key is patient data. It lives in the run's conf and in the
-identified buckets alone.
+The object key is patient data. Only the run's conf, the audit records and the
+identified buckets contain it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from xray.settings import PATIENT_PATTERN
 from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY
 
 RUN_PREFIX = "xray__"
+"""What the id of a case's DAG run starts with."""
 RESTARTING_SEQUENCERS = frozenset({"versitygw"})
-"""Dialects whose sequencer counts from one again when the gateway restarts: alone it does not
-tell one upload from another."""
+"""Dialects whose sequencer counts from one again when the gateway restarts, so that it does not
+identify an upload by itself."""
 _OBJECT_DIGITS = 16
-"""Hexadecimal digits of a case id that tell the object; the rest tells the upload."""
+"""The hexadecimal digits of a case id that identify the object; the rest identifies the upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source(Value):
-    """The object a case is about, and how the pipeline heard of it: a run's conf."""
+    """The object of a case and the origin of the case: a run's conf."""
 
     bucket: str
     key: str
@@ -41,7 +42,7 @@ class Source(Value):
 
     @classmethod
     def from_notification(cls, created: ObjectCreated) -> Self:
-        """The source that a notification announces."""
+        """Return the source that a notification announces."""
         return cls(
             bucket=created.bucket,
             key=created.key,
@@ -54,14 +55,14 @@ class Source(Value):
         )
 
     def object_id(self, keyring: Keyring) -> str:
-        """What the ids of all cases of the same object with the same content begin with."""
+        """Return the start of the ids of all cases of the same object with the same content."""
         content = self.etag or self.version_id or ""
         return pseudonym(keyring.case_secret, "object", self.bucket, self.key, content)[
             :_OBJECT_DIGITS
         ]
 
     def case_id(self, keyring: Keyring) -> str:
-        """The case's id: the same for a notification that comes twice, another for a new upload."""
+        """Return the case's id: the same for a repeated notification, another for a new upload."""
         sequence = self.sequencer or ""
         if not sequence or self.origin in RESTARTING_SEQUENCERS:
             sequence += self.event_time or ""
@@ -70,15 +71,19 @@ class Source(Value):
         return self.object_id(keyring) + upload[_OBJECT_DIGITS:]
 
     def run_id(self, keyring: Keyring) -> str:
-        """The id of the DAG run that works on this case."""
+        """Return the id of the case's DAG run."""
         return RUN_PREFIX + self.case_id(keyring)
 
     def processed_key(self) -> str:
-        """Where the annotated image goes: ``-processed`` before the extension."""
+        """Return the key of the annotated image: ``-processed`` before the extension."""
         return self._beside(PROCESSED_KEY)
 
     def evidence_key(self, suffix: str = "") -> str:
-        """Where the picture of the evidence goes; ``suffix`` if it has another format."""
+        """Return the key of the picture of the evidence: ``-evidence`` before the extension.
+
+        Args:
+            suffix: added at the end if the picture's format is not the image's.
+        """
         return self._beside(EVIDENCE_KEY) + suffix
 
     def _beside(self, before_extension: str) -> str:
@@ -92,21 +97,21 @@ class Source(Value):
 
         The first key belongs to the newest secret. The others are where the image went before
         the secret was changed. All cases of the same content share these keys, so that no case
-        leaves a second copy. They have a purpose of their own: a case id in a log leads to no
-        anonymised image.
+        leaves a second copy. A key has nothing in common with the case id, so that a case id in a
+        log leads to no anonymised image.
 
         Args:
             keyring: the deployment's secrets.
-            etag: of the content.
-            suffix: of the image's format, with its dot.
-            patient_pattern: its group ``patient`` finds the patient in the object key, so that
-                all images of a patient share a prefix. Where it finds nothing, each key is
-                treated as a patient of its own.
+            etag: the etag of the content.
+            suffix: the suffix of the image's format, with its dot.
+            patient_pattern: a regular expression whose group ``patient`` finds the patient in the
+                object key, so that all images of a patient share a prefix. If it does not match,
+                the object key stands for a patient of its own.
         """
-        found = re.search(patient_pattern, self.key)
-        purpose, who = ("patient", found["patient"]) if found else ("no patient", self.key)
+        match = re.search(patient_pattern, self.key)
+        purpose, patient = ("patient", match["patient"]) if match else ("no patient", self.key)
         return [
-            f"{pseudonym(secret, purpose, self.bucket, who)}/"
+            f"{pseudonym(secret, purpose, self.bucket, patient)}/"
             f"{pseudonym(secret, 'image', self.bucket, self.key, etag)}{suffix}"
             for secret in keyring.pseudonym_secrets
         ]

@@ -109,7 +109,7 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     from xray.image import anonymous, print_caption
     from xray.redaction import redact
 
-    # The original is redacted and not the annotated image, whose caption is text to remove, too.
+    # The original image is redacted, as the caption of the annotated image is text as well.
     picture, settings = anonymous(read_pinned_image(work, pinned)), work.settings
     redaction = redact(
         picture.pixels,

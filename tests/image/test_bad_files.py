@@ -1,4 +1,4 @@
-"""Every bad file is refused with its own sentence, and names nobody"""
+"""Every bad file is refused with its own message, which names nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.dicom_files import SECRET
 from xray.errors import ImageError
 from xray.image import decode
 
-FILES = bad_files.everything()
+FILES = bad_files.all_bad_files()
 
 
 def test_there_are_thirty_kinds() -> None:
@@ -17,13 +17,13 @@ def test_there_are_thirty_kinds() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_is_refused_with_its_sentence(
+def test_a_bad_file_is_refused_with_its_message(
     name: str, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
-    content, said = FILES[name]
+    content, message = FILES[name]
     with pytest.raises(ImageError) as caught:
         decode(content)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).endswith(".")
-    told = f"{caught.value}{caplog.text}{[str(warning.message) for warning in recwarn.list]}"
-    assert SECRET not in told
+    output = f"{caught.value}{caplog.text}{[str(warning.message) for warning in recwarn.list]}"
+    assert SECRET not in output

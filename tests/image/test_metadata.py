@@ -1,7 +1,6 @@
-"""Nothing that an input says about a person is in what is anonymised of it.
+"""An anonymised image holds nothing that the input says about a person.
 
-Seen by a parser of these tests' own, which knows every part that a file may
-have, and by Pillow.
+Pillow checks this, and parsers of these tests, which list every part of a file.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ TEXT = NAME.decode()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><dc:creator>" + NAME + b"</dc:creator></x:xmpmeta>"
 IPTC = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x11\x1c\x02\x50\x00\x0c" + NAME
 STRIPS = {256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 339}
-"""TIFF tags that say how the pixels are stored."""
+"""The TIFF tags that say how the pixels are stored."""
 
 
 def exif() -> bytes:
-    """EXIF with a name, a place and a thumbnail."""
+    """Return EXIF data with a name and a place."""
     tags = Image.Exif()
     tags[0x010E] = tags[0x013B] = tags[0x8298] = TEXT
     tags.get_ifd(0x8825)[1] = "N"
@@ -36,12 +35,12 @@ def exif() -> bytes:
 
 
 def segment(marker: int, content: bytes) -> bytes:
-    """A segment of a JPEG."""
+    """Return a segment of a JPEG."""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """A JPEG that tells a name in each way that there is."""
+    """Return a JPEG that holds a name in every possible place."""
     stream = io.BytesIO()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.save(stream, "JPEG", exif=exif(), icc_profile=profile, comment=NAME)
@@ -52,7 +51,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def png(image: Image.Image) -> bytes:
-    """A PNG that tells a name in each way that there is."""
+    """Return a PNG that holds a name in every possible place."""
     info = PngInfo()
     info.add_text("Author", TEXT)
     info.add_text("Description", TEXT, zip=True)
@@ -64,7 +63,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def tiff(image: Image.Image) -> bytes:
-    """A TIFF that tells a name in each way that there is."""
+    """Return a TIFF that holds a name in every possible place."""
     tags = ImageFileDirectory_v2()
     for tag in (270, 305, 315, 316, 33432):
         tags[tag] = TEXT
@@ -77,7 +76,7 @@ def tiff(image: Image.Image) -> bytes:
 
 
 def parts_of_jpeg(data: bytes) -> list[int]:
-    """The markers of a JPEG, to its very end."""
+    """Return the markers of a JPEG; nothing may follow the image."""
     assert data[:2] == b"\xff\xd8"
     place, found = 2, []
     while True:
@@ -97,7 +96,7 @@ def parts_of_jpeg(data: bytes) -> list[int]:
 
 
 def parts_of_png(data: bytes) -> list[bytes]:
-    """The chunks of a PNG, to its very end."""
+    """Return the chunks of a PNG; nothing may follow the last one."""
     place, found = 8, []
     while place < len(data):
         size, kind = struct.unpack_from(">I4s", data, place)
@@ -111,7 +110,7 @@ def parts_of_png(data: bytes) -> list[bytes]:
 
 
 def parts_of_tiff(data: bytes) -> list[int]:
-    """The tags of a TIFF of one directory."""
+    """Return the tags of a TIFF, which may have one directory only."""
     order = "<" if data[:2] == b"II" else ">"
     (place,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, place)
@@ -128,12 +127,12 @@ def picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("make", [jpeg, png, tiff])
-def test_the_inputs_do_tell(picture: Image.Image, make: object) -> None:
+def test_the_inputs_hold_the_name(picture: Image.Image, make: object) -> None:
     assert make(picture).count(NAME) >= 4  # type: ignore[operator]
 
 
 def anonymised(data: bytes) -> bytes:
-    """What becomes of an input's bytes if there is no text on it."""
+    """Return the anonymised image of an input without text in its pixels."""
     result = encode(anonymous(decode(data)))
     for encoded in (NAME, TEXT.encode("utf-16-le"), TEXT.encode("utf-16-be"), b"Ashgrove"):
         assert encoded not in result

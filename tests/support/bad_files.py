@@ -1,4 +1,4 @@
-"""Thirty files of thirty kinds that are no X-ray, and what each is refused with"""
+"""Thirty kinds of file that are no X-ray, and the message with which each is refused."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ import numpy as np
 from PIL import Image
 from pydicom import uid
 
-from tests.support.dicom_files import coded, dataset, dicom, embedded, written
+from tests.support.dicom_files import compressed, dataset, dicom, embedded, file_bytes
 
-NO_IMAGE = "neither JPEG, PNG, TIFF nor DICOM"
+NOT_AN_IMAGE = "neither JPEG, PNG, TIFF nor DICOM"
 DAMAGED = "truncated or damaged"
 
 
 def write(directory: Path, good: Sequence[Path]) -> dict[str, str]:
-    """Fill ``directory`` with bad files, and copies of ``good`` ones.
+    """Fill ``directory`` with all bad files and with copies of the ``good`` files.
 
     Returns:
-        By the bad files' names, a part of the sentence that each must fail with.
+        A part of the message with which each bad file must be refused, by file name.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for path in good:
         shutil.copy(path, directory)
-    said = {}
-    for name, (content, sentence) in everything().items():
+    messages = {}
+    for name, (content, message) in all_bad_files().items():
         (directory / name).write_bytes(content)
-        said[name] = sentence
-    return said
+        messages[name] = message
+    return messages
 
 
-def everything() -> dict[str, tuple[bytes, str]]:
-    """Each bad file's name, content, and a part of its sentence."""
-    return {**_no_images(), **_damaged(), **_costly(), **_dicom()}
+def all_bad_files() -> dict[str, tuple[bytes, str]]:
+    """Return the content of each bad file and a part of its message, by file name."""
+    return {**_not_images(), **_damaged(), **_too_large(), **_dicom()}
 
 
 def _picture(size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -53,21 +53,21 @@ def _saved(form: str, image: Image.Image | None = None, **options: Any) -> bytes
     return stream.getvalue()
 
 
-def _no_images() -> dict[str, tuple[bytes, str]]:
+def _not_images() -> dict[str, tuple[bytes, str]]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("chest.jpeg", _saved("JPEG"))
     return {
         "empty.jpeg": (b"", "is empty"),
-        "text.jpeg": (b"A letter, and not a picture.\n", NO_IMAGE),
-        "page.jpeg": (b"<!DOCTYPE html><title>Login</title>", NO_IMAGE),
-        "archive.png": (archive.getvalue(), NO_IMAGE),
-        "report.pdf": (_saved("PDF"), NO_IMAGE),
-        "picture.gif": (_saved("GIF"), NO_IMAGE),
-        "picture.bmp": (_saved("BMP"), NO_IMAGE),
-        "picture.webp": (_saved("WEBP"), NO_IMAGE),
-        "noise.jpeg": (np.random.default_rng(1).bytes(4096), NO_IMAGE),
-        "zeros.dcm": (bytes(4096), NO_IMAGE),
+        "text.jpeg": (b"A letter, and not a picture.\n", NOT_AN_IMAGE),
+        "page.jpeg": (b"<!DOCTYPE html><title>Login</title>", NOT_AN_IMAGE),
+        "archive.png": (archive.getvalue(), NOT_AN_IMAGE),
+        "report.pdf": (_saved("PDF"), NOT_AN_IMAGE),
+        "picture.gif": (_saved("GIF"), NOT_AN_IMAGE),
+        "picture.bmp": (_saved("BMP"), NOT_AN_IMAGE),
+        "picture.webp": (_saved("WEBP"), NOT_AN_IMAGE),
+        "noise.jpeg": (np.random.default_rng(1).bytes(4096), NOT_AN_IMAGE),
+        "zeros.dcm": (bytes(4096), NOT_AN_IMAGE),
     }
 
 
@@ -87,7 +87,7 @@ def _damaged() -> dict[str, tuple[bytes, str]]:
 
 
 def _png_bomb(side: int) -> bytes:
-    """A small PNG whose header promises side x side pixels."""
+    """Return a small PNG whose header says side x side pixels."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + body))
@@ -98,7 +98,7 @@ def _png_bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
 
 
-def _costly() -> dict[str, tuple[bytes, str]]:
+def _too_large() -> dict[str, tuple[bytes, str]]:
     page = _picture((32, 24))
     pages = {"save_all": True, "append_images": [page] * 99}
     return {
@@ -119,19 +119,19 @@ def _dicom() -> dict[str, tuple[bytes, str]]:
     del without.PixelData
     frames = dataset(pixels, NumberOfFrames=100)
     frames.PixelData = pixels.tobytes() * 100
-    bomb = coded(np.zeros((12000, 12000), np.uint8), "JPEG")
+    bomb = compressed(np.zeros((12000, 12000), np.uint8), "JPEG")
     return {
         "half.dcm": (whole[: len(whole) // 2], DAMAGED),
         "corrupt.dcm": (whole[:200] + b"\xff" * 600 + whole[800:], "no transfer syntax"),
-        "no pixels.dcm": (written(without), "pixel"),
+        "no pixels.dcm": (file_bytes(without), "pixel"),
         "tomogram.dcm": (dicom(pixels, SOPClassUID=uid.CTImageStorage), "CT Image Storage"),
         "raw.dcm": (
             dicom(pixels, SOPClassUID=uid.DigitalXRayImageStorageForProcessing),
             "for processing",
         ),
-        "hundred frames.dcm": (written(frames), "100 frames; the limit max_frames"),
+        "hundred frames.dcm": (file_bytes(frames), "100 frames; the limit max_frames"),
         "deflated.dcm": (
-            written(dataset(pixels), uid.DeflatedExplicitVRLittleEndian),
+            file_bytes(dataset(pixels), uid.DeflatedExplicitVRLittleEndian),
             "eflated",
         ),
         "video.dcm": (embedded(pixels, b"\0" * 64, uid.MPEG4HP41), "MPEG-4"),

@@ -1,8 +1,11 @@
-"""DICOM files for the tests, about a person who is easily found again."""
+"""DICOM files for the tests, about a person whose name is easily found in a text."""
 
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,15 @@ from pydicom.encaps import encapsulate
 
 NAME = "Ashgröve^Ada"
 SECRET = "Ashgr"
+"""A part of everything in these files that names the person."""
 DX = uid.DigitalXRayImageStorageForPresentation
 
 
 def dataset(pixels: npt.NDArray[Any], **elements: Any) -> Dataset:
-    """A digital X-ray of ``pixels``, (rows, columns) or (rows, columns, 3); unsigned."""
+    """Return a digital X-ray of ``pixels``, of shape (rows, columns) or (rows, columns, 3).
+
+    ``elements`` are set by keyword in addition, or in place of these.
+    """
     result = Dataset()
     result.SpecificCharacterSet = "ISO_IR 100"
     result.SOPClassUID = DX
@@ -55,8 +62,8 @@ def dataset(pixels: npt.NDArray[Any], **elements: Any) -> Dataset:
     return result
 
 
-def written(source: Dataset, syntax: str = uid.ExplicitVRLittleEndian, **meta: Any) -> bytes:
-    """The file's bytes."""
+def file_bytes(source: Dataset, syntax: str = uid.ExplicitVRLittleEndian, **meta: Any) -> bytes:
+    """Return a DICOM file of ``source``, with ``meta`` in its file meta information."""
     source.file_meta = FileMetaDataset()
     source.file_meta.MediaStorageSOPClassUID = source.get("SOPClassUID") or DX
     source.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
@@ -69,32 +76,38 @@ def written(source: Dataset, syntax: str = uid.ExplicitVRLittleEndian, **meta: A
 
 
 def dicom(pixels: npt.NDArray[Any], **elements: Any) -> bytes:
-    """A file of ``pixels``, uncompressed."""
-    return written(dataset(pixels, **elements))
+    """Return an uncompressed file of ``pixels``."""
+    return file_bytes(dataset(pixels, **elements))
 
 
 def embedded(pixels: npt.NDArray[Any], frame: bytes, syntax: str, **elements: Any) -> bytes:
-    """A file of ``pixels`` that has ``frame`` in their place."""
+    """Return a file with the header of ``pixels`` and the compressed ``frame``."""
     source = dataset(pixels, **elements)
     source.PixelData = encapsulate([frame])
     source["PixelData"].VR = "OB"
     source["PixelData"].is_undefined_length = True
-    return written(source, syntax)
+    return file_bytes(source, syntax)
 
 
-def coded(pixels: npt.NDArray[Any], form: str, **options: Any) -> bytes:
-    """``pixels`` as Pillow encodes them: JPEG, or JPEG 2000 without a wrapper."""
+def compressed(pixels: npt.NDArray[Any], form: str, **options: Any) -> bytes:
+    """Return ``pixels`` compressed by Pillow, as JPEG or as JPEG 2000 without a wrapper."""
     stream = io.BytesIO()
     image = Image.fromarray(pixels)
     image.save(stream, form, **({"no_jp2": True} if form == "JPEG2000" else {}), **options)
     return stream.getvalue()
 
 
-def lossless(pixels: npt.NDArray[np.uint16 | np.uint8], syntax: str) -> bytes:
-    """A file of grey ``pixels``, compressed by GDCM as JPEG Lossless or JPEG-LS."""
-    import tempfile
-    from pathlib import Path
+def rle(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a file of ``pixels``, compressed as RLE; always the same bytes."""
+    source = dataset(pixels)
+    source.file_meta = FileMetaDataset()
+    source.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    source.compress(uid.RLELossless, generate_instance_uid=False)
+    return file_bytes(source, uid.RLELossless)
 
+
+def lossless(pixels: npt.NDArray[np.uint16 | np.uint8], syntax: str) -> bytes:
+    """Return a file of grey ``pixels``, compressed by GDCM as JPEG Lossless or JPEG-LS."""
     import gdcm
 
     kinds = {
@@ -118,3 +131,60 @@ def lossless(pixels: npt.NDArray[np.uint16 | np.uint8], syntax: str) -> bytes:
         writer.SetImage(change.GetOutput())
         assert writer.Write()
         return packed.read_bytes()
+
+
+def with_voi_lut(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a file of ``pixels`` in 12 bits, and a VOI LUT that maps them back to 8 bits."""
+    source = dataset(pixels.astype(np.uint16) * 16, BitsStored=12)
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 8]
+    table["LUTData"] = pydicom.DataElement(
+        0x00283006, "OW", (np.arange(4096) // 16).astype("<u2").tobytes()
+    )
+    source.VOILUTSequence = [table]
+    return file_bytes(source)
+
+
+def twelve_bits(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    """Return 8-bit ``pixels`` in 12 bits."""
+    return np.rint(pixels * (4095 / 255)).astype(np.uint16)
+
+
+Pixels = npt.NDArray[np.uint8]
+
+VARIANTS: dict[str, Callable[[Pixels], bytes]] = {
+    "8 bit": dicom,
+    "12 bit": lambda p: dicom(twelve_bits(p), BitsStored=12),
+    "16 bit": lambda p: dicom(p.astype(np.uint16) * 257),
+    "12 bit stored as 16": lambda p: dicom(twelve_bits(p)),
+    "MONOCHROME1, 8 bit": lambda p: dicom(255 - p, PhotometricInterpretation="MONOCHROME1"),
+    "MONOCHROME1, 12 bit": lambda p: dicom(
+        4095 - twelve_bits(p), BitsStored=12, PhotometricInterpretation="MONOCHROME1"
+    ),
+    "a window": lambda p: dicom(
+        p.astype(np.uint16) * 4 + 1000, BitsStored=12, WindowCenter=1510.5, WindowWidth=1021
+    ),
+    "two windows": lambda p: dicom(
+        p.astype(np.uint16) * 4, BitsStored=12, WindowCenter=[510.5, 9], WindowWidth=[1021, 5]
+    ),
+    "rescaled": lambda p: dicom(
+        p.astype(np.int16) - 100,
+        RescaleSlope=2,
+        RescaleIntercept=50,
+        BitsStored=16,
+        WindowCenter=105.5,
+        WindowWidth=511,
+    ),
+    "a VOI LUT": with_voi_lut,
+    "RLE": rle,
+    "implicit": lambda p: file_bytes(dataset(p), uid.ImplicitVRLittleEndian),
+    "JPEG": lambda p: embedded(p, compressed(p, "JPEG", quality=95), uid.JPEGBaseline8Bit),
+    "JPEG 2000": lambda p: embedded(p, compressed(p, "JPEG2000"), uid.JPEG2000Lossless),
+    "JPEG Lossless": lambda p: lossless(p, uid.JPEGLosslessSV1),
+    "JPEG Lossless, 16 bit": lambda p: lossless(p.astype(np.uint16) * 257, uid.JPEGLossless),
+    "JPEG-LS": lambda p: lossless(p, uid.JPEGLSLossless),
+    "colour": lambda p: dicom(np.stack([p] * 3, axis=2)),
+    "secondary capture": lambda p: dicom(p, SOPClassUID=uid.SecondaryCaptureImageStorage),
+    "CR": lambda p: dicom(p, SOPClassUID=uid.ComputedRadiographyImageStorage),
+}
+"""The ways in which a DICOM file can hold the same 8-bit picture."""

@@ -62,7 +62,7 @@ def _decode() -> None:
     values, properties = get_decoder(syntax).as_array(
         sys.stdin.buffer.read(), index=0, decoding_plugin="gdcm", **options
     )
-    # NumPy writes to a file or to memory, but not to a pipe, which has no position.
+    # np.save can fail on a pipe, which has no file position.
     stream = io.BytesIO()
     np.save(stream, values)
     sys.stdout.buffer.write(f"{properties['photometric_interpretation']}\n".encode())

@@ -1,0 +1,67 @@
+"""xray.image.dicom.frames"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import uid
+
+from tests.support.dicom_files import Pixels, compressed, dicom, embedded, rle
+from xray.errors import ImageError
+from xray.image import decode
+
+
+@pytest.fixture
+def small(chest: Image.Image) -> Pixels:
+    """A grey picture, 40 x 30."""
+    return np.asarray(chest.resize((40, 30)))
+
+
+def test_a_frame_larger_than_its_header_says_is_refused(small: Pixels) -> None:
+    runs = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * 1_000_000
+    with pytest.raises(ImageError, match="RLE data is longer"):
+        decode(embedded(small, runs, uid.RLELossless))
+    whole = dicom(small)
+    at = whole.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_000_000
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    sequence = struct.pack("<HH2sHI", 0x7FE0, 0x0001, b"SQ", 0, 0xFFFFFFFF) + items + end
+    with pytest.raises(ImageError, match="damaged"):
+        decode(whole[:at] + sequence + whole[at:])
+
+
+@pytest.mark.parametrize(
+    ("form", "syntax"),
+    [("JPEG", uid.JPEGBaseline8Bit), ("JPEG2000", uid.JPEG2000Lossless)],
+)
+def test_a_jpeg_of_another_size_is_refused(small: Pixels, form: str, syntax: str) -> None:
+    frame = compressed(np.zeros((300, 400), np.uint8), form)
+    with pytest.raises(ImageError, match="says 40 x 30 pixels, the JPEG inside says 400 x 300"):
+        decode(embedded(small, frame, syntax))
+
+
+def test_a_cut_frame_is_damage(small: Pixels) -> None:
+    jpeg = compressed(small, "JPEG")
+    scan = jpeg.index(b"\xff\xda")
+    size = jpeg.index(b"\xff\xc0")
+    twice = jpeg[:scan] + jpeg[size:]
+    for frame, syntax, reason in [
+        (jpeg[: size + 6], uid.JPEGBaseline8Bit, "the JPEG header is cut off"),
+        (jpeg[:scan], uid.JPEGBaseline8Bit, "the JPEG header is cut off"),
+        (jpeg[:2] + jpeg[scan:], uid.JPEGBaseline8Bit, "the JPEG header has 0 sizes"),
+        (twice, uid.JPEGBaseline8Bit, "the JPEG header has 2 sizes"),
+        (compressed(small, "JPEG2000")[:20], uid.JPEG2000Lossless, "while decoding"),
+        (b"\1\0\0\0", uid.RLELossless, "the RLE header is cut off"),
+    ]:
+        with pytest.raises(ImageError, match=f"truncated or damaged .*{reason}"):
+            decode(embedded(small, frame, syntax))
+
+
+def test_pixel_data_that_ends_early_is_damage(small: Pixels) -> None:
+    with pytest.raises(ImageError, match="the pixel data is cut off"):
+        decode(rle(small)[:-100])
+    with pytest.raises(ImageError, match="truncated or damaged"):
+        decode(dicom(small)[:-100])

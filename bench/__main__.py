@@ -1,7 +1,7 @@
 """The benchmarks: ``make bench [PART=…]``, or ``python -m bench [PART] [options]``.
 
-Each part measures on this machine, prints a table, and puts its figures into
-``bench/results.json`` under its name; the other parts' figures stay.
+Each part measures on this machine, prints a table, and writes its figures to ``bench/results.json``
+under its name. The figures of the other parts stay.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ PARTS: dict[str, Any] = {
     "notifications": notifications,
     "redaction": redaction,
 }
-"""Each has ``add_options(parser)``, ``run(options, console)`` and ``table(result)``."""
+"""The modules of the parts, with ``add_options(parser)``, ``run(options, console)`` and
+``table(result)``."""
 RESULTS = Path(__file__).with_name("results.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 if all that was asked for was measured."""
+    """Run the command line; return 0 if every part was measured."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure on this machine; without a part, all of them."
+        prog="python -m bench",
+        description="Run the benchmarks on this machine: one part, or all of them.",
     )
     parser.add_argument("part", nargs="?", choices=sorted(PARTS))
     for name, part in PARTS.items():
@@ -60,7 +62,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _keep(name: str, result: dict[str, Any]) -> None:
-    """Put a part's result, and what it was measured on, beside the other parts'."""
+    """Write the result of a part, with the machine's description, to the results of all parts."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = {"machine": _machine(), **result}
     RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")

@@ -1,24 +1,24 @@
-"""What a case costs: processor, memory, time and room, in the whole stack with its servers.
+"""The cost of a case: processor time, memory, time and storage, in the whole stack.
 
-One stack of Apache Kafka, versitygw, PostgreSQL and Airflow takes the demo's images, again and
-again under new keys:
+One stack of Apache Kafka, versitygw, PostgreSQL and Airflow receives the demo's images, repeatedly
+and under new keys:
 
 ``idle``
-    Nothing happens for a while: what the stack costs between cases.
+    The cost of the stack while no case runs.
 ``alone``
-    One case after the other: how long one takes, from its upload to its end.
+    The time of a single case, from its upload to its end.
 ``burst``
-    All at once: processor seconds of each component, and room in the database, the logs and
-    the audit trail, by the number of cases.
+    Many cases at once: the processor seconds of each component, and the bytes in the database, the
+    logs and the audit trail, divided by the number of cases.
 
-Processor seconds are counted, not the clock: of every process that was started here, its own and
-those of the children that it has waited for; the burst's are what comes on top of idleness. So
-another program on the machine lengthens the time and hardly the cost. Memory is the proportional
-set size (each page by the number of processes that share it) of a component's processes, the
-largest of a look every second.
+The processor seconds of a component are those of its processes and of their ended children. The
+idle cost is subtracted from that of the burst. Another program on the machine therefore affects the
+times, but hardly the processor seconds. The memory of a component is the proportional set size of
+its processes (shared pages are divided by the number of processes that share them): the maximum of
+one sample a second.
 
-``cold_start`` is what a task pays that finds no warm worker, as each pod of the KubernetesExecutor
-does: a fresh interpreter that imports what a warm one has imported already.
+``cold_start`` is the cost of a fresh interpreter that imports what a task needs. A task pays it if
+there is no warm worker, as in each pod of the KubernetesExecutor.
 """
 
 from __future__ import annotations
@@ -58,23 +58,23 @@ from xray.storage import ListedObject, ObjectStore
 WORK = ROOT / ".cache" / "bench"
 IDLE_SECONDS = 30.0
 SERVERS = {"java": "kafka", "versitygw": "versitygw"}
-"""What is in the command of what the stack does not start itself."""
-LOOK = 1.0
-"""Seconds between two looks at the memory."""
+"""The names of programs that the stack does not start itself, and their components."""
+SAMPLE_SECONDS = 1.0
+"""Seconds between two samples of the memory."""
 PATIENCE, PATIENCE_PER_CASE = 120.0, 30.0
-"""Seconds after which cases that have not ended never will."""
+"""Seconds that all cases together may take, and the seconds for each of them."""
 SETTINGS = {"anonymize": "always"}
-"""The longest way that a case can take."""
+"""With anonymisation, a case has the most steps."""
 
 
 def add_options(parser: Any) -> None:
-    """The options of this part."""
+    """Add the options of this part."""
     parser.add_argument("--alone", type=int, default=3, help="cases, one after the other")
     parser.add_argument("--cases", type=int, default=32, help="cases at once")
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure."""
+    """Measure, and return the figures."""
     shutil.rmtree(WORK, ignore_errors=True)
     console.print("Starting Apache Kafka, versitygw and Airflow …")
     with Kafka(WORK / "kafka") as kafka:
@@ -105,33 +105,33 @@ def _stack(kafka: Kafka, gateway: Versitygw) -> Stack:
 
 
 class Bench:
-    """A running stack that is measured."""
+    """The measurements of a running stack."""
 
     def __init__(self, stack: Stack, api: Api) -> None:
         self._stack, self._api = stack, api
         self._idle: Counter[str] = Counter()
-        """Processor seconds a second."""
+        """Processor seconds per second of each component without cases."""
         self._ended: tuple[Counter[str], float] = (Counter(), 0.0)
-        """Processor seconds, and the time, when the last cases had ended."""
+        """The processor seconds and the time when the last cases had ended."""
 
     def cases(self, name: str, count: int) -> list[Case]:
-        """Let so many cases run; each must come out right."""
+        """Run ``count`` cases, and verify each of them."""
         settings = Settings.from_mapping(SETTINGS)
         images = expected_results(demo.IMAGES, Settings())
         wanted = [
             replace(images[n % len(images)], key=f"{name}/{n}/{images[n % len(images)].key}")
             for n in range(count)
         ]
-        begun = len(self._trail())
+        before = len(self._trail())
         uploaded = demo.upload(self._stack, wanted)
-        # The audit trail is asked, as asking Airflow's API would cost what is measured.
+        # Requests to Airflow's API would add to the measured cost, so the audit trail is polled.
         wait_until(
-            lambda: len(self._trail()) == begun + count,
-            f"The end of {count} cases",
+            lambda: len(self._trail()) == before + count,
+            f"the end of {count} cases",
             seconds=PATIENCE + count * PATIENCE_PER_CASE,
             children=self._stack.children,
         )
-        self._ended = self._processor(), time.monotonic()
+        self._ended = self._cpu_seconds(), time.monotonic()
         cases = demo.watch(self._stack, self._api, uploaded)
         store = ObjectStore(self._stack.s3)
         if wrong := [case.key for case in cases if verify_case(case, store, settings)]:
@@ -142,45 +142,49 @@ class Bench:
         return list(ObjectStore(self._stack.s3).list(Buckets(BUCKET).audit))
 
     def idle(self) -> dict[str, Any]:
-        """What the stack costs while nothing happens."""
-        before, began = self._processor(), time.monotonic()
+        """Measure the cost of the stack without cases."""
+        before, began = self._cpu_seconds(), time.monotonic()
         time.sleep(IDLE_SECONDS)
-        cost = self._processor() - before
-        self._idle = _times(cost, 1 / (time.monotonic() - began))
-        return {"cpu_per_hour": _by(self._idle, 1 / 3600)}
+        cost = self._cpu_seconds() - before
+        self._idle = _scaled(cost, 1 / (time.monotonic() - began))
+        return {"cpu_per_hour": _divided(self._idle, 1 / 3600)}
 
     def alone(self, count: int) -> dict[str, float]:
-        """How long a case takes that has the stack for itself."""
+        """Measure the seconds of cases that run one after the other."""
         seconds = sorted(float(self.cases(f"alone{n}", 1)[0].seconds or 0) for n in range(count))
         return {"cases": count, "median": statistics.median(seconds), "longest": seconds[-1]}
 
     def burst(self, count: int) -> dict[str, Any]:
-        """What a case costs among many."""
-        before, room, began = self._processor(), self._room(), time.monotonic()
+        """Measure the cost per case of many cases at once."""
+        before, stored, began = self._cpu_seconds(), self._storage(), time.monotonic()
         with self._peaks() as peaks:
             self.cases("burst", count)
-        (spent, ended), after = self._ended, self._room()
+        (spent, ended), after = self._ended, self._storage()
         seconds = ended - began
         return {
             "cases": count,
             "cases_per_minute": round(60 * count / seconds, 1),
-            "cpu_per_case": _by(_above(spent - before, _times(self._idle, seconds)), count),
-            "bytes_per_case": {name: round((after[name] - room[name]) / count) for name in room},
+            "cpu_per_case": _divided(
+                _above_idle(spent - before, _scaled(self._idle, seconds)), count
+            ),
+            "bytes_per_case": {
+                name: round((after[name] - stored[name]) / count) for name in stored
+            },
             "peak_bytes": dict(peaks),
         }
 
-    def _processor(self) -> Counter[str]:
-        """Processor seconds so far, of each component."""
+    def _cpu_seconds(self) -> Counter[str]:
+        """Return the processor seconds of each component since its start."""
         found: Counter[str] = Counter()
         for process, name in self._processes():
             with suppress(psutil.Error):
-                found[name] += sum(process.cpu_times()[:4])  # type: ignore[assignment]
+                found[name] += sum(process.cpu_scaled()[:4])  # type: ignore[assignment]
         return found
 
     def _processes(self) -> Iterator[tuple[psutil.Process, str]]:
-        """All that was started here, each with the component that it belongs to.
+        """Yield each process of the stack and its servers with the component that it belongs to.
 
-        What the scheduler has started runs tasks.
+        The children of the scheduler run tasks, so they are a component of their own.
         """
         names = {child.process.pid: child.name for child in self._stack.children}
         for root in psutil.Process().children():
@@ -191,8 +195,8 @@ class Bench:
                 below = "tasks" if name == "scheduler" else name
                 yield from ((process, below) for process in root.children(recursive=True))
 
-    def _room(self) -> dict[str, int]:
-        """Bytes in the database, in the logs of tasks and in the audit bucket."""
+    def _storage(self) -> dict[str, int]:
+        """Return the bytes in the database, in the logs of tasks and in the audit bucket."""
         database = self._stack.database
         assert database is not None
         with psycopg2.connect(
@@ -214,19 +218,19 @@ class Bench:
 
     @contextmanager
     def _peaks(self) -> Iterator[dict[str, int]]:
-        """The largest memory of each component until the end."""
+        """Collect the largest memory of each component until the end of the context."""
         peaks: dict[str, int] = defaultdict(int)
         over = threading.Event()
 
-        def look() -> None:
-            while not over.wait(LOOK):
+        def sample() -> None:
+            while not over.wait(SAMPLE_SECONDS):
                 sizes: Counter[str] = Counter()
                 for process, name in self._processes():
                     sizes[name] += _memory(process)
                 for name, size in sizes.items():
                     peaks[name] = max(peaks[name], size)
 
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=sample)
         thread.start()
         try:
             yield peaks
@@ -236,7 +240,7 @@ class Bench:
 
 
 def cold_start() -> dict[str, float]:
-    """Processor seconds and bytes of a fresh interpreter that imports what a task needs."""
+    """Return the processor seconds and the bytes of a new interpreter with a task's imports."""
     modules = shared_settings("airflow.env")["AIRFLOW__CORE__MP_FORKSERVER_PRELOAD"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = f"import {modules}; import resource; "
@@ -251,30 +255,30 @@ def cold_start() -> dict[str, float]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Proportional set size, in bytes; 0 for a process that has ended since."""
+    """Return the proportional set size in bytes; 0 for a process that has ended."""
     with suppress(psutil.Error):
         return int(process.memory_full_info().pss)
     return 0
 
 
-def _times(seconds: Counter[str], factor: float) -> Counter[str]:
+def _scaled(seconds: Counter[str], factor: float) -> Counter[str]:
     return Counter({name: value * factor for name, value in seconds.items()})  # type: ignore[misc]
 
 
-def _above(cost: Counter[str], idle: Counter[str]) -> Counter[str]:
-    """What a cost is above that of idleness; 0 of a component that is never idle."""
+def _above_idle(cost: Counter[str], idle: Counter[str]) -> Counter[str]:
+    """Return the cost above the idle cost, and at least 0, of each component."""
     return Counter({n: max(0, value - idle[n]) for n, value in cost.items()})
 
 
-def _by(seconds: Counter[str], count: float) -> dict[str, float]:
-    """Processor seconds of each component, by a count; and of all."""
+def _divided(seconds: Counter[str], count: float) -> dict[str, float]:
+    """Return the processor seconds of each component and of all, divided by ``count``."""
     found = {name: round(value / count, 3) for name, value in sorted(seconds.items())}
     return {**found, "all": round(sum(seconds.values()) / count, 3)}
 
 
 def table(result: dict[str, Any]) -> Group:
-    """What a case costs, and what so many a day do."""
-    return Group(_costs(result), _sums(result))
+    """Return the tables of the cost of a case and of the needs of many cases a day."""
+    return Group(_costs(result), _needs(result))
 
 
 def _costs(result: dict[str, Any]) -> Table:
@@ -295,22 +299,22 @@ def _costs(result: dict[str, Any]) -> Table:
 
 
 DAYS = {"10 thousand": 10**4, "1 million": 10**6, "100 million": 10**8}
-"""Images a day."""
+"""Numbers of images a day."""
 TASKS = 5
-"""Of a case."""
+"""The number of tasks of a case."""
 
 
-def _sums(result: dict[str, Any]) -> Table:
-    """What so many images a day take, evenly over the day."""
+def _needs(result: dict[str, Any]) -> Table:
+    """Return the needs of :data:`DAYS` images, spread evenly over the day."""
     burst = result["burst"]
     cpu, room = burst["cpu_per_case"], burst["bytes_per_case"]
-    drawn = Table("images a day", *DAYS, title="Evenly over the day; times your peak")
+    drawn = Table("images a day", *DAYS, title="Evenly over the day; multiply by your peak")
     rates = [count / 86400 for count in DAYS.values()]
     drawn.add_row("cases a second", *(_short(rate) for rate in rates))
     for name in ("all", "tasks", "api-server", "triggerer"):
         drawn.add_row(f"cores: {name}", *(_short(rate * cpu.get(name, 0)) for rate in rates))
     pods = TASKS * result["cold_start"]["cpu"]
-    drawn.add_row("cores more, with a pod a task", *(_short(rate * pods) for rate in rates))
+    drawn.add_row("additional cores, with a pod per task", *(_short(rate * pods) for rate in rates))
     for name, size in room.items():
         sizes = (count * size / 1e9 for count in DAYS.values())
         drawn.add_row(f"GB a day: {name}", *(_short(one) for one in sizes))
@@ -318,5 +322,5 @@ def _sums(result: dict[str, Any]) -> Table:
 
 
 def _short(value: float) -> str:
-    """Two digits that tell something."""
+    """Format a number with two significant digits."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,7 +1,7 @@
 """Draw ``include/model/failures.png``, for the model's card: ``python -m bench.failures``.
 
-A synthetic chest of each class and what becomes of its risk, with the evidence
-drawn over it; and images that the gate refuses.
+The picture shows a synthetic chest of each class, with the risk and the evidence after several
+changes, and images that the gate refuses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TILE = (240, 200)
 
 
 def main() -> None:
-    """Draw it, and print what it shows."""
+    """Draw the picture, and print the captions."""
     model = RiskModel.load()
     rows = []
     for folder in ("NORMAL", "PNEUMONIA"):

@@ -1,9 +1,8 @@
-"""The shipped model beyond its accuracy: what it refuses, what moves its risk, what it costs.
+"""The shipped model beyond its accuracy: its gate, its robustness and its cost.
 
-With ``--data DIR`` (``make bench PART=model DATA=DIR``, a folder with NORMAL/
-and PNEUMONIA/) on the patients of it that training left aside; without, on the
-demo's synthetic images, which say little. ``--full-size DIR`` adds a folder of
-images as large as they were taken.
+With ``--data DIR`` (``make bench PART=model DATA=DIR``; DIR has NORMAL/ and PNEUMONIA/), the images
+are those of the patients that training held out. Otherwise they are the demo's synthetic images,
+which are less informative. ``--full-size DIR`` adds a folder of images in their original size.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ from xray.settings import Settings
 MODEL = ROOT / "include" / "model"
 
 DEMO = ROOT / "include" / "demo" / "images"
-MOST = 200
-"""Images whose risk is followed through every change."""
+MAX_IMAGES = 200
+"""The most images whose robustness is measured."""
 TIMED = 200
 Change = Callable[[Image.Image], Image.Image]
 
 
 def add_options(parser: Any) -> None:
-    """The part's own options."""
+    """Add the options of this part."""
     parser.add_argument("--data", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
     parser.add_argument("--full-size", type=Path, help="a folder of large images")
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure."""
+    """Measure, and return the figures."""
     model = RiskModel.load()
     paths = _paths(options.data)
     images = [decode(path.read_bytes()).eight_bit() for path in paths]
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """What was measured, in a form to be read."""
+    """Return the figures as a table."""
     found = Table(title=f"{result['model']}, on {result['images']}")
     for heading in ("", "images", "refused", "mean |Δrisk|", "max |Δrisk|", "labels changed"):
         found.add_column(heading, justify="left" if not heading else "right")
@@ -81,7 +80,7 @@ def table(result: dict[str, Any]) -> Table:
 
 
 def changes() -> dict[str, Change]:
-    """What may happen to an image on its way, and should not matter."""
+    """Return changes that may happen to an image and should not change its risk."""
     found: dict[str, Change] = {"burned-in text": _written, "mirrored": ImageOps.mirror}
     for name in ("BICUBIC", "BILINEAR", "BOX"):
         found[f"resized before, {name.lower()}"] = _resized(Image.Resampling[name])
@@ -108,7 +107,7 @@ def _paths(directory: Path | None) -> list[Path]:
 
 
 def _milliseconds(model: RiskModel, images: list[Image.Image]) -> dict[str, float]:
-    """Of processor time: of the network, and of the whole way from a decoded image."""
+    """Return the processor milliseconds of the network, and of resizing and network together."""
     chosen = [images[k % len(images)] for k in range(TIMED)]
     ready = [
         Image.fromarray(preprocess(i, model.size)[0, :, :, 0].astype(np.uint8)) for i in chosen
@@ -124,7 +123,7 @@ def _milliseconds(model: RiskModel, images: list[Image.Image]) -> dict[str, floa
 
 
 def _gate(model: RiskModel, images: list[Image.Image]) -> dict[str, dict[str, Any]]:
-    """How many of each kind are refused."""
+    """Return the refusals of each kind of image."""
     kinds = {
         "chest X-rays": images,
         "turned left": [image.transpose(Image.Transpose.ROTATE_90) for image in images],
@@ -154,7 +153,7 @@ def _refused(model: RiskModel, images: list[Image.Image]) -> dict[str, Any]:
 def _robustness(
     model: RiskModel, images: list[Image.Image], full_size: Path | None
 ) -> dict[str, dict[str, Any]]:
-    followed = images[:: max(1, len(images) // MOST)]
+    followed = images[:: max(1, len(images) // MAX_IMAGES)]
     before = [model.predict(image) for image in followed]
     found = {
         name: _moved(before, [model.predict(change(image)) for image in followed])
@@ -175,7 +174,7 @@ def _robustness(
 
 
 def _portable(model: RiskModel) -> RiskModel:
-    """The model without what LiteRT has for this processor: in the plain order of the sums."""
+    """Return the model with LiteRT's reference kernels, which use no special instructions."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -187,7 +186,7 @@ def _portable(model: RiskModel) -> RiskModel:
 
 
 def _moved(before: list[Prediction], after: list[Prediction]) -> dict[str, Any]:
-    """How far the risks moved."""
+    """Return the differences of the risks."""
     pairs = list(zip(before, after, strict=True))
     apart = [abs(one.risk - other.risk) for one, other in pairs]
     label = Settings().label
@@ -201,7 +200,7 @@ def _moved(before: list[Prediction], after: list[Prediction]) -> dict[str, Any]:
 
 
 def _written(image: Image.Image) -> Image.Image:
-    """With lines of a patient's data in a corner, as the demo has them."""
+    """Print lines of patient data in a corner, as on the demo's images."""
     image = image.copy()
     height = max(8, image.height // 22)
     font, draw = ImageFont.load_default(height), ImageDraw.Draw(image)
@@ -236,7 +235,7 @@ def _enhanced(kind: Callable[[Image.Image], Any], share: float) -> Change:
 
 
 def _cropped(width: float, height: float) -> Change:
-    """Without these shares of its width and of its height, half at each side."""
+    """Cut off these shares of the width and of the height, half at each side."""
 
     def change(image: Image.Image) -> Image.Image:
         x, y = round(image.width * width / 2), round(image.height * height / 2)

@@ -7,7 +7,7 @@ from airflow.sdk import Asset, AssetWatcher, dag
 TRIGGER = KafkaSharedStreamTrigger(
     topics=["bench_asset_watcher"],
     kafka_config_id="bench_asset_watcher",
-    # All calls of such triggers share one thread: a long poll would keep the commits waiting.
+    # All triggers of this kind share one thread, so a long poll would delay the commits.
     poll_timeout=0.1,
 )
 IMAGES = Asset("bench_images", watchers=[AssetWatcher(name="notifications", trigger=TRIGGER)])
@@ -15,7 +15,7 @@ IMAGES = Asset("bench_images", watchers=[AssetWatcher(name="notifications", trig
 
 @dag(schedule=[IMAGES], max_active_runs=100)
 def bench_asset_watcher_case() -> None:
-    """What is to run once for each message."""
+    """Run once for each message."""
     EmptyOperator(task_id="look")
 
 

@@ -1,8 +1,8 @@
 """A stock way: AwaitMessageTriggerFunctionSensor, whose function starts a run.
 
-The function asks the worker's supervisor for the run. With
-``TriggerDagRunOperator.execute()`` in its place there would be one run in all:
-on Airflow 3 that raises ``DagRunTriggerException``, which ends the sensor.
+The function sends the request for the run to the supervisor of its task. It does not call
+``TriggerDagRunOperator.execute()``: on Airflow 3 that raises ``DagRunTriggerException``, which ends
+the sensor after the first message.
 """
 
 import json
@@ -15,7 +15,7 @@ from airflow.sdk import dag
 
 
 def start_run(event: str, **context: Any) -> None:
-    """Start one run for a message; its id is made of the key, so that a retry starts no second."""
+    """Start the run for a message; its id is made of the key, so a retry starts no second run."""
     from airflow.sdk.execution_time.comms import TriggerDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
@@ -34,7 +34,7 @@ def start_run(event: str, **context: Any) -> None:
     default_args={"retries": 3, "retry_delay": 1},
 )
 def bench_await_message() -> None:
-    """Listen."""
+    """Wait for messages, and start a run for each."""
     AwaitMessageTriggerFunctionSensor(
         task_id="listen",
         topics=["bench_await_message"],
@@ -48,7 +48,7 @@ def bench_await_message() -> None:
 
 @dag(schedule=None, max_active_runs=100)
 def bench_await_message_case() -> None:
-    """What is to run once for each message."""
+    """Run once for each message."""
     EmptyOperator(task_id="look")
 
 

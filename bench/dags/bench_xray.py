@@ -1,4 +1,4 @@
-"""This project's way: a sensor that lives in the triggerer and starts runs through the REST API."""
+"""This project's way: a deferred sensor whose trigger starts runs through the REST API."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from xray.airflow.listener.sensor import NotificationSensor
     default_args={"retries": 3, "retry_delay": 1},
 )
 def bench_xray() -> None:
-    """Listen."""
+    """Wait for messages, and start a run for each."""
     NotificationSensor(
         task_id="listen",
         arguments={
@@ -29,7 +29,7 @@ def bench_xray() -> None:
 
 @dag(schedule=None, max_active_runs=100)
 def bench_xray_case() -> None:
-    """What is to run once for each message."""
+    """Run once for each message."""
     EmptyOperator(task_id="look")
 
 

@@ -59,22 +59,12 @@ class Finder:
         if min(self._grey.shape) < THRESHOLDS.soft_anatomy_side:
             certain, doubtful = [], strong
         else:
-            certain = [cluster.rectangle for cluster in strong if is_certain(cluster)]
+            certain = self._certain_rectangles(strong, likely)
             doubtful = [cluster for cluster in strong if not is_certain(cluster)]
-            covered = np.zeros_like(self.mask)
-            for rectangle in certain:
-                draw_rectangle(covered, rectangle)
-            certain += [
-                rectangle
-                for rectangle, likelihood in likely
-                if likelihood > THRESHOLDS.certain_likelihood
-                and self.is_plausible(rectangle, covered)
-            ]
         self.mask_rectangles(certain)
         candidates = sorted(doubtful, key=_rank)[: THRESHOLDS.max_strong_read]
-        if (
-            self._where is None
-        ):  # Weak text beside a marker is found with that of the whole picture.
+        if self._where is None:
+            # Around a marker, the search of the whole picture finds what is weak.
             weak = strokes.clusters(
                 self._without_markers,
                 floor=THRESHOLDS.weak_contrast,
@@ -83,6 +73,20 @@ class Finder:
             candidates += sorted(weak, key=_rank)
         lines = [cluster.rectangle for cluster in candidates if could_be_a_line(cluster)]
         self._mask_legible([rectangle for rectangle, _ in likely] + lines)
+
+    def _certain_rectangles(
+        self, strong: list[Cluster], likely: list[tuple[Rectangle, float]]
+    ) -> list[Rectangle]:
+        """Return the rectangles of the clusters and of the detector that need no reader."""
+        certain = [cluster.rectangle for cluster in strong if is_certain(cluster)]
+        covered = np.zeros_like(self.mask)
+        for rectangle in certain:
+            draw_rectangle(covered, rectangle)
+        return certain + [
+            rectangle
+            for rectangle, likelihood in likely
+            if likelihood > THRESHOLDS.certain_likelihood and self.is_plausible(rectangle, covered)
+        ]
 
     def mask_rectangles(self, rectangles: Iterable[Rectangle]) -> None:
         """Add ``rectangles`` to :attr:`mask`, without the markers in them that stand alone."""
@@ -103,8 +107,7 @@ class Finder:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
         for number in range(1, count):
             left, top, width, height, _ = (int(n) for n in stats[number])
-            is_alone = not markers.has_text_beside(stats, number)
-            if not (markers.is_compact(width, height) and is_alone):
+            if not markers.is_compact(width, height) or markers.has_text_beside(stats, number):
                 continue
             component = labels == number
             if lines[component].any():

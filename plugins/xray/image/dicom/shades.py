@@ -102,7 +102,7 @@ def _shades(header: Header, values: _Values) -> _Values:
     if voi_table is not None:
         values, dark, light = voi_table.look_up(values), 0.0, voi_table.white
     elif _has_window(dataset):
-        with decoding(), np.errstate(over="ignore"):  # of the sigmoid
+        with decoding(), np.errstate(over="ignore"):  # the sigmoid of far values
             values = apply_windowing(values, dataset)
             dark, light = apply_windowing(np.array([-_FAR, _FAR]), dataset)
     else:

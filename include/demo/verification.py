@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from xray.case import Buckets, Source
+from xray.case import Buckets, Decision, Source
 from xray.errors import ImageError
 from xray.image import Limits, decode
 from xray.risk import RiskModel
@@ -181,7 +181,7 @@ def verify_case(case: Case, store: ObjectStore, settings: Settings) -> list[str]
 def _verify_anonymized(case: Case, store: ObjectStore, settings: Settings) -> list[str]:
     """Return what is wrong with the anonymised image, or with its quarantine."""
     buckets = Buckets(BUCKET)
-    quarantined = case.decision == "quarantined"
+    quarantined = case.decision == Decision.QUARANTINED
     output = case.output(buckets.quarantine if quarantined else buckets.anonymized)
     if quarantined and case.output(buckets.anonymized):
         return ["both quarantined and published"]

@@ -8,12 +8,13 @@ imported by module, and import what they need for pixels where they need it.
 from xray.case import ending, publish, quarantine, review, steps
 from xray.case.buckets import Buckets
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
-from xray.case.values import Decision, Outcome, Pinned, Scored, Staged
+from xray.case.values import SOURCE_ETAG, Decision, Outcome, Pinned, Scored, Staged
 from xray.case.work import Run, Work
 
 __all__ = [
     "RESTARTING_SEQUENCERS",
     "RUN_PREFIX",
+    "SOURCE_ETAG",
     "Buckets",
     "Decision",
     "Outcome",

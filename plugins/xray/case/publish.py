@@ -11,7 +11,15 @@ from typing import Any
 
 from xray import audit
 from xray.case.steps import annotate, anonymize, draw_evidence
-from xray.case.values import Decision, Outcome, Pinned, Scored, Staged
+from xray.case.values import (
+    SOURCE_ETAG,
+    SOURCE_MODIFIED,
+    Decision,
+    Outcome,
+    Pinned,
+    Scored,
+    Staged,
+)
 from xray.case.work import Work, clear_quarantine, clear_stage, record, remove_all, unstage
 
 
@@ -53,7 +61,7 @@ def store(
 def superseded(work: Work, pinned: Pinned) -> bool:
     """Return whether a newer upload under the same key has its result published already."""
     published = work.store.head(work.buckets.processed, work.source.processed_key())
-    newest = published.metadata.get("source-modified", "") if published else ""
+    newest = published.metadata.get(SOURCE_MODIFIED, "") if published else ""
     return bool(newest) and datetime.fromisoformat(newest) > datetime.fromisoformat(pinned.modified)
 
 
@@ -78,7 +86,7 @@ def anonymous_metadata(scored: Scored) -> dict[str, str]:
 def withdraw(work: Work, pinned: Pinned) -> None:
     """Remove an anonymised or quarantined image whose annotated image was never published."""
     published = work.store.head(work.buckets.processed, work.source.processed_key())
-    complete = published and published.metadata.get("source-etag") == pinned.etag
+    complete = published and published.metadata.get(SOURCE_ETAG) == pinned.etag
     if complete or superseded(work, pinned):
         return  # An earlier attempt, or another case of the same content, has published it all.
     _retract(work, pinned, "")
@@ -110,8 +118,8 @@ def _publish_all(
         "case-id": pinned.case_id,
         "policy": work.settings.anonymize.value,
         "source-version": pinned.version_id or pinned.etag,
-        "source-etag": pinned.etag,
-        "source-modified": pinned.modified,
+        SOURCE_ETAG: pinned.etag,
+        SOURCE_MODIFIED: pinned.modified,
     }
     if work.settings.evidence and scored.evidence and not scored.refused:
         evidence = draw_evidence(work, pinned, scored)

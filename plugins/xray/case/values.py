@@ -10,6 +10,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+SOURCE_ETAG = "source-etag"
+"""The metadata of an annotated image that holds the etag of the original."""
+SOURCE_MODIFIED = "source-modified"
+"""The metadata of an annotated image that holds the time of the original's upload."""
+
 
 class Decision(StrEnum):
     """What became of a case's results. The values are data: audit records hold them."""

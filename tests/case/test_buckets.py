@@ -1,0 +1,30 @@
+"""xray.case.buckets and xray.suffixes"""
+
+from __future__ import annotations
+
+import pytest
+
+from xray.case import Buckets
+from xray.errors import SettingsError
+from xray.suffixes import BucketSuffix
+
+
+def test_the_buckets_are_named_after_the_landing_one() -> None:
+    buckets = Buckets("xray-data-in")
+    assert buckets.processed == "xray-data-in-processed"
+    assert buckets.anonymized == "xray-data-in-anonymized"
+    with pytest.raises(SettingsError, match="bucket"):
+        Buckets("")
+
+
+def test_every_suffix_is_an_output_buckets() -> None:
+    buckets = Buckets("b")
+    named = (
+        buckets.processed,
+        buckets.anonymized,
+        buckets.quarantine,
+        buckets.staging,
+        buckets.audit,
+    )
+    assert buckets.outputs() == named
+    assert len(set(named)) == len(BucketSuffix)

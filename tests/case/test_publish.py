@@ -1,0 +1,208 @@
+"""xray.case.publish, on an S3 server"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support import KEYRING, SECRET
+from tests.support.cases import (
+    BUCKET,
+    KEY,
+    case,
+    objects,
+    original,
+    published,
+    run_case,
+    run_steps,
+)
+from xray import audit
+from xray.case import Source, Work, publish, steps
+from xray.errors import ObjectError
+from xray.image import decode
+from xray.pseudonym import Keyring
+from xray.settings import Policy, Settings
+from xray.storage import ObjectStore
+
+
+def test_a_sick_case_is_published_twice_and_recorded(s3: Any, work: Work) -> None:
+    outcome = run_case(work)
+    assert (outcome.label, outcome.decision) == ("Pneumonia", "published and anonymised")
+
+    ((key, (data, kind, metadata)),) = objects(s3, f"{BUCKET}-processed").items()
+    assert key == KEY.replace(".jpeg", "-processed.jpeg")
+    assert kind == "image/jpeg"
+    assert decode(data).pixels.size == decode(original(s3)).pixels.size
+    assert metadata["case-id"] == work.case_id
+    assert metadata["label"] == "Pneumonia"
+    assert metadata["policy"] == "pneumonia"
+    assert metadata["source-version"] == work.source.etag
+
+    ((key, (hidden, kind, metadata)),) = objects(s3, f"{BUCKET}-anonymized").items()
+    assert key == work.source.anonymized_keys(KEYRING, str(work.source.etag), ".jpeg")[0]
+    assert kind == "image/jpeg"
+    assert set(metadata) == {"label", "risk", "model"}
+    assert hidden != data
+
+    assert objects(s3, f"{BUCKET}-staging") == {}
+    (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
+    assert record["outcome"] == "succeeded"
+    assert record["source"]["key"] == KEY
+    assert record["settings"] == Settings().to_mapping()
+    assert [output["bucket"] for output in record["outputs"]] == [
+        f"{BUCKET}-anonymized",
+        f"{BUCKET}-processed",
+    ], "who sees the annotated image finds all else there"
+
+
+def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: Work) -> None:
+    run_case(work)
+    before = published(s3)
+    assert run_case(dataclasses.replace(work, token="store:7")).attempt == 2
+    assert published(s3) == before
+    records = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
+    assert [record["attempt"] for record in records] == [1, 2]
+
+
+def test_store_alone_can_be_run_again(s3: Any, work: Work) -> None:
+    ready = run_steps(work)
+    publish.store(work, *ready)
+    before = published(s3)
+    assert objects(s3, f"{BUCKET}-staging") == {}
+    assert publish.store(dataclasses.replace(work, token="store:7"), *ready).attempt == 2
+    assert published(s3) == before
+    assert objects(s3, f"{BUCKET}-staging") == {}
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"), [(Policy.NEVER, False), (Policy.UNSURE, False), (Policy.ALWAYS, True)]
+)
+def test_the_policy_decides(s3: Any, work: Work, policy: Policy, wanted: bool) -> None:
+    run_case(dataclasses.replace(work, settings=Settings(anonymize=policy)))
+    assert bool(objects(s3, f"{BUCKET}-anonymized")) is wanted
+
+
+def test_a_newer_uploads_result_is_not_overwritten(
+    s3: Any, store: ObjectStore, sick: bytes, chest: Image.Image, as_bytes: Callable[..., bytes]
+) -> None:
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    both = []
+    for content in (sick, as_bytes(chest)):
+        answer = s3.put_object(Bucket=BUCKET, Key=KEY, Body=content)
+        etag, version = answer["ETag"].strip('"'), answer["VersionId"]
+        both.append(case(store, Source(bucket=BUCKET, key=KEY, etag=etag, version_id=version)))
+    older, newer = both
+    ready = run_steps(older)
+    ready = (dataclasses.replace(ready[0], modified="2026-01-01T00:00:00+00:00"), *ready[1:])
+    run_case(newer)
+    before = published(s3)
+    outcome = publish.store(older, *ready)
+    assert outcome.decision == "superseded"
+    assert published(s3) == before
+    (record,) = audit.records(store, f"{BUCKET}-audit", older.case_id)
+    assert (record["decision"], record["outputs"]) == ("superseded", [])
+    assert objects(s3, f"{BUCKET}-staging") == {}
+
+
+def test_what_cannot_be_redacted_is_quarantined_and_not_published(
+    s3: Any, work: Work, unredactable: None
+) -> None:
+    outcome = run_case(work)
+    assert outcome.decision == "quarantined"
+    processed, anonymized = published(s3)
+    assert (len(processed), anonymized) == (1, {})
+    ((key, (data, kind, _)),) = objects(s3, f"{BUCKET}-quarantine").items()
+    assert (key, kind) == (f"{work.case_id}/image.jpeg", "image/jpeg")
+    (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
+    assert record["decision"] == "quarantined"
+    assert record["redaction"]["quarantined"]
+    assert [output["bucket"] for output in record["outputs"]] == [
+        f"{BUCKET}-quarantine",
+        f"{BUCKET}-processed",
+    ]
+    assert decode(data).pixels.size == decode(original(s3)).pixels.size
+
+
+def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
+    s3: Any, work: Work, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    run_case(work)
+    before = published(s3)
+    request.getfixturevalue("unredactable")
+    run_case(dataclasses.replace(work, token="store:7"))
+    assert objects(s3, f"{BUCKET}-anonymized") == {}
+    monkeypatch.undo()
+    run_case(dataclasses.replace(work, token="store:8"))
+    assert published(s3) == before
+    assert objects(s3, f"{BUCKET}-quarantine") == {}
+
+
+def test_a_new_secret_moves_what_is_run_again(s3: Any, work: Work) -> None:
+    run_case(work)
+    new = "another secret, newer and long enough"
+    rotated = dataclasses.replace(work, keyring=Keyring((new, SECRET)), token="store:7")
+    run_case(rotated)
+    assert rotated.case_id == work.case_id
+    (key,) = objects(s3, f"{BUCKET}-anonymized")
+    assert key == work.source.anonymized_keys(Keyring((new,)), str(work.source.etag), ".jpeg")[0]
+
+
+@pytest.mark.parametrize("again", ["published", "quarantined"])
+def test_a_new_patient_pattern_moves_what_is_run_again(
+    s3: Any, work: Work, again: str, request: pytest.FixtureRequest
+) -> None:
+    run_case(work)
+    (before,) = objects(s3, f"{BUCKET}-anonymized")
+    if again == "quarantined":
+        request.getfixturevalue("unredactable")
+    settings = dataclasses.replace(work.settings, patient_pattern="(?P<patient>never found)")
+    run_case(dataclasses.replace(work, settings=settings, token="store:7"))
+    after = objects(s3, f"{BUCKET}-anonymized")
+    assert before not in after, "the patient's old pseudonym would stay"
+    assert len(after) == (again == "published")
+
+
+def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, upside_down: Work) -> None:
+    assert run_case(upside_down).label == "Unsure"
+    ((_, _, metadata),) = published(s3)[0].values()
+    assert (metadata["label"], metadata["refused"]) == ("Unsure", "upside down")
+    assert "risk" not in metadata, "it would mean nothing"
+    (record,) = audit.records(upside_down.store, upside_down.buckets.audit, upside_down.case_id)
+    assert record["scored"]["refused"] == "upside down"
+
+
+def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: Work) -> None:
+    run_case(work)
+    without = published(s3)
+    assert [len(objects) for objects in without] == [1, 1], "it is off by default"
+    run_case(dataclasses.replace(work, settings=Settings(evidence=True)))
+    processed, anonymized = published(s3)
+    name = KEY.replace(".jpeg", "-evidence.jpeg")
+    data, kind, metadata = processed.pop(name)
+    assert (processed, anonymized) == tuple(without), "all else is as it was"
+    assert kind == "image/jpeg"
+    assert metadata["case-id"] == work.case_id
+    picture = decode(data).pixels
+    assert picture.mode == "RGB"
+    red, _, blue = np.asarray(picture, int).reshape(-1, 3).T
+    assert (red - blue).max() > 60, "something speaks for pneumonia"
+
+
+def test_the_evidence_of_a_refused_image_is_not_shown(s3: Any, upside_down: Work) -> None:
+    run_case(dataclasses.replace(upside_down, settings=Settings(evidence=True)))
+    assert [name for name in published(s3)[0] if "evidence" in name] == []
+
+
+def test_a_staged_image_that_was_changed_is_not_published(s3: Any, work: Work) -> None:
+    pinned = steps.fetch(work)
+    scored = steps.classify(work, pinned)
+    staged = steps.annotate(work, pinned, scored)
+    s3.put_object(Bucket=f"{BUCKET}-staging", Key=staged.name, Body=b"other")
+    with pytest.raises(ObjectError, match="not the one that was staged"):
+        publish.store(work, pinned, scored, staged, None)
+    assert objects(s3, f"{BUCKET}-processed") == {}

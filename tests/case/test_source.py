@@ -1,0 +1,107 @@
+"""xray.case.source"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.support import KEYRING
+from xray.case import Source
+from xray.notification import ObjectCreated
+
+SOURCE = Source(
+    bucket="xray-data-in",
+    key="PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg",
+    etag="abc",
+    sequencer="1",
+    event_time="2026-01-01T00:00:00Z",
+)
+
+
+def test_a_notification_that_comes_twice_is_one_case() -> None:
+    again = dataclasses.replace(SOURCE, origin="minio", size=9)
+    assert again.run_id(KEYRING) == SOURCE.run_id(KEYRING)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"bucket": "other"}, {"key": "k"}, {"etag": "d"}, {"version_id": "v"}, {"sequencer": "2"}],
+)
+def test_another_upload_is_another_case(change: dict[str, str]) -> None:
+    assert dataclasses.replace(SOURCE, **change).case_id(KEYRING) != SOURCE.case_id(KEYRING)
+
+
+def test_without_a_sequencer_the_events_time_counts() -> None:
+    one = dataclasses.replace(SOURCE, sequencer=None)
+    two = dataclasses.replace(one, event_time="2026-01-01T00:00:01Z")
+    assert one.case_id(KEYRING) != two.case_id(KEYRING)
+
+
+def test_a_record_becomes_a_source() -> None:
+    record = ObjectCreated("b", "k", "v", "e", 1, "ObjectCreated:Put", "s", "t", "ceph")
+    source = Source.from_notification(record)
+    assert Source.from_json(source.to_json()) == source
+    assert (source.key, source.version_id, source.origin) == ("k", "v", "ceph")
+
+
+@pytest.mark.parametrize(
+    ("key", "processed"),
+    [
+        ("a/b.jpeg", "a/b-processed.jpeg"),
+        ("a.b/c", "a.b/c-processed"),
+        ("x.tar.gz", "x.tar-processed.gz"),
+        (".hidden", ".hidden-processed"),
+        ("a b+c%.PNG", "a b+c%-processed.PNG"),
+    ],
+)
+def test_the_processed_key(key: str, processed: str) -> None:
+    assert Source(bucket="b", key=key).processed_key() == processed
+
+
+def test_nothing_of_the_key_is_in_what_may_be_seen() -> None:
+    shown = SOURCE.run_id(KEYRING) + SOURCE.anonymized_keys(KEYRING, "abc", ".jpeg")[0]
+    for part in ("Ada", "Ashgrove", "1234", "1957", "2016", "PNEUMONIA"):
+        assert part not in shown
+
+
+def test_a_case_id_does_not_tell_the_anonymised_name() -> None:
+    name = SOURCE.anonymized_keys(KEYRING, "abc", ".jpeg")[0]
+    assert SOURCE.case_id(KEYRING) not in name
+    assert SOURCE.object_id(KEYRING) not in name
+
+
+def folder(key: str, **options: str) -> str:
+    """The part of an anonymised key that stands for the patient."""
+    source = dataclasses.replace(SOURCE, key=key)
+    patient, slash, image = source.anonymized_keys(KEYRING, "abc", ".png", **options)[0].partition(
+        "/"
+    )
+    assert (len(patient), slash, len(image)) == (32, "/", 36)
+    return patient
+
+
+def test_all_of_a_patients_images_stand_together() -> None:
+    first = folder(SOURCE.key)
+    assert folder("NORMAL/demo_Ada Ashgrove_1234_1957-07-10_2018-01-02.png") == first
+    assert folder("demo_Ada Ashgrove_1235_1957-07-10_2016-08-26.jpeg") != first
+    assert folder("a.jpeg") != folder("b.jpeg"), "a key that tells no patient is one of its own"
+    assert folder("a.jpeg") == folder("a.jpeg")
+    pattern = r"^(?P<patient>[^/]+)/"
+    assert folder("p7/a.png", patient_pattern=pattern) == folder("p7/b", patient_pattern=pattern)
+
+
+def test_a_patient_is_not_the_same_in_another_bucket() -> None:
+    other = dataclasses.replace(SOURCE, bucket="elsewhere")
+    keys = [source.anonymized_keys(KEYRING, "abc", "")[0] for source in (SOURCE, other)]
+    assert keys[0].split("/")[0] != keys[1].split("/")[0]
+
+
+def test_all_cases_of_an_objects_content_begin_alike() -> None:
+    listed = Source(bucket=SOURCE.bucket, key=SOURCE.key, etag=SOURCE.etag, origin="backfill")
+    assert listed.case_id(KEYRING) != SOURCE.case_id(KEYRING)
+    for source in (listed, SOURCE):
+        assert source.case_id(KEYRING).startswith(SOURCE.object_id(KEYRING))
+        assert len(source.case_id(KEYRING)) == 32
+    for change in ({"key": "k"}, {"bucket": "other"}, {"etag": "d"}):
+        assert dataclasses.replace(SOURCE, **change).object_id(KEYRING) != SOURCE.object_id(KEYRING)

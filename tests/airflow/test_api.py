@@ -1,9 +1,8 @@
-"""xray.airflow.api: against an API server of the test's own"""
+"""xray.airflow.api: on an API server of the test's own"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,13 +10,6 @@ import pytest
 from tests.support.fake_api import FakeApi
 from xray.airflow.api import RunRefusedError, RunsClient, Started
 from xray.errors import TransientError
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    api = FakeApi()
-    yield api
-    api.close()
 
 
 def start(api: FakeApi, *run_ids: str, password: str = "right") -> list[Started]:
@@ -32,7 +24,7 @@ def start(api: FakeApi, *run_ids: str, password: str = "right") -> list[Started]
 
 def test_a_run_is_started_once(api: FakeApi) -> None:
     assert start(api, "a") == [Started.NEW]
-    assert start(api, "a") == [Started.ALREADY_THERE]
+    assert start(api, "a") == [Started.DUPLICATE]
     assert api.runs == {"a": {"key": "k"}}
 
 
@@ -59,7 +51,7 @@ def test_a_token_that_ran_out_is_renewed_once(api: FakeApi) -> None:
     ("status", "said"),
     [(403, "may not start runs"), (404, "knows no DAG"), (429, "429"), (500, "500"), (503, "503")],
 )
-def test_what_may_pass_or_be_mended_is_passing(api: FakeApi, status: int, said: str) -> None:
+def test_what_may_pass_or_be_fixed_is_passing(api: FakeApi, status: int, said: str) -> None:
     api.refuse = [status]
     with pytest.raises(TransientError, match=said):
         start(api, "a")
@@ -67,9 +59,7 @@ def test_what_may_pass_or_be_mended_is_passing(api: FakeApi, status: int, said: 
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_a_run_that_is_refused_for_itself_is_told_without_its_conf(
-    api: FakeApi, status: int
-) -> None:
+def test_a_refused_run_is_reported_without_its_conf(api: FakeApi, status: int) -> None:
     api.refuse = [status]
     with pytest.raises(RunRefusedError) as caught:
         start(api, "a")
@@ -81,7 +71,7 @@ def test_a_run_that_is_refused_for_itself_is_told_without_its_conf(
     ("wrong", "said"),
     [
         ({"has_import_errors": True}, "import error"),
-        ({"allowed_run_types": ["scheduled"]}, "manual runs"),
+        ({"allowed_run_types": ["scheduled"]}, 'add "manual" to its allowed run types'),
     ],
 )
 def test_a_dag_that_starts_no_run_at_all_is_waited_for(
@@ -130,7 +120,7 @@ def test_a_connection_names_the_server(given: dict[str, Any], url: str) -> None:
     from airflow.sdk import Connection
 
     client = RunsClient.from_connection(Connection(conn_id="xray_api", conn_type="http", **given))
-    assert str(client._http.base_url) == url
+    assert str(client.base_url) == url
 
 
 def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:
@@ -138,17 +128,17 @@ def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:
         start(api, "a", password="wrong")
 
 
-def test_an_api_that_is_away_is_passing(api: FakeApi) -> None:
+def test_an_api_that_is_down_is_passing(api: FakeApi) -> None:
     api.close()
     with pytest.raises(TransientError, match="does not answer"):
         start(api, "a")
 
 
 def test_a_note_is_put_on_a_run(api: FakeApi) -> None:
-    async def note(text: str) -> None:
+    async def set_note(text: str) -> None:
         async with RunsClient(api.url, "xray", "right") as client:
-            await client.note("xray_case", "xray__1", text)
+            await client.set_note("xray_case", "xray__1", text)
 
-    asyncio.run(note("It is no image. " * 100))
+    asyncio.run(set_note("It is no image. " * 100))
     assert api.notes["xray__1"].startswith("It is no image.")
     assert len(api.notes["xray__1"]) == 1000, "the API takes no more"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from airflow.sdk import RetryAction
 
-from xray.airflow.retry import LONGEST, RETRIES, ByKind
+from xray.airflow.retry import LONGEST_PAUSE, RETRIES, KindRetryPolicy
 from xray.errors import ImageError, NotFoundError, ObjectError, SettingsError, TransientError
 
-POLICY = ByKind()
+POLICY = KindRetryPolicy()
 
 
 @pytest.mark.parametrize("kind", [ImageError, ObjectError, SettingsError])
@@ -26,20 +26,20 @@ def test_what_may_pass_is_tried_again(kind: type[Exception]) -> None:
 
 
 def pauses(try_number: int, max_tries: int = RETRIES) -> list[float]:
-    """What 200 cases wait."""
+    """Return the pauses of 200 cases, sorted."""
     decisions = [POLICY.evaluate(TransientError(""), try_number, max_tries) for _ in range(200)]
     return sorted(d.retry_delay.total_seconds() for d in decisions if d.retry_delay)
 
 
 def test_the_pause_doubles_with_jitter() -> None:
-    for nth, usual in enumerate((10, 20, 40, 80, 160, LONGEST), 1):
+    for nth, usual in enumerate((10, 20, 40, 80, 160, LONGEST_PAUSE), 1):
         found = pauses(nth)
         assert 0.75 * usual <= found[0] < 0.85 * usual
         assert 1.15 * usual < found[-1] <= 1.25 * usual
 
 
 def test_a_cleared_task_begins_anew() -> None:
-    # Cleared after its first try: Airflow counts on from there, and so does the maximum.
+    # Cleared after its first try: Airflow keeps counting from there, and raises the maximum.
     assert max(pauses(2, 1 + RETRIES)) <= 12.5
     assert max(pauses(9, 8 + RETRIES)) <= 12.5
 

@@ -1,4 +1,4 @@
-"""A server that answers as Airflow's API does."""
+"""An API server that behaves like Airflow's, as far as the tests need."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class FakeApi:
-    """Answers as Airflow's API does: one run an id, a token that can run out."""
+    """An API server with one run per id and a token that can expire."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}
+        """The conf of each run, by run id."""
         self.states: dict[str, str] = {}
+        """The states of runs, by run id."""
         self.usual_state = "queued"
+        """The state of a run that is not in ``states``."""
         self.notes: dict[str, str] = {}
+        """The notes of runs, by run id."""
         self.logins = 0
         self.password = "right"
         self.refuse: list[int] = []
-        """Status codes that the next calls get."""
+        """The HTTP statuses of the next attempts to start a run."""
         self.lock = threading.Lock()
         self.token = ""
         self.dag = {"is_paused": False, "has_import_errors": False, "allowed_run_types": None}
@@ -30,17 +34,17 @@ class FakeApi:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self.tell(None)
+                self.respond(None)
 
             def do_POST(self) -> None:
-                self.tell(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
             do_PATCH = do_POST
 
-            def tell(self, body: Any) -> None:
+            def respond(self, body: Any) -> None:
                 with api.lock:
-                    status, answer = api.answer(self.path, self.headers, body)
-                data = json.dumps(answer).encode()
+                    status, content = api.handle(self.path, self.headers, body)
+                data = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -53,7 +57,8 @@ class FakeApi:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def answer(self, path: str, headers: Any, body: Any) -> tuple[int, Any]:
+    def handle(self, path: str, headers: Any, body: Any) -> tuple[int, Any]:
+        """Return the HTTP status and the JSON of a response."""
         if path == "/auth/token":
             self.logins += 1
             if body != {"username": "xray", "password": self.password}:
@@ -80,6 +85,7 @@ class FakeApi:
         return 200, {}
 
     def count(self, query: dict[str, list[str]]) -> int:
+        """Return how many runs a query finds."""
         (prefix,), wanted = query.get("run_id_prefix_pattern", [""]), query.get("state")
         return sum(
             run.startswith(prefix)
@@ -88,5 +94,6 @@ class FakeApi:
         )
 
     def close(self) -> None:
+        """Stop the server."""
         self.server.shutdown()
         self.server.server_close()

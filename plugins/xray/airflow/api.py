@@ -1,7 +1,8 @@
-"""Starting DAG runs through Airflow's public REST API, each once.
+"""A client of Airflow's public REST API: DAG runs, their notes, and who cleared them.
 
-A run's id is made of what it is about, so that starting it twice gives one
-run: the API answers 409 to the second call, and that is a success here.
+The id of a run is derived from the object that it processes, so starting the
+same run twice gives one run: the API answers the second request with HTTP 409,
+which counts as a success here.
 """
 
 from __future__ import annotations
@@ -28,38 +29,39 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
-"""Seconds to wait for an answer."""
+"""Seconds to wait for a response."""
 LOGIN_PAUSE = 10.0
-"""Seconds for which a refused login is not tried again: an account that is tried too often may be
-locked."""
+"""Seconds for which a refused login is not tried again: too many attempts may lock the account."""
 MAX_NOTE = 1000
-"""Characters of a note, at most."""
+"""The longest note that the API accepts, in characters."""
+ACTIVE_STATES = ["queued", "running"]
+"""The states of a run that has not ended."""
 
 
 class Started(Enum):
-    """What came of a call; the values are the names of the counters in logs and metrics."""
+    """The result of starting a run; the values are names of counters in logs and metrics."""
 
     NEW = "started"
-    ALREADY_THERE = "duplicate"
+    DUPLICATE = "duplicate"
 
 
 class RunRefusedError(PermanentError):
-    """The API refuses this very run; others may start."""
+    """The API refuses this run; other runs may start."""
 
 
 class RunFailedError(TransientError):
-    """The API fails while it starts this run; it may be the run's fault."""
+    """The API fails while it starts this run. The run may be the reason."""
 
 
 class RunsClient:
-    """Starts runs, logged in as a service account.
+    """A client of the API, logged in as a service account.
 
     Args:
-        base_url: of the API server, such as ``http://localhost:8080``.
-        login, password: of an account that may start runs of the DAG.
-        concurrency: calls under way at once, at most.
-        verify: whether an https server's certificate is checked, or a file of the authorities
-            to check it by.
+        base_url: the address of the API server, such as ``http://localhost:8080``.
+        login, password: the account, which needs the right to start runs of the DAG.
+        concurrency: runs that are being started at once, at most.
+        verify: whether to check the certificate of an https server, or the path of a file with
+            the certificate authorities to trust.
     """
 
     def __init__(
@@ -72,10 +74,10 @@ class RunsClient:
         verify: bool | str = True,
     ) -> None:
         self._account = {"username": login, "password": password}
-        self._gate = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
         self._token = ""
         self._login_lock = asyncio.Lock()
-        self._refused = float("-inf")
+        self._login_refused_at = float("-inf")
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=TIMEOUT,
@@ -85,9 +87,10 @@ class RunsClient:
 
     @classmethod
     def from_connection(cls, connection: Connection, *, concurrency: int = 8) -> Self:
-        """A client for an Airflow ``connection`` of type http.
+        """Return a client for an Airflow ``connection`` of type http.
 
-        Its host may be a name, or a whole URL; ``verify`` in its extra is that of the class.
+        The host may be a name or a whole URL. The extra may have a ``verify``, with the meaning
+        of the argument of this class.
         """
         url = connection.host or ""
         if "://" not in url:
@@ -102,6 +105,11 @@ class RunsClient:
             verify=connection.extra_dejson.get("verify", True),
         )
 
+    @property
+    def base_url(self) -> str:
+        """The address of the API server."""
+        return str(self._http.base_url)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -114,54 +122,55 @@ class RunsClient:
         await self._http.aclose()
 
     async def start(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> Started:
-        """Start a run, or find that it was started before.
+        """Start a run, unless a run with this id exists.
 
         Raises:
-            RunRefusedError: the API will never take this run; no other is concerned.
-            TransientError: the API cannot answer, or refuses whatever this account asks: worth
-                another try, the latter once somebody has mended it.
+            RunRefusedError: the API refuses this run, and will always do so.
+            RunFailedError: the API failed on this run (HTTP 500).
+            TransientError: the API does not answer, or cannot start any run. Trying again helps,
+                in the second case after somebody has fixed the cause that the message names.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        async with self._gate:
-            answer = await self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
-            match answer.status_code:
+        async with self._slots:
+            response = await self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+            match response.status_code:
                 case 200 | 201:
                     return Started.NEW
                 case 409:
-                    return Started.ALREADY_THERE
+                    return Started.DUPLICATE
                 case 400 | 413 | 422 as status:
-                    await self._must_be_startable(dag_id)
-                    # The API's own words quote the conf, which holds the object key.
+                    await self._check_startable(dag_id)
+                    # The API's own message quotes the conf, which holds the object key.
                     raise RunRefusedError(f"Airflow's API refuses the run (HTTP {status}).")
                 case 500:
                     raise RunFailedError("Airflow's API fails on the run (HTTP 500).")
                 case status:
-                    raise _passing(status, dag_id, f"start runs of {dag_id}")
+                    raise _error(status, dag_id, f"start runs of {dag_id}")
 
     async def is_paused(self, dag_id: str) -> bool:
-        """Whether a DAG is paused.
+        """Return whether a DAG is paused.
 
         Raises:
-            TransientError: the API does not tell now.
+            TransientError: the API does not answer, or refuses the request.
         """
         return bool((await self._dag(dag_id))["is_paused"])
 
-    async def note(self, dag_id: str, run_id: str, text: str) -> None:
-        """Put a note on a run.
+    async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Set the note of a run, cut off at :data:`MAX_NOTE` characters.
 
         Raises:
-            TransientError: the API does not take it now.
+            TransientError: the API does not answer, or refuses the request.
         """
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-        answer = await self._call("PATCH", path, {"note": text[:MAX_NOTE]})
-        if answer.status_code != 200:
-            raise _passing(answer.status_code, dag_id, f"put notes on runs of {dag_id}")
+        response = await self._request("PATCH", path, {"note": note[:MAX_NOTE]})
+        if response.status_code != 200:
+            raise _error(response.status_code, dag_id, f"set notes of runs of {dag_id}")
 
     async def cleared_by(self, dag_id: str, run_id: str) -> str | None:
-        """Who cleared a run or a task of it last; None for nobody.
+        """Return the user who last cleared a run or one of its tasks; None if nobody did.
 
         Raises:
-            TransientError: the API does not tell now, or not to this account.
+            TransientError: the API does not answer, or refuses the request.
         """
         query = {
             "dag_id": dag_id,
@@ -170,65 +179,72 @@ class RunsClient:
             "order_by": "-when",
             "limit": 1,
         }
-        answer = await self._call("GET", f"/api/v2/eventLogs?{urlencode(query, doseq=True)}")
-        if answer.status_code != 200:
-            raise _passing(answer.status_code, dag_id, "read the audit log")
-        logs = answer.json()["event_logs"]
-        return str(logs[0]["owner"]) if logs else None
+        response = await self._request("GET", f"/api/v2/eventLogs?{urlencode(query, doseq=True)}")
+        if response.status_code != 200:
+            raise _error(response.status_code, dag_id, "read the audit log")
+        events = response.json()["event_logs"]
+        return str(events[0]["owner"]) if events else None
 
     async def count(self, dag_id: str, **query: str | list[str]) -> int:
-        """How many runs there are, of all that ``query`` (that of the API's list) finds.
+        """Return the number of runs of a DAG.
+
+        Args:
+            dag_id: the DAG.
+            query: filters, as the API takes them to list runs, such as ``state``.
 
         Raises:
-            TransientError: the API does not tell now.
+            TransientError: the API does not answer, or refuses the request.
         """
-        parts = urlencode({**query, "limit": 1}, doseq=True)
-        answer = await self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parts}")
-        if answer.status_code != 200:
-            raise _passing(answer.status_code, dag_id, f"list runs of {dag_id}")
-        return int(answer.json()["total_entries"])
+        parameters = urlencode({**query, "limit": 1}, doseq=True)
+        response = await self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parameters}")
+        if response.status_code != 200:
+            raise _error(response.status_code, dag_id, f"list runs of {dag_id}")
+        return int(response.json()["total_entries"])
 
     async def _dag(self, dag_id: str) -> dict[str, Any]:
-        answer = await self._call("GET", f"/api/v2/dags/{dag_id}")
-        if answer.status_code != 200:
-            raise _passing(answer.status_code, dag_id, f"read the DAG {dag_id}")
-        dag: dict[str, Any] = answer.json()
+        response = await self._request("GET", f"/api/v2/dags/{dag_id}")
+        if response.status_code != 200:
+            raise _error(response.status_code, dag_id, f"read the DAG {dag_id}")
+        dag: dict[str, Any] = response.json()
         return dag
 
-    async def _must_be_startable(self, dag_id: str) -> None:
-        """Raise TransientError if no run at all can be started; the API refuses each one then."""
+    async def _check_startable(self, dag_id: str) -> None:
+        """Raise TransientError if the DAG's state is why the API refused a run."""
         dag = await self._dag(dag_id)
         if dag["has_import_errors"]:
             raise TransientError(
-                f"The file of the DAG {dag_id} has an import error: mend it; the UI shows it."
+                f"The file of the DAG {dag_id} has an import error, which the UI shows: fix it."
             )
         if dag["allowed_run_types"] is not None and "manual" not in dag["allowed_run_types"]:
-            raise TransientError(f"The DAG {dag_id} does not allow manual runs: let it.")
+            raise TransientError(
+                f'The DAG {dag_id} does not allow manual runs: add "manual" to its allowed run '
+                "types."
+            )
 
-    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """Ask, with a new login when the last one has run out."""
+    async def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Send a request; log in first if there is no token, or again if the token has expired."""
         token = self._token
-        answer = await self._send(method, path, body, token) if token else None
-        if answer is None or answer.status_code == 401:
-            answer = await self._send(method, path, body, await self._log_in(token))
-        return answer
+        response = await self._send(method, path, body, token) if token else None
+        if response is None or response.status_code == 401:
+            response = await self._send(method, path, body, await self._log_in(token))
+        return response
 
-    async def _log_in(self, used: str) -> str:
-        """A token other than the ``used`` one; one login serves all calls that wait for it."""
+    async def _log_in(self, expired: str) -> str:
+        """Return a token other than ``expired``; one login serves all requests that wait for it."""
         async with self._login_lock:
-            if self._token == used:
+            if self._token == expired:
                 self._token = ""
-                if time.monotonic() - self._refused < LOGIN_PAUSE:
-                    raise _passing(401)
-                answer = await self._send("POST", "/auth/token", self._account)
-                if answer.status_code in (401, 403, 422):
-                    self._refused = time.monotonic()
-                    raise _passing(401)
-                if answer.status_code not in (200, 201):
+                if time.monotonic() - self._login_refused_at < LOGIN_PAUSE:
+                    raise _error(401)
+                response = await self._send("POST", "/auth/token", self._account)
+                if response.status_code in (401, 403, 422):
+                    self._login_refused_at = time.monotonic()
+                    raise _error(401)
+                if response.status_code not in (200, 201):
                     raise TransientError(
-                        f"Airflow's API gives no login now (HTTP {answer.status_code})."
+                        f"Airflow's API does not answer the login (HTTP {response.status_code})."
                     )
-                self._token = str(answer.json()["access_token"])
+                self._token = str(response.json()["access_token"])
             return self._token
 
     async def _send(self, method: str, path: str, body: Any, token: str = "") -> httpx.Response:
@@ -238,56 +254,64 @@ class RunsClient:
         except httpx.HTTPError as error:
             raise TransientError(
                 f"Airflow's API does not answer ({type(error).__name__}): check the host and port "
-                "of the connection xray_api."
+                f"of the connection {connections.API_CONNECTION}."
             ) from None
 
 
-def _passing(status: int, dag_id: str = "", aim: str = "") -> TransientError:
-    """What an answer that concerns more than one run means, and what to do."""
+def _error(status: int, dag_id: str = "", action: str = "") -> TransientError:
+    """Return the error for an HTTP ``status`` that concerns more than one run.
+
+    Args:
+        status: the HTTP status.
+        dag_id: the DAG of the request.
+        action: the request in words, as in "start runs of xray_case".
+    """
     match status:
         case 401:
             return TransientError(
                 "Airflow's API refuses the login: check login and password of the connection "
-                "xray_api."
+                f"{connections.API_CONNECTION}."
             )
         case 403:
             return TransientError(
-                f"The account of the connection xray_api may not {aim}: give it that right."
+                f"The account of the connection {connections.API_CONNECTION} may not "
+                f"{action}: give it that right."
             )
         case 404:
             return TransientError(
-                f"Airflow knows no DAG {dag_id}: check that its file is there and has no import "
+                f"Airflow knows no DAG {dag_id}: check that its file exists and has no import "
                 "error."
             )
         case _:
-            return TransientError(f"Airflow's API cannot {aim} now (HTTP {status}).")
+            return TransientError(f"Airflow's API cannot {action} now (HTTP {status}).")
 
 
 def set_note(run_id: str, note: str, dag_id: str = config.CASE_DAG) -> None:
-    """Put a note on a case's run, where the UI shows it; a run is none the worse without."""
-    _ask(lambda client: client.note(dag_id, run_id, note), "The run has no note")
+    """Set the note of a case's run, which the UI shows. If that fails, only log a warning."""
+    _try_request(lambda client: client.set_note(dag_id, run_id, note), "The run has no note")
 
 
 def cleared_by(run_id: str) -> str | None:
-    """Who cleared a case's run last; None if that cannot be told."""
-    return _ask(
-        lambda client: client.cleared_by(config.CASE_DAG, run_id), "Nobody says who cleared this"
+    """Return the user who last cleared a case's run; None if nobody did or the API fails."""
+    return _try_request(
+        lambda client: client.cleared_by(config.CASE_DAG, run_id),
+        "It is not known who cleared the run",
     )
 
 
-def _ask(question: Callable[[RunsClient], Awaitable[T]], otherwise: str) -> T | None:
-    """Ask Airflow's API for something that can be done without."""
+def _try_request(request: Callable[[RunsClient], Awaitable[T]], consequence: str) -> T | None:
+    """Send a request whose failure does no harm: log the ``consequence`` and return None."""
     from airflow.sdk import BaseHook
 
-    async def ask() -> T:
+    async def send() -> T:
         async with RunsClient.from_connection(
             BaseHook.get_connection(connections.API_CONNECTION)
         ) as client:
-            return await question(client)
+            return await request(client)
 
     try:
-        return asyncio.run(ask())
+        return asyncio.run(send())
     except Exception as error:
         reason = str(error) if isinstance(error, XrayError) else type(error).__name__
-        log.warning("%s: %s", otherwise, reason)
+        log.warning("%s: %s", consequence, reason)
         return None

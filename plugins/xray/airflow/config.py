@@ -1,4 +1,4 @@
-"""What a deployment configures: Variables, the section [xray], names of DAGs and topics."""
+"""The configuration of a deployment: Variables, the section [xray], names of DAGs and topics."""
 
 from __future__ import annotations
 
@@ -13,48 +13,55 @@ from xray.pseudonym import Keyring
 from xray.settings import Settings
 
 SETTINGS_VARIABLE = "xray_settings"
-"""JSON: fields of :class:`xray.settings.Settings`; absent means the defaults."""
+"""JSON: fields of :class:`xray.settings.Settings`. A field that is absent has its default."""
 SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its value
-"""What pseudonyms are keyed with. No default; whoever has it can test who a pseudonym is."""
+"""The secrets of the pseudonyms. No default: with a secret, one can test whose a pseudonym is."""
 CASE_DAG = "xray_case"
 RELEASE_DAG = "xray_release"
 TOPIC = "storage"
 DEAD_LETTER_TOPIC = "storage.dlq"
 CONFIG_SECTION = "xray"
-"""Of Airflow's configuration, for what must be known when the DAG files are parsed."""
+"""The section of Airflow's configuration for options that the DAG files need when parsed."""
 
 
 def sensors() -> int:
-    """How many sensors share the topic's partitions: ``AIRFLOW__XRAY__SENSORS``, by default 1."""
+    """Return how many sensors share the partitions: ``AIRFLOW__XRAY__SENSORS``, by default 1."""
     return max(1, int(conf.getint(CONFIG_SECTION, "sensors", fallback=1)))
 
 
 def active_cases() -> int:
-    """How many cases are under way at once: ``AIRFLOW__XRAY__ACTIVE_CASES``, by default 32.
+    """Return how many cases may be active at once: ``AIRFLOW__XRAY__ACTIVE_CASES``, by default 32.
 
-    A case that waits for a review is under way.
+    A case that waits for a review is active.
     """
     return max(1, int(conf.getint(CONFIG_SECTION, "active_cases", fallback=32)))
 
 
 def retries() -> int:
-    """How often a failed task is tried again: ``AIRFLOW__XRAY__RETRIES``, by default 6."""
+    """Return how often a failed task is retried: ``AIRFLOW__XRAY__RETRIES``, by default 6."""
     return max(0, int(conf.getint(CONFIG_SECTION, "retries", fallback=6)))
 
 
 def retry_seconds() -> float:
-    """Before the first retry: ``AIRFLOW__XRAY__RETRY_SECONDS``, by default 10."""
+    """Return the pause before the first retry: ``AIRFLOW__XRAY__RETRY_SECONDS``, by default 10."""
     return max(0.0, float(conf.getfloat(CONFIG_SECTION, "retry_seconds", fallback=10.0)))
 
 
 def reconcile_schedule() -> str | None:
-    """When buckets are reconciled, as cron says it: ``AIRFLOW__XRAY__RECONCILE_SCHEDULE``."""
+    """Return the cron schedule of ``xray_reconcile``: ``AIRFLOW__XRAY__RECONCILE_SCHEDULE``.
+
+    None, the default, if it runs only when triggered.
+    """
     schedule: str | None = conf.get(CONFIG_SECTION, "reconcile_schedule", fallback=None)
     return schedule or None
 
 
 def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The deployment's settings, with a run's ``overrides``."""
+    """Return the deployment's settings, in which ``overrides`` of a run take precedence.
+
+    Raises:
+        SettingsError: a setting is unknown, or has a wrong value.
+    """
     stored = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
     if not isinstance(stored, dict):
         raise SettingsError(f"The Airflow Variable {SETTINGS_VARIABLE} must be a JSON object.")
@@ -62,15 +69,15 @@ def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def keyring() -> Keyring:
-    """Read the deployment's secrets.
+    """Return the deployment's secrets.
 
     Raises:
-        SettingsError: the variable is not set, or one of them is too short.
+        SettingsError: the Variable is not set, or a secret is too short.
     """
     secret = Variable.get(SECRET_VARIABLE, default=None)
     if not secret:
         raise SettingsError(
             f"The Airflow Variable {SECRET_VARIABLE} is not set: set it to a long random value "
-            "and keep it, as pseudonyms made with another one do not match."
+            "and keep that value, because another one gives other pseudonyms."
         )
     return Keyring.from_text(str(secret))

@@ -1,4 +1,4 @@
-"""Whether a failed task is tried again, and when: the kind of the failure decides."""
+"""The retry policy of all tasks: the kind of a failure decides whether the task is retried."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from xray.case.ending import describe
 from xray.errors import PermanentError
 
 RETRIES = config.retries()
-LONGEST = 300.0
+LONGEST_PAUSE = 300.0
 """Seconds between two tries, at most."""
 
 
-class ByKind(RetryPolicy):
-    """A permanent failure ends the case at once; anything else is tried again.
+class KindRetryPolicy(RetryPolicy):
+    """A permanent failure ends the case at once; after any other failure, the task is retried.
 
-    The pause doubles from ``[xray] retry_seconds`` (10 by default) on, with jitter. Airflow's own
-    back-off has a jitter that depends on a run's logical date, which a case has not: a store's
-    outage would be followed by all cases at the same moment.
+    The pause starts at ``[xray] retry_seconds`` (10 by default) and doubles, with jitter. Airflow's
+    own back-off derives its jitter from the logical date of the run. Cases have none, so after an
+    outage of the store all of them would be retried at the same moment.
     """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
     ) -> RetryDecision:
-        """Decide, with the reason in one sentence that names no patient."""
+        """Return the decision, with the reason in one sentence that names no patient."""
         reason, _ = describe(exception)
         if isinstance(exception, PermanentError):
             return RetryDecision.fail(reason)
-        # Tries are counted on when a task is cleared, and so is their maximum.
+        # Clearing a task keeps the count of its tries, and raises their maximum by the retries.
         nth = max(1, try_number - (max_tries - RETRIES))
-        pause = min(LONGEST, config.retry_seconds() * 2 ** (nth - 1))
-        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret hangs on it
+        pause = min(LONGEST_PAUSE, config.retry_seconds() * 2 ** (nth - 1))
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         return RetryDecision.retry(timedelta(seconds=pause * jitter), reason)
 
 
 TASK_DEFAULTS: dict[str, Any] = {
     "owner": "xray",
     "retries": RETRIES,
-    "retry_policy": ByKind(),
-    # Where there is no exception to go by, as the worker died.
+    "retry_policy": KindRetryPolicy(),
+    # If the worker died, there is no exception for the policy, and these apply.
     "retry_delay": timedelta(seconds=config.retry_seconds()),
     "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(seconds=LONGEST),
+    "max_retry_delay": timedelta(seconds=LONGEST_PAUSE),
 }
-"""What all tasks of this package have in common."""
+"""The default arguments of all tasks of this package."""

@@ -1,1 +1,14 @@
 """The listener: Kafka messages in, one DAG run per notification out."""
+
+# ruff: noqa: F822 - submodules, which are not imported here
+
+__all__ = [
+    "backoff",
+    "consumer",
+    "dead_letters",
+    "listener",
+    "metrics",
+    "run_starter",
+    "sensor",
+    "trigger",
+]

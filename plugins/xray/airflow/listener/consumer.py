@@ -1,7 +1,7 @@
-"""The Kafka side of the listener: a consumer that commits by hand, and dead letters.
+"""The Kafka consumer of the listener: one member of the consumer group, which commits by hand.
 
-The Kafka client blocks, so the consumer and the producer belong to a thread
-each; the event loop is shared by all triggers of the process.
+The Kafka client blocks, so the consumer has a thread of its own; the event loop is shared by all
+triggers of the process.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from airflow.sdk import BaseHook
 
 from xray.airflow import connections
-from xray.errors import SettingsError, TransientError
-from xray.notification.offsets import OffsetTracker, Partition, PendingOffset
+from xray.airflow.connections import KAFKA_SECONDS
+from xray.errors import SettingsError
+from xray.notification import OffsetTracker, Partition, PendingOffset
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message, Producer, TopicPartition
+    from confluent_kafka import Consumer, Message, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +29,18 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 """How long a poll waits for a message."""
-KAFKA_SECONDS = 10.0
-"""How long a call of the broker may take."""
-DEAD_LETTER_SECONDS = 60.0
-"""How long the broker may take to confirm a dead letter."""
-COMPLAINT_SECONDS = 15.0
-"""How often the same trouble of Kafka's is logged."""
+LOG_SECONDS = 15.0
+"""How often the same Kafka error is logged."""
 
 
-class Taken(NamedTuple):
-    """A message, and the ticket that says when it is done."""
+class ReceivedMessage(NamedTuple):
+    """A message, and its offset, which is pending until the message is finished."""
 
     message: Message
-    ticket: PendingOffset
+    pending: PendingOffset
 
 
-class Intake:
+class NotificationConsumer:
     """One member of the consumer group."""
 
     def __init__(self, topic: str) -> None:
@@ -51,19 +48,20 @@ class Intake:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="xray-kafka")
         self._consumer: Consumer | None = None
         self._offsets = OffsetTracker()
-        self._resting = False
+        self._paused = False
         self._early: list[Message] = []
-        """Messages of partitions that came while the member rested."""
-        self._complaints: dict[int, float] = {}
+        """Messages that arrived although the partitions were paused."""
+        self._logged_at: dict[int, float] = {}
+        """When each Kafka error was last logged, by its code."""
 
     async def open(self) -> None:
         """Join the consumer group.
 
         Raises:
-            SettingsError: the connection lacks something, or would commit by itself.
+            SettingsError: the connection lacks a property, or would commit offsets by itself.
         """
         connection = await BaseHook.aget_connection(connections.KAFKA_CONNECTION)
-        check_kafka(connection.extra_dejson)
+        connections.check_kafka_connection(connection.extra_dejson)
         await self._on_thread(self._join)
 
     def _join(self) -> None:
@@ -78,104 +76,112 @@ class Intake:
             on_lost=self._lost,
         )
 
-    async def take(self, most: int) -> list[Taken]:
-        """The next messages, at most ``most``; none if none came within a poll."""
-        return await self._on_thread(self._take, most)
+    async def receive(self, limit: int) -> list[ReceivedMessage]:
+        """Return the next messages, at most ``limit``; an empty list if none arrives in a poll.
 
-    def _take(self, most: int) -> list[Taken]:
-        consumer = self._open_consumer()
-        if self._resting:
-            self._resting = False
+        Raises:
+            SettingsError: Kafka refuses the login, the topic or the consumer group.
+        """
+        return await self._on_thread(self._receive, limit)
+
+    def _receive(self, limit: int) -> list[ReceivedMessage]:
+        consumer = self._joined_consumer()
+        if self._paused:
+            self._paused = False
             consumer.resume(consumer.assignment())
         messages, self._early = self._early, []
         # Compared with None: a message without a value is false.
         if not messages and (first := self._poll(POLL_SECONDS)) is not None:
             messages = [first]
-            messages += [m for m in consumer.consume(most - 1, 0.005) if self._is_message(m)]
-        return [Taken(message, self._enter(message)) for message in messages]
+            messages += [m for m in consumer.consume(limit - 1, 0.005) if self._is_message(m)]
+        return [ReceivedMessage(message, self._track(message)) for message in messages]
 
     def _poll(self, seconds: float) -> Message | None:
         from airflow.providers.apache.kafka.hooks.consume import KafkaAuthenticationError
         from confluent_kafka import KafkaException
 
         try:
-            message = self._open_consumer().poll(seconds)
+            message = self._joined_consumer().poll(seconds)
         except (KafkaAuthenticationError, KafkaException) as error:
-            raise SettingsError(_kafka_sentence(error)) from None
+            raise SettingsError(_refusal(error)) from None
         return message if message is not None and self._is_message(message) else None
 
-    def _enter(self, message: Message) -> PendingOffset:
+    def _track(self, message: Message) -> PendingOffset:
         return self._offsets.add(
             Partition(str(message.topic()), int(message.partition())), int(message.offset())
         )
 
-    async def rest(self) -> None:
-        """Take nothing, and stay in the group: what it waits for may take long."""
-        await self._on_thread(self._rest)
+    async def pause(self) -> None:
+        """Pause the partitions for one poll, without leaving the group: the wait may be long.
 
-    def _rest(self) -> None:
-        consumer = self._open_consumer()
-        if not self._resting:
-            self._resting = True
+        The next :meth:`receive` resumes them.
+        """
+        await self._on_thread(self._pause)
+
+    def _pause(self) -> None:
+        consumer = self._joined_consumer()
+        if not self._paused:
+            self._paused = True
             consumer.pause(consumer.assignment())
         if (message := self._poll(POLL_SECONDS)) is not None:
             self._early.append(message)  # It was on its way when its partition was paused.
 
-    def done(self, ticket: PendingOffset) -> None:
-        """A message's runs exist, or it has been kept as a dead letter."""
-        self._offsets.finish(ticket)
+    def finish(self, pending: PendingOffset) -> None:
+        """Note that the runs of a message exist, or that the message is a dead letter."""
+        self._offsets.finish(pending)
 
     async def commit(self) -> None:
-        """Commit the offsets of all that is done."""
+        """Commit the offsets of the finished messages."""
         if self._offsets.ready():
             await self._on_thread(self._commit)
 
-    def _commit(self, *places: Partition) -> None:
-        """Commit what is ready, of the ``places`` if some are given."""
+    def _commit(self, *partitions: Partition) -> None:
+        """Commit the offsets that are ready, of all ``partitions`` if none is given."""
         from confluent_kafka import KafkaException, TopicPartition
 
         ready = self._offsets.ready()
-        if places:
-            ready = {place: ready[place] for place in places if place in ready}
+        if partitions:
+            ready = {one: ready[one] for one in partitions if one in ready}
         if not ready:
             return
         try:
-            self._open_consumer().commit(
-                offsets=[TopicPartition(*place, offset) for place, offset in ready.items()],
+            self._joined_consumer().commit(
+                offsets=[TopicPartition(*partition, offset) for partition, offset in ready.items()],
                 asynchronous=False,
             )
             self._offsets.committed(ready)
         except KafkaException as error:
-            # Whoever has the partition next reads these messages again and finds that their
-            # runs exist.
-            self._complain(error.args[0], "Offsets not committed: %s")
+            # The next member that has the partition reads these messages again, and finds that
+            # their runs exist.
+            self._log_error(error.args[0], "Offsets not committed: %s")
 
-    async def behind(self) -> dict[int, int]:
-        """How many messages wait in each partition of this member, as far as it knows."""
-        return await self._on_thread(self._behind)
+    async def lag(self) -> dict[int, int]:
+        """Return the number of waiting messages for each partition of this member, if known."""
+        return await self._on_thread(self._lag)
 
-    def _behind(self) -> dict[int, int]:
+    def _lag(self) -> dict[int, int]:
         from confluent_kafka import KafkaException
 
-        consumer = self._open_consumer()
-        found = {}
+        consumer = self._joined_consumer()
+        lag = {}
         try:
-            places = consumer.position(consumer.assignment())
-            unread = [place for place in places if place.offset < 0]
-            known = {place.partition: place.offset for place in places}
+            positions = consumer.position(consumer.assignment())
+            unread = [partition for partition in positions if partition.offset < 0]
+            offsets = {partition.partition: partition.offset for partition in positions}
             if unread:
                 committed = consumer.committed(unread, timeout=KAFKA_SECONDS)
-                known |= {place.partition: place.offset for place in committed}
-            for place in places:
-                low, high = consumer.get_watermark_offsets(place, cached=True)
+                offsets |= {partition.partition: partition.offset for partition in committed}
+            for partition in positions:
+                low, high = consumer.get_watermark_offsets(partition, cached=True)
                 if high >= 0:
-                    found[place.partition] = max(0, high - max(low, known[place.partition]))
+                    number = partition.partition
+                    lag[number] = max(0, high - max(low, offsets[number]))
         except KafkaException as error:
-            self._complain(error.args[0], "The lag is not known: %s")
-        return found
+            self._log_error(error.args[0], "The lag is not known: %s")
+        return lag
 
     async def close(self) -> None:
-        """Commit what is done and leave the group."""
+        """Commit the offsets of the finished messages and leave the group."""
         await asyncio.shield(self._on_thread(self._close))
         self._thread.shutdown(wait=False)
 
@@ -187,28 +193,32 @@ class Intake:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.info("Partitions assigned: %s", _numbers(partitions))
-        if self._resting:
+        if self._paused:
             consumer.pause(partitions)
 
     def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        places = [Partition(one.topic, one.partition) for one in partitions]
+        revoked = [Partition(one.topic, one.partition) for one in partitions]
         log.info("Partitions revoked: %s", _numbers(partitions))
-        if places:
-            self._commit(*places)
-        self._give_up(places)
+        if revoked:
+            self._commit(*revoked)
+        self._forget(revoked)
 
     def _lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.warning("Partitions lost to another member: %s", _numbers(partitions))
-        self._give_up([Partition(one.topic, one.partition) for one in partitions])
+        self._forget([Partition(one.topic, one.partition) for one in partitions])
 
-    def _give_up(self, places: Sequence[Partition]) -> None:
-        gone = set(places)
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        gone = set(partitions)
         if gone:
             self._offsets.forget(*gone)
         self._early = [m for m in self._early if Partition(m.topic(), m.partition()) not in gone]
 
     def _is_message(self, message: Message) -> bool:
-        """Whether this is a message; Kafka's troubles come the same way."""
+        """Return whether ``message`` is a message: the Kafka client delivers errors as messages.
+
+        Raises:
+            SettingsError: it is an error that ends the consumer.
+        """
         from confluent_kafka import KafkaError
 
         error = message.error()
@@ -218,131 +228,26 @@ class Intake:
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):
-            raise SettingsError(_kafka_sentence(error))
+            raise SettingsError(_refusal(error))
         if error.code() != KafkaError._PARTITION_EOF:
-            self._complain(error, "Kafka: %s")
+            self._log_error(error, "Kafka: %s")
         return False
 
-    def _complain(self, error: Any, words: str) -> None:
+    def _log_error(self, error: Any, sentence: str) -> None:
         now = time.monotonic()
-        if now - self._complaints.get(error.code(), float("-inf")) >= COMPLAINT_SECONDS:
-            log.warning(words, error.str())
-            self._complaints[error.code()] = now
+        if now - self._logged_at.get(error.code(), float("-inf")) >= LOG_SECONDS:
+            log.warning(sentence, error.str())
+            self._logged_at[error.code()] = now
 
-    def _open_consumer(self) -> Consumer:
-        if self._consumer is None:
-            raise RuntimeError("open() comes first")
+    def _joined_consumer(self) -> Consumer:
+        assert self._consumer is not None, "open() has to be called before any other method"
         return self._consumer
 
     def _on_thread(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
-class DeadLetters:
-    """Keeps messages on the dead-letter topic."""
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="xray-dead-letters")
-        self._producer: Producer | None = None
-
-    async def keep(self, message: Message, reason: str) -> None:
-        """Deliver a message to the topic as it is, with headers that say why; returns once it is.
-
-        Raises:
-            TransientError: the broker did not confirm it.
-        """
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._keep, message, reason)
-        log.warning(
-            "Dead letter from partition %d, offset %d: %s",
-            message.partition(),
-            message.offset(),
-            reason,
-        )
-
-    def _keep(self, message: Message, reason: str) -> None:
-        from confluent_kafka import KafkaError
-
-        headers = [*(message.headers() or ()), *dead_letter_headers(message, reason)]
-        error = self._deliver(message.key(), message.value(), headers)
-        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            # With its headers it is larger than it was. What it was is still where it came from.
-            size = len(message.value() or b"")
-            error = self._deliver(
-                None, None, [*headers, ("xray-left-out", f"{size} bytes".encode())]
-            )
-        if error is not None:
-            raise TransientError(
-                f"The dead-letter topic {self._topic} does not take a message ({error.str()}): "
-                "check that it exists and that the account of the connection "
-                f"{connections.KAFKA_CONNECTION} may write to it."
-            )
-
-    def _deliver(
-        self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> Any:
-        """The error, if the broker has not confirmed it."""
-        from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
-        from confluent_kafka import KafkaError, KafkaException
-
-        if self._producer is None:
-            self._producer = KafkaProducerHook(connections.KAFKA_CONNECTION).get_producer()
-        answers: list[Any] = []
-        try:
-            self._producer.produce(
-                self._topic,
-                key=key,
-                value=value,
-                headers=headers,
-                on_delivery=lambda error, _: answers.append(error),
-            )
-        except KafkaException as error:
-            return error.args[0]
-        deadline = time.monotonic() + DEAD_LETTER_SECONDS
-        while not answers and time.monotonic() < deadline:
-            self._producer.poll(1.0)
-        return answers[0] if answers else KafkaError(KafkaError._TIMED_OUT)
-
-    def close(self) -> None:
-        """End the thread; nothing is under way when the listener ends orderly."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def check_kafka(config: dict[str, Any]) -> None:
-    """Refuse a connection that would lose messages.
-
-    Raises:
-        SettingsError: naming the property, its value, and what it must be.
-    """
-    wrong = None
-    if not config.get("bootstrap.servers"):
-        wrong = '"bootstrap.servers" is not set'
-    elif str(config.get("enable.auto.commit", "true")).lower() != "false":
-        wrong = (
-            f'"enable.auto.commit" must be false, not {config.get("enable.auto.commit", "unset")}: '
-            "otherwise offsets are committed before their runs exist"
-        )
-    elif not config.get("group.id"):
-        wrong = '"group.id" is not set'
-    elif config.get("auto.offset.reset") not in ("earliest", "smallest", "beginning"):
-        wrong = '"auto.offset.reset" must be "earliest": otherwise a new group skips what waits'
-    if wrong:
-        raise SettingsError(f"The Airflow connection {connections.KAFKA_CONNECTION}: {wrong}.")
-
-
-def dead_letter_headers(message: Message, reason: str) -> list[tuple[str, bytes]]:
-    """Why a message is a dead letter, and where and when it came."""
-    return [
-        ("xray-reason", reason.encode()),
-        ("xray-topic", str(message.topic()).encode()),
-        ("xray-partition", str(message.partition()).encode()),
-        ("xray-offset", str(message.offset()).encode()),
-        ("xray-time", str(message.timestamp()[1]).encode()),
-    ]
-
-
-def _kafka_sentence(error: Any) -> str:
+def _refusal(error: Any) -> str:
     return (
         f"Kafka refuses the connection {connections.KAFKA_CONNECTION} ({error}): check its login, "
         "and that its account may read the topic and use the consumer group."

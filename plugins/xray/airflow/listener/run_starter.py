@@ -1,20 +1,20 @@
-"""From a message to its runs: read it, and start a run for each object it announces.
+"""From a message to its runs: parse the message, and start a run for each object in it.
 
-What may pass is waited for, however long; what can never work is a *dead
-letter*, with a reason, and stops nothing. Which of the two a failure is shows
-in the end by whether other runs start.
+A failure that may pass is waited for, however long it takes. A failure that
+no retry can help makes the message a *dead letter* with a reason, and holds up
+no other message. An error of the API that may be either (HTTP 500) is blamed
+on the run once the API starts other runs while it keeps failing on this one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 import traceback
 from collections import Counter
 
 from xray.airflow.api import RunFailedError, RunRefusedError, RunsClient, Started
+from xray.airflow.listener.backoff import Backoff
 from xray.case import Source
 from xray.errors import TransientError
 from xray.notification import Notification, UnreadableError, parse
@@ -23,65 +23,31 @@ from xray.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 15.0
-"""Seconds between two tries of a call that keeps failing: they double, with jitter."""
-COMPLAINT_SECONDS = 15.0
-"""How often the same trouble is logged; hundreds of runs may wait for its end."""
 OWN_FAULT_TRIES = 5
-"""Failures of the API on one run, while it starts others, after which the run is to blame."""
+"""The run is to blame after the API failed on it so often and started others in between."""
 
 
-class Answer:
-    """What came of one message."""
+class StartResult:
+    """The result of one message."""
 
-    __slots__ = ("counts", "dead")
+    __slots__ = ("counts", "dead_letter_reason")
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.dead: str | None = None
-        """Why not all of its runs could be started, if so."""
-
-
-class Backoff:
-    """What keeps failing now: paces the tries, and logs it without flooding the log."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._said = ""
-        self._said_at = float("-inf")
-
-    @property
-    def seconds(self) -> float:
-        """How long it has lasted."""
-        return time.monotonic() - self._since if self._since is not None else 0.0
-
-    def over(self) -> None:
-        """Something worked."""
-        if self._since is not None:
-            log.info("Working again after %.0f s.", self.seconds)
-            self._since, self._said = None, ""
-
-    async def wait(self, error: TransientError, failures: int) -> None:
-        """Tell it, and wait before the next try: the ``failures``-th has just gone wrong."""
-        now = time.monotonic()
-        self._since = self._since or now
-        if str(error) != self._said or now - self._said_at >= COMPLAINT_SECONDS:
-            log.warning("Trying again, nothing is lost: %s", error)
-            self._said, self._said_at = str(error), now
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
-        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        """Counters by the names of the metrics: started, duplicate, skipped."""
+        self.dead_letter_reason: str | None = None
+        """Why some of the message's runs can never be started; None if all of them exist."""
 
 
 class RunStarter:
-    """Answers messages.
+    """Starts the runs of messages.
 
     Args:
         client: starts the runs.
-        dag_id: of what.
-        keyring: what run ids are keyed with.
-        settings: how messages are read.
-        patient: whether to wait while the API is in trouble; if not, that is raised.
+        dag_id: the DAG to run.
+        keyring: the secrets of the run ids.
+        settings: say how object keys are encoded in messages.
+        wait: whether to wait while the API fails. Otherwise its error is raised.
     """
 
     def __init__(
@@ -91,68 +57,72 @@ class RunStarter:
         dag_id: str,
         keyring: Keyring,
         settings: Settings,
-        patient: bool = True,
+        wait: bool = True,
     ) -> None:
-        self.trouble = Backoff()
+        self.backoff = Backoff()
         self._client = client
         self._dag_id = dag_id
         self._keyring = keyring
         self._settings = settings
-        self._patient = patient
-        self._answered = 0
-        """Runs that the API has taken."""
+        self._wait = wait
+        self._runs_started = 0
+        """Runs that the API has started or known, of all messages."""
 
-    async def answer(self, message: bytes | None) -> Answer:
-        """Start the runs that a ``message`` asks for; returns once they exist or never can.
+    async def start_runs(self, message: bytes | None) -> StartResult:
+        """Start the runs of ``message``; return once each run exists or can never be started.
 
         Raises:
-            TransientError: the API is in trouble, and this desk is not patient.
+            TransientError: the API fails, and ``wait`` is false.
         """
-        answer = Answer()
+        result = StartResult()
         try:
-            notification = self._read(message, answer)
-            answer.counts["skipped"] = len(notification.skipped)
+            notification = self._parse(message, result)
+            result.counts["skipped"] = len(notification.skipped)
             sources = map(Source.from_notification, notification.records)
             for outcome in await asyncio.gather(*map(self._start, sources)):
                 if isinstance(outcome, Started):
-                    answer.counts[outcome.value] += 1
+                    result.counts[outcome.value] += 1
                 else:
-                    answer.dead = outcome
+                    result.dead_letter_reason = outcome
         except TransientError:
             raise
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            # Its own words may quote the message, which holds the object key.
-            answer.dead = f"Unexpected {type(error).__name__} in {last.name}, line {last.lineno}."
-            log.error("%s", answer.dead)  # noqa: TRY400 - a traceback would quote it as well
-        return answer
+            # The text of the error may quote the message, which holds the object key.
+            result.dead_letter_reason = (
+                f"Unexpected {type(error).__name__} in {last.name}, line {last.lineno}."
+            )
+            # A traceback would quote the message, too.
+            log.error("%s", result.dead_letter_reason)  # noqa: TRY400
+        return result
 
-    def _read(self, message: bytes | None, answer: Answer) -> Notification:
+    def _parse(self, message: bytes | None, result: StartResult) -> Notification:
+        """Return the readable part of ``message``; note in ``result`` why some is unreadable."""
         try:
             return parse(message, key_decoding=self._settings.key_decoding)
         except UnreadableError as error:
-            answer.dead = str(error)
+            result.dead_letter_reason = str(error)
             return error.rest
 
     async def _start(self, source: Source) -> Started | str:
-        """Start one run; or why that can never be."""
+        """Start one run, or return the reason why it can never be started."""
         run_id, conf = source.run_id(self._keyring), source.to_json()
-        failures = own_fault = answered = 0
+        failures = own_faults = runs_started = 0
         while True:
             try:
                 started = await self._client.start(self._dag_id, run_id, conf)
             except RunRefusedError as error:
                 return str(error)
             except TransientError as error:
-                if not self._patient:
+                if not self._wait:
                     raise
-                if isinstance(error, RunFailedError) and self._answered > answered:
-                    own_fault, answered = own_fault + 1, self._answered
-                    if own_fault >= OWN_FAULT_TRIES:
-                        return f"{error} It starts others, so this run is to blame."
-                await self.trouble.wait(error, failures)
+                if isinstance(error, RunFailedError) and self._runs_started > runs_started:
+                    own_faults, runs_started = own_faults + 1, self._runs_started
+                    if own_faults >= OWN_FAULT_TRIES:
+                        return f"{error} It starts other runs, so this run is to blame."
+                await self.backoff.wait(error, failures)
                 failures += 1
             else:
-                self._answered += 1
-                self.trouble.over()
+                self._runs_started += 1
+                self.backoff.succeeded()
                 return started

@@ -13,11 +13,11 @@ from xray.airflow.listener.trigger import NotificationTrigger
 class NotificationSensor(BaseSensorOperator):
     """Waits for bucket notifications and starts one DAG run for each; it never succeeds.
 
-    It goes straight to the triggerer: no worker holds a slot for it, and there
-    is no resuming, in which Airflow could lose a message.
+    The task is deferred from the start: it occupies no worker slot, and it is never resumed, so
+    that Airflow cannot lose a message between two deferrals.
 
     Args:
-        arguments: those of :class:`xray.airflow.listener.trigger.NotificationTrigger`.
+        arguments: the arguments of :class:`xray.airflow.listener.trigger.NotificationTrigger`.
     """
 
     start_from_trigger = True
@@ -31,8 +31,8 @@ class NotificationSensor(BaseSensorOperator):
         self.arguments = trigger_arguments
 
     def execute(self, context: Any) -> None:
-        """Go to the triggerer; used where the scheduler did not do so, as in ``dag.test()``."""
+        """Defer to the trigger, if the scheduler did not do so, as in ``dag.test()``."""
         self.defer(trigger=NotificationTrigger(**self.arguments), method_name="execute_complete")
 
     def execute_complete(self, context: Any, event: Any = None) -> None:
-        """Nothing: the trigger fires no event, so this is reached by no message."""
+        """Do nothing: the trigger never fires, so this is never called."""

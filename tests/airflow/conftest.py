@@ -1,0 +1,71 @@
+"""A broker, an API server, and a deployment on both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from include.servers.real.kafka import Kafka
+from tests.support import ROOT, SECRET
+from tests.support.deployment import Deployment
+from tests.support.fake_api import FakeApi
+
+
+@pytest.fixture(scope="session")
+def brokers(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker: Apache Kafka with --real, otherwise the embedded one."""
+    if real:
+        with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+            yield kafka.brokers
+        return
+    with subprocess.Popen(
+        [sys.executable, "-m", "include.servers.embedded.broker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as broker:
+        assert broker.stdout is not None
+        assert broker.stdin is not None
+        yield broker.stdout.readline().strip()
+        broker.stdin.close()
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    """An API server of the test's own."""
+    api = FakeApi()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def deployment(
+    brokers: str, api: FakeApi, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Deployment:
+    """A topic on the broker, and connections to the broker and the API server."""
+    topic = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    kafka = {
+        "bootstrap.servers": brokers,
+        "group.id": f"g-{topic}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        # The embedded broker removes a member that has left only after its session timeout.
+        "session.timeout.ms": 6000,
+    }
+    host, port = api.server.server_address[:2]
+    service = {"conn_type": "http", "host": host, "port": port, "login": "xray"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_XRAY_KAFKA", json.dumps({"conn_type": "kafka", "extra": kafka})
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_API", json.dumps({**service, "password": "right"}))
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
+    monkeypatch.setattr("xray.airflow.listener.listener.PAUSE_AFTER", 0.05)
+    monkeypatch.setattr("xray.airflow.listener.listener.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("xray.airflow.listener.backoff.LONGEST_PAUSE", 1.0)
+    return Deployment(brokers, topic)

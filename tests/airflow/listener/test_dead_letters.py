@@ -1,0 +1,79 @@
+"""xray.airflow.listener.dead_letters: what is on the topic, and what if it cannot be written"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from tests.support import notification
+from tests.support.deployment import Deployment, until
+from tests.support.fake_api import FakeApi
+from xray.airflow.listener.dead_letters import DeadLetterProducer
+
+
+def test_what_cannot_be_read_is_kept_and_stops_nothing(
+    deployment: Deployment, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = [b"nonsense", b"{}", b"\xff"]
+    deployment.send(bad[0], notification("a"), *bad[1:], notification("b"))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 5, "commit of all offsets")
+
+    asyncio.run(go())
+    assert {conf["key"] for conf in api.runs.values()} == {"a", "b"}
+    letters = deployment.dead_letters(3)
+    assert {value for value, _ in letters} == set(bad)
+    for _, headers in letters:
+        assert headers["xray-reason"]
+        assert headers["xray-topic"] == deployment.topic
+        assert int(headers["xray-offset"]) >= 0
+
+
+def test_a_dead_letter_that_the_broker_does_not_take_is_tried_again(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, failures = DeadLetterProducer.deliver, [KafkaError._TIMED_OUT] * 2
+
+    def failing(self: DeadLetterProducer, *arguments: Any) -> Any:
+        return KafkaError(failures.pop()) if failures else deliver(self, *arguments)
+
+    monkeypatch.setattr(DeadLetterProducer, "deliver", failing)
+    deployment.send(b"nonsense", notification("good"))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 2, "commit")
+
+    asyncio.run(go())
+    assert not failures
+    assert len(deployment.dead_letters(1)) == 1
+    assert len(api.runs) == 1
+
+
+def test_a_letter_too_large_for_its_topic_tells_where_it_was(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = DeadLetterProducer.deliver
+
+    def limited(self: DeadLetterProducer, key: Any, value: Any, headers: Any) -> Any:
+        if len(value or b"") > 10:
+            return KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+        return deliver(self, key, value, headers)
+
+    monkeypatch.setattr(DeadLetterProducer, "deliver", limited)
+    deployment.send(b"nonsense, and much of it")
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 1, "commit")
+
+    asyncio.run(go())
+    ((value, headers),) = deployment.dead_letters(1)
+    assert value is None
+    assert headers["xray-left-out"] == "24 bytes"
+    assert headers["xray-topic"] == deployment.topic

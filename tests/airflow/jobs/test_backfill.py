@@ -1,4 +1,4 @@
-"""xray.airflow.jobs.backfill, on an S3 server and an API server of the tests' own"""
+"""xray.airflow.jobs.backfill: on an S3 server and an API server of the tests' own"""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.support.fake_api import FakeApi
 from xray import audit
 from xray.airflow.api import RunsClient
 from xray.airflow.jobs import backfill
-from xray.airflow.jobs.backfill import Only, Walk, Walker, sweep
-from xray.case import RUN_PREFIX, Buckets, Source, Work
+from xray.airflow.jobs.backfill import Backfill, BackfillRequest, Only
+from xray.case import Buckets, Source, Work
 from xray.case.work import record
 from xray.errors import TransientError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
 BUCKET = "xray-data-in"
-WALK = Walk(bucket=BUCKET)
+REQUEST = BackfillRequest(bucket=BUCKET)
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    """An API whose runs end at once."""
-    monkeypatch.setattr(backfill, "ROOM_SECONDS", 0.01)
+    """An API server whose runs end at once."""
+    monkeypatch.setattr(backfill, "CAPACITY_SECONDS", 0.01)
     monkeypatch.setattr(backfill, "BATCH", 20)
     api = FakeApi()
     api.usual_state = "success"
@@ -39,27 +39,29 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 
 @pytest.fixture
 def objects(s3: Any) -> list[str]:
-    """The keys of 50 objects, one of them a folder's own."""
+    """The keys of 50 objects in the bucket, beside the entry of their folder."""
     keys = [f"NORMAL/Ada Ashgrove {number:03d}.jpeg" for number in range(50)]
     for key in [*keys, "NORMAL/"]:
         s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
     return keys
 
 
-def go(api: FakeApi, store: ObjectStore, walk: Walk = WALK, **changes: Any) -> dict[str, int]:
-    """What a walk counts."""
+def backfilled(
+    api: FakeApi, store: ObjectStore, request: BackfillRequest = REQUEST, **changes: Any
+) -> dict[str, int]:
+    """Run a backfill and return its counts."""
 
-    async def walk_it() -> dict[str, int]:
+    async def run() -> dict[str, int]:
         async with RunsClient(api.url, "xray", "right") as client:
-            walker = Walker(dataclasses.replace(walk, **changes), store, client, KEYRING)
-            await walker.go(lambda counts: None)
-            return dict(walker.counts)
+            job = Backfill(dataclasses.replace(request, **changes), store, client, KEYRING)
+            await job.run(lambda counts: None)
+            return dict(job.counts)
 
-    return asyncio.run(walk_it())
+    return asyncio.run(run())
 
 
 def finish(s3: Any, key: str) -> None:
-    """Publish a result of the object as it is now."""
+    """Publish a result of the object's present content."""
     source = Source(bucket=BUCKET, key=key)
     etag = s3.head_object(Bucket=BUCKET, Key=key)["ETag"].strip('"')
     metadata = {"source-etag": etag}
@@ -68,31 +70,31 @@ def finish(s3: Any, key: str) -> None:
 
 
 def test_each_object_gets_one_case(api: FakeApi, store: ObjectStore, objects: list[str]) -> None:
-    assert go(api, store) == {"objects": 51, "not_asked_for": 1, "started": 50}
+    assert backfilled(api, store) == {"objects": 51, "not_asked_for": 1, "started": 50}
     assert sorted(conf["key"] for conf in api.runs.values()) == objects
-    assert go(api, store) == {"objects": 51, "not_asked_for": 1, "duplicate": 50}
+    assert backfilled(api, store) == {"objects": 51, "not_asked_for": 1, "duplicate": 50}
     assert len(api.runs) == 50
 
 
-def test_what_has_a_result_gets_none(
+def test_an_object_with_a_result_gets_no_case(
     s3: Any, api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
     for key in objects[:10]:
         finish(s3, key)
     s3.put_object(Bucket=BUCKET, Key=objects[0], Body=b"another upload since")
-    counts = go(api, store)
+    counts = backfilled(api, store)
     assert (counts["with_result"], counts["started"]) == (9, 41)
-    assert go(api, store, only=Only.ALL)["started"] == 9
+    assert backfilled(api, store, only=Only.ALL)["started"] == 9
 
 
 def test_a_rerun_gives_each_a_new_case_once(
     api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
-    go(api, store)
+    backfilled(api, store)
     for _ in range(2):
-        go(api, store, rerun="manual__1 ")
+        backfilled(api, store, rerun="manual__1 ")
         assert len(api.runs) == 100
-    go(api, store, rerun="manual__2 ")
+    backfilled(api, store, rerun="manual__2 ")
     assert len(api.runs) == 150
 
 
@@ -100,7 +102,7 @@ def test_a_dry_run_counts_and_starts_nothing(
     s3: Any, api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
     finish(s3, objects[0])
-    assert go(api, store, dry_run=True, prefix="NORMAL/Ada") == {
+    assert backfilled(api, store, dry_run=True, prefix="NORMAL/Ada") == {
         "objects": 50,
         "with_result": 1,
         "to_start": 49,
@@ -108,36 +110,36 @@ def test_a_dry_run_counts_and_starts_nothing(
     assert api.runs == {}
 
 
-def test_it_starts_at_most_so_many(api: FakeApi, store: ObjectStore, objects: list[str]) -> None:
-    assert go(api, store, most=30)["started"] == 30
+def test_it_starts_no_more_than_most(api: FakeApi, store: ObjectStore, objects: list[str]) -> None:
+    assert backfilled(api, store, most=30)["started"] == 30
     assert len(api.runs) == 30
-    assert go(api, store, most=0, dry_run=True).get("to_start", 0) == 0
+    assert backfilled(api, store, most=0, dry_run=True).get("to_start", 0) == 0
 
 
-def test_the_time_of_upload_chooses(api: FakeApi, store: ObjectStore, objects: list[str]) -> None:
+def test_the_time_of_upload_selects(api: FakeApi, store: ObjectStore, objects: list[str]) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    assert go(api, store, until=now - hour) == {"objects": 51, "not_asked_for": 51}
-    assert go(api, store, since=now + hour) == {"objects": 51, "not_asked_for": 51}
-    assert go(api, store, since=now - hour, until=now + hour)["started"] == 50
+    assert backfilled(api, store, until=now - hour) == {"objects": 51, "not_asked_for": 51}
+    assert backfilled(api, store, since=now + hour) == {"objects": 51, "not_asked_for": 51}
+    assert backfilled(api, store, since=now - hour, until=now + hour)["started"] == 50
 
 
 def live(s3: Any, key: str) -> Source:
-    """The source of a notification's case."""
+    """The source of a case that a notification started."""
     etag = s3.head_object(Bucket=BUCKET, Key=key)["ETag"].strip('"')
     return Source(bucket=BUCKET, key=key, etag=etag, sequencer="A", origin="ceph")
 
 
-def test_a_case_that_is_under_way_is_left_alone(
+def test_an_object_with_an_active_case_gets_none(
     s3: Any, api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
     for key, state in zip(objects, ("queued", "running", "failed"), strict=False):
         run_id = live(s3, key).run_id(KEYRING)
         api.runs[run_id], api.states[run_id] = {}, state
-    counts = go(api, store)
+    counts = backfilled(api, store)
     assert (counts["under_way"], counts["started"]) == (2, 48), "one that failed gets a case"
 
 
-def test_never_seen_leaves_out_what_has_left_a_trace(
+def test_never_seen_excludes_objects_with_a_trace(
     s3: Any, api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
     with_result, with_run, with_record, *_ = objects
@@ -153,12 +155,12 @@ def test_never_seen_leaves_out_what_has_left_a_trace(
         token="fetch:6",
     )
     record(work, audit.FAILED, error="It is no image.", kind="permanent")
-    counts = go(api, store, only=Only.NEVER_SEEN, origin="reconcile")
+    counts = backfilled(api, store, only=Only.NEVER_SEEN, origin="reconcile")
     assert (counts["with_result"], counts["seen"], counts["started"]) == (1, 2, 47)
-    assert go(api, store, only=Only.NEVER_SEEN)["seen"] == 49
+    assert backfilled(api, store, only=Only.NEVER_SEEN)["seen"] == 49
 
 
-def test_it_leaves_half_of_the_places_to_live_cases(
+def test_it_leaves_half_of_the_active_cases_to_notifications(
     api: FakeApi, store: ObjectStore, objects: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__XRAY__ACTIVE_CASES", "9")
@@ -170,18 +172,18 @@ def test_it_leaves_half_of_the_places_to_live_cases(
             nonlocal most
             under_way = await super().count(dag_id, **query)
             most = max(most, under_way)
-            if under_way >= 4:  # Some begin, and one ends; the walk goes on.
+            if under_way >= 4:  # Some cases start and one ends; the backfill goes on.
                 first, *others = [run for run in api.runs if api.states.get(run) != "success"]
                 api.states[first] = "success"
                 api.states |= dict.fromkeys(others, "running")
             return under_way
 
     monkeypatch.setattr(f"{__name__}.RunsClient", Client)
-    assert go(api, store, only=Only.ALL)["started"] == 50
+    assert backfilled(api, store, only=Only.ALL)["started"] == 50
     assert most == 4
 
 
-def test_a_walk_that_breaks_off_starts_each_once(
+def test_a_backfill_that_fails_and_runs_again_starts_each_once(
     api: FakeApi, store: ObjectStore, objects: list[str]
 ) -> None:
     answered = 0
@@ -195,26 +197,8 @@ def test_a_walk_that_breaks_off_starts_each_once(
             return super().head(bucket, key)
 
     with pytest.raises(TransientError):
-        go(api, Breaking(store._client))
+        backfilled(api, Breaking(store._client))
     assert 0 < len(api.runs) < 50
-    counts = go(api, store)
+    counts = backfilled(api, store)
     assert len(api.runs) == 50
     assert counts["started"] + counts["duplicate"] == 50
-
-
-def test_the_stage_is_swept_of_what_nobody_needs(s3: Any, api: FakeApi, store: ObjectStore) -> None:
-    stage = Buckets(BUCKET).staging
-    for case, state in (("a" * 32, "running"), ("b" * 32, "failed"), ("c" * 32, "success")):
-        run_id = RUN_PREFIX + case
-        api.runs[run_id], api.states[run_id] = {}, state
-        s3.put_object(Bucket=stage, Key=f"{case}/annotated.jpeg", Body=b"")
-    s3.put_object(Bucket=stage, Key=f"{'d' * 32}/annotated.jpeg", Body=b"")
-
-    async def swept(before: datetime) -> int:
-        async with RunsClient(api.url, "xray", "right") as client:
-            return await sweep(BUCKET, store, client, before)
-
-    now = datetime.now(UTC)
-    assert asyncio.run(swept(now - timedelta(hours=1))) == 0, "it may yet be needed"
-    assert asyncio.run(swept(now + timedelta(hours=1))) == 3
-    assert [entry.key[0] for entry in store.list(stage)] == ["a"]

@@ -1,1 +1,5 @@
-"""Jobs that an operator starts: backfill, reconcile, sweep and replay."""
+"""The jobs that an operator starts: backfill, reconcile, sweep and replay."""
+
+# ruff: noqa: F822 - submodules, which are not imported here
+
+__all__ = ["backfill", "reconcile", "replay", "sweep"]

@@ -1,8 +1,9 @@
-"""The way back from the dead-letter topic, once what was wrong is mended.
+"""Start the runs of dead letters, after the cause was fixed.
 
-A replay reads the topic's letters and starts their runs as the listener would.
-It writes nothing to Kafka and commits nothing: a letter whose run exists is a
-duplicate, one that is still bad stays a letter, and none is ever there twice.
+A replay reads the dead-letter topic and starts the runs as the listener would.
+It writes nothing to Kafka and commits nothing. A dead letter whose runs exist
+counts as a duplicate; one for which still no run can be started stays on the
+topic, and is not written to it again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
 from xray.airflow.api import RunsClient
-from xray.airflow.listener.consumer import KAFKA_SECONDS
+from xray.airflow.connections import KAFKA_SECONDS
+from xray.airflow.listener.dead_letters import LEFT_OUT_HEADER, REASON_HEADER
 from xray.airflow.listener.run_starter import RunStarter
 from xray.errors import TransientError
 
@@ -30,21 +32,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 100
-"""Letters under way at once."""
-QUIET_SECONDS = 30.0
-"""How long the broker may be silent before its end is reached."""
+"""Dead letters in progress at once."""
+SILENCE_SECONDS = 30.0
+"""How long Kafka may deliver nothing before the end of the topic is reached."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter."""
+class DeadLetter:
+    """A message of the dead-letter topic."""
 
     value: bytes | None
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, message: Message) -> Letter:
-        """A message of the dead-letter topic."""
+    def from_message(cls, message: Message) -> DeadLetter:
+        """Return the dead letter in a Kafka ``message``."""
         headers = {
             name: (text or b"").decode("utf-8", "replace") for name, text in message.headers() or ()
         }
@@ -52,73 +54,103 @@ class Letter:
 
     @property
     def reason(self) -> str:
-        """Why it is one."""
-        return self.headers.get("xray-reason", "")
+        """The reason why no run could be started."""
+        return self.headers.get(REASON_HEADER, "")
 
     @property
     def left_out(self) -> bool:
-        """Whether it was too large to be kept: only its place on its own topic is known."""
-        return "xray-left-out" in self.headers
+        """Whether the message was too large to be copied; its headers say where it is."""
+        return LEFT_OUT_HEADER in self.headers
 
 
-def read_letters(consumer: Consumer, topic: str, since: datetime | None) -> Iterator[Letter]:
-    """The letters that are on the topic now, oldest first in each partition."""
+def read_dead_letters(
+    consumer: Consumer, topic: str, since: datetime | None
+) -> Iterator[DeadLetter]:
+    """Yield the dead letters that are on the topic now, oldest first in each partition.
+
+    Args:
+        consumer: reads the topic, without a subscription.
+        topic: the dead-letter topic.
+        since: only dead letters written at this time or later.
+
+    Raises:
+        TransientError: Kafka does not answer.
+    """
+    from confluent_kafka import TopicPartition
+
+    begins, ends = _offsets(consumer, topic, since)
+    unread = {number: end for number, end in ends.items() if 0 <= begins[number] < end}
+    consumer.assign([TopicPartition(topic, number, begins[number]) for number in unread])
+    delivered_at = time.monotonic()
+    while unread:
+        message = consumer.poll(1.0)
+        if message is None or message.error():
+            if time.monotonic() - delivered_at > SILENCE_SECONDS:
+                raise TransientError(
+                    f"Kafka stopped delivering messages before the end of the topic {topic}."
+                )
+            continue
+        delivered_at = time.monotonic()
+        if (end := unread.get(message.partition())) is not None:
+            if message.offset() < end:
+                yield DeadLetter.from_message(message)
+            if message.offset() >= end - 1:
+                del unread[message.partition()]
+
+
+def _offsets(
+    consumer: Consumer, topic: str, since: datetime | None
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the first offset to read and the offset after the last one, for each partition."""
     from confluent_kafka import KafkaException, TopicPartition
 
     try:
-        partitions = consumer.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic].partitions
-        places = [TopicPartition(topic, number) for number in partitions]
-        ends = {p.partition: consumer.get_watermark_offsets(p, KAFKA_SECONDS) for p in places}
+        numbers = consumer.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic].partitions
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        watermarks = {
+            one.partition: consumer.get_watermark_offsets(one, KAFKA_SECONDS) for one in partitions
+        }
+        begins = {number: low for number, (low, _) in watermarks.items()}
         if since:
-            stamp = int(since.timestamp() * 1000)
-            asked = [TopicPartition(topic, p.partition, stamp) for p in places]
-            begins = {
-                p.partition: p.offset for p in consumer.offsets_for_times(asked, KAFKA_SECONDS)
-            }
-        else:
-            begins = {number: low for number, (low, _) in ends.items()}
+            milliseconds = int(since.timestamp() * 1000)
+            times = [TopicPartition(topic, number, milliseconds) for number in numbers]
+            found = consumer.offsets_for_times(times, KAFKA_SECONDS)
+            begins = {one.partition: one.offset for one in found}
     except KafkaException as error:
-        raise TransientError(f"Kafka does not show the topic {topic} ({error}).") from None
-    left = {n: high for n, (_, high) in ends.items() if 0 <= begins[n] < high}
-    consumer.assign([TopicPartition(topic, number, begins[number]) for number in left])
-    heard = time.monotonic()
-    while left:
-        message = consumer.poll(1.0)
-        if message is None or message.error():
-            if time.monotonic() - heard > QUIET_SECONDS:
-                raise TransientError(f"Kafka went silent before the end of the topic {topic}.")
-            continue
-        heard = time.monotonic()
-        if (end := left.get(message.partition())) is not None:
-            if message.offset() < end:
-                yield Letter.of(message)
-            if message.offset() >= end - 1:
-                del left[message.partition()]
+        raise TransientError(
+            f"Kafka does not tell the offsets of the topic {topic} ({error})."
+        ) from None
+    return begins, {number: high for number, (_, high) in watermarks.items()}
 
 
 async def replay(
-    letters: Iterator[Letter], desk: RunStarter, *, reason: str = "", dry_run: bool = False
+    letters: Iterator[DeadLetter],
+    starter: RunStarter,
+    *,
+    reason: str = "",
+    dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Start the runs of the letters whose reason holds the text ``reason``.
+    """Start the runs of the dead letters whose reason contains ``reason``.
 
     Returns:
-        How many letters were read and matched, what came of them, and the reasons of those that
-        are still bad (or, of a dry run, of those that would be tried) with their counts.
+        The counts: ``letters`` read, ``replayed``, runs ``started``, ``duplicate`` runs, letters
+        ``still_bad``. And ``reasons``: how often each reason occurs among those still bad or, in a
+        dry run, among those that would be replayed.
     """
     counts: Counter[str] = Counter(letters=0, replayed=0, started=0, duplicate=0, still_bad=0)
     reasons: Counter[str] = Counter()
-    batch: list[Letter] = []
+    batch: list[DeadLetter] = []
 
-    async def send() -> None:
-        for answer in await asyncio.gather(*(desk.answer(letter.value) for letter in batch)):
-            counts.update(answer.counts)
-            counts["still_bad"] += answer.dead is not None
-            if answer.dead is not None:
-                reasons[answer.dead] += 1
+    async def start_batch() -> None:
+        for result in await asyncio.gather(*(starter.start_runs(letter.value) for letter in batch)):
+            counts.update(result.counts)
+            counts["still_bad"] += result.dead_letter_reason is not None
+            if result.dead_letter_reason is not None:
+                reasons[result.dead_letter_reason] += 1
         log.info("%s", dict(counts))
         batch.clear()
 
-    # The letters come from a client that blocks; nothing else runs in this task's event loop.
+    # Reading the letters blocks; nothing else runs in the event loop of this task.
     for letter in letters:
         counts["letters"] += 1
         if reason not in letter.reason:
@@ -130,21 +162,21 @@ async def replay(
         counts["replayed"] += 1
         batch.append(letter)
         if len(batch) >= BATCH:
-            await send()
-    await send()
+            await start_batch()
+    await start_batch()
     return {**counts, "reasons": dict(reasons.most_common())}
 
 
 @task
 def replay_letters() -> dict[str, Any]:
-    """Start the runs of the dead letters that the params choose; says what is still bad."""
+    """Start the runs of the dead letters that the params select; return the counts."""
     from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
 
     params = get_current_context()["params"]
     since = datetime.fromisoformat(params["since"]) if params["since"] else None
     consumer = KafkaConsumerHook([], kafka_config_id=connections.KAFKA_CONNECTION).get_conn
     try:
-        letters = read_letters(consumer, config.DEAD_LETTER_TOPIC, since)
+        letters = read_dead_letters(consumer, config.DEAD_LETTER_TOPIC, since)
         result = asyncio.run(_replay(letters, params["reason"] or "", params["dry_run"]))
     finally:
         consumer.close()
@@ -152,14 +184,14 @@ def replay_letters() -> dict[str, Any]:
     return result
 
 
-async def _replay(letters: Iterator[Letter], reason: str, dry_run: bool) -> dict[str, Any]:
+async def _replay(letters: Iterator[DeadLetter], reason: str, dry_run: bool) -> dict[str, Any]:
     connection = BaseHook.get_connection(connections.API_CONNECTION)
     async with RunsClient.from_connection(connection) as client:
-        desk = RunStarter(
+        starter = RunStarter(
             client,
             dag_id=config.CASE_DAG,
             keyring=config.keyring(),
             settings=config.settings(),
-            patient=False,  # A task has retries of its own.
+            wait=False,  # The task is retried instead.
         )
-        return await replay(letters, desk, reason=reason, dry_run=dry_run)
+        return await replay(letters, starter, reason=reason, dry_run=dry_run)

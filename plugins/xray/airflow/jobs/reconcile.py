@@ -1,0 +1,26 @@
+"""Start the cases of objects whose notification never arrived."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from xray.airflow.jobs.backfill import BackfillRequest, Only, run_backfill
+
+
+@task
+def start_missed() -> dict[str, Any]:
+    """Start a case for each recent object without a trace in the pipeline; return the counts."""
+    context = get_current_context()
+    params, now = context["params"], datetime.now(UTC)
+    request = BackfillRequest(
+        bucket=params["bucket"],
+        since=now - timedelta(hours=params["hours"]),
+        until=now - timedelta(minutes=params["minutes"]),
+        only=Only.NEVER_SEEN,
+        dry_run=params["dry_run"],
+        origin="reconcile",
+    )
+    return run_backfill(request, context)

@@ -1,1 +1,15 @@
-"""What touches Airflow: the sensor and its trigger, the client that starts runs, the tasks."""
+"""The adapters between this package and Airflow: tasks, operators, the sensor, the API client."""
+
+# ruff: noqa: F822 - submodules, which are not imported here
+
+__all__ = [
+    "addresses",
+    "api",
+    "case",
+    "config",
+    "connections",
+    "jobs",
+    "listener",
+    "preload",
+    "retry",
+]

@@ -1,13 +1,11 @@
 """A person's decision on a quarantined image, in Airflow's own human-in-the-loop form.
 
-A case with such an image ends; what is left to decide is a run of a DAG of its
-own, which waits as long as it takes and holds no worker and no place among the
-active cases.
+A case with a quarantined image ends. The decision is a run of a DAG of its own, which may wait for
+any length of time: it holds no worker, and it does not count as an active case.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,32 +14,34 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Param, TriggerRule
 
 from xray.airflow import api, config
-from xray.airflow.case.review import plugin_address
+from xray.airflow.addresses import QUARANTINE, picture_address
+from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.case import Outcome, Pinned, Scored, Work, quarantine
-from xray.errors import TransientError
 
 BODY = """
 ![The quarantined X-ray]({image})
 
-Text on this image could not be removed, or it could not be told whether it was. What is published
-goes to **{bucket}**, where nothing may name a person. The annotated image is published already.
+Text on this image could not be removed, or the check after its removal was not conclusive. The
+image is published to **{bucket}**, where nothing may name a person. The annotated image is
+published already.
 
-- **{release}**: there is no text on it.
-- **{mask}**: remove the boxes first, which the rulers help to find: *left, top, right, bottom* in
-  pixels, one box after the other with a semicolon, such as `0, 900, 310, 1000; 40, 20, 200, 60`.
+- **{release}**: there is no text on the image.
+- **{mask}**: remove the boxes first. The rulers help to find them: *left, top, right, bottom* in
+  pixels, with a semicolon between two boxes, such as `0, 900, 310, 1000; 40, 20, 200, 60`.
 - **{withhold}**: nothing is published. Clear this task to be asked again.
+
+If the boxes cannot be used, this form opens again, and the note of the run says why.
 """
 BOXES = {"boxes": Param(None, type=["null", "string"], description="left, top, right, bottom; …")}
-"""What the form asks for beside the choice."""
-_BOX = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
+"""The entries of the form beside the choice."""
 
 
 class QuarantineOperator(TriggerDagRunOperator):
     """Asks for a decision: starts a run of ``xray_release`` for a case that was quarantined.
 
     Args:
-        pinned, scored, reviewed, outcome: what the steps before returned.
+        pinned, scored, reviewed, outcome: the results of *fetch*, *classify*, *review*, *store*.
     """
 
     template_fields = ("pinned", "scored", "reviewed", "outcome")
@@ -53,7 +53,7 @@ class QuarantineOperator(TriggerDagRunOperator):
             trigger_dag_id=config.RELEASE_DAG,
             logical_date=None,
             skip_when_already_exists=True,
-            # A review that nobody asked for is skipped.
+            # The review is skipped unless the settings ask for it.
             trigger_rule=TriggerRule.NONE_FAILED,
             openlineage_inject_parent_info=False,
             **kwargs,
@@ -64,7 +64,7 @@ class QuarantineOperator(TriggerDagRunOperator):
         self.outcome = outcome
 
     def execute(self, context: Any) -> Any:
-        """Start it; an attempt of a case asks once."""
+        """Start the run, once for each attempt of the case."""
         outcome = Outcome.from_json(self.outcome)
         self.trigger_run_id = f"{context['ti'].run_id}__{outcome.attempt}"
         self.conf = {
@@ -76,9 +76,10 @@ class QuarantineOperator(TriggerDagRunOperator):
 
 
 class ReleaseOperator(HITLOperator):
-    """Shows a quarantined image to a person, waits, and does as the person decided.
+    """Shows a quarantined image to a person, waits for the decision, and carries it out.
 
-    Its ``params`` are :data:`BOXES`: an operator's own can be given only where it is made.
+    The DAG file passes :data:`BOXES` as ``params``: Airflow accepts an operator's own params only
+    as an argument in the DAG file.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -89,10 +90,10 @@ class ReleaseOperator(HITLOperator):
         )
 
     def execute(self, context: Any) -> Any:
-        """Show it, and wait."""
+        """Show the image and wait."""
         work, _, _ = _case(context)
         self.body = BODY.format(
-            image=plugin_address("quarantine", work.source.bucket, work.case_id),
+            image=picture_address(QUARANTINE, work.source.bucket, work.case_id),
             bucket=work.buckets.anonymized,
             release=quarantine.RELEASE,
             mask=quarantine.MASK,
@@ -100,51 +101,58 @@ class ReleaseOperator(HITLOperator):
         )
         return super().execute(context)
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> str:
-        """Do it, and record who decided."""
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> Any:
+        """Carry out and record the decision; if the boxes cannot be used, open the form again."""
         answer = super().execute_complete(context, dict(event))
         (choice,) = answer["chosen_options"]
-        by = answer["responded_by_user"]
+        user = answer["responded_by_user"]
+        try:
+            boxes = _boxes(choice, answer["params_input"].get("boxes") or "")
+        except FormError as error:
+            return self._ask_again(context, error)
         work, pinned, scored = _case(context)
-        boxes = boxes_in(answer["params_input"].get("boxes") or "")
-        if bool(boxes) is not (choice == quarantine.MASK):
-            raise TransientError(
-                f"{quarantine.MASK!r} takes boxes, and no other choice does: the form opens again."
-            )
         decision = quarantine.release(
             work,
             pinned,
             scored,
             choice=choice,
             boxes=boxes,
-            by=by["name"] if by else None,
+            by=user["name"] if user else None,
             at=answer["responded_at"].isoformat(),
         )
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
         return decision
 
+    def _ask_again(self, context: Any, error: FormError) -> Any:
+        """Open the form again, in the same try of the task.
 
-def boxes_in(text: str) -> list[tuple[int, int, int, int]]:
-    """The boxes that a person typed: ``left, top, right, bottom; …``.
+        Airflow removes the answer from the form and keeps the form's text as it is, so the note
+        of the run says what was wrong.
+        """
+        note = f"Nothing was decided, and the form is open again. {error}"
+        self.log.warning("%s", note)
+        api.set_note(context["ti"].run_id, note, dag_id=config.RELEASE_DAG)
+        return self.execute(context)
+
+
+def _boxes(choice: str, text: str) -> list[Box]:
+    """Return the boxes of an answer.
 
     Raises:
-        TransientError: one is no box; the form opens again.
+        FormError: the boxes cannot be read, or they do not go with the choice.
     """
-    boxes = []
-    for part in filter(str.strip, text.split(";")):
-        found = _BOX.fullmatch(part)
-        left, top, right, bottom = map(int, found.groups()) if found else (0, 0, 0, 0)
-        if not (left < right and top < bottom):
-            raise TransientError(
-                "A box is left, top, right, bottom in pixels, with right and bottom the larger "
-                "ones: the form opens again."
-            )
-        boxes.append((left, top, right, bottom))
+    boxes = parse_boxes(text)
+    if boxes and choice != quarantine.MASK:
+        raise FormError(
+            f"{choice!r} takes no boxes: leave them out, or choose {quarantine.MASK!r}."
+        )
+    if not boxes and choice == quarantine.MASK:
+        raise FormError(f"{choice!r} needs boxes: type at least one.")
     return boxes
 
 
 def _case(context: Mapping[str, Any]) -> tuple[Work, Pinned, Scored]:
-    """The case that the run is about."""
+    """Return the case that the run is about."""
     params = context["params"]
     pinned, scored = Pinned.from_json(params["pinned"]), Scored.from_json(params["scored"])
     return build_work(context, pinned), pinned, scored

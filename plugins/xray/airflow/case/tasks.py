@@ -1,7 +1,7 @@
 """The steps of a case as Airflow tasks.
 
-Thin: a task gathers what its step works with, calls it, and hands on JSON.
-The object key stays in the run's conf; no value between tasks holds it.
+A task collects the arguments of its step, calls the step, and returns JSON. The
+object key stays in the run's conf: no value that goes between tasks holds it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ IN_QUARANTINE = (
 
 
 def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
-    """The settings that the case goes by: once it has been fetched, they do not change."""
+    """Return the settings of the case, which do not change once the object is pinned."""
     if pinned:
         return Settings.from_mapping(pinned.settings)
     params = context["params"]
@@ -52,7 +52,7 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
 
 def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> Work:
     params, ti = context["params"], context["ti"]
-    was_cleared = ti.max_tries > RETRIES  # Clearing a task allows it more tries.
+    was_cleared = ti.max_tries > RETRIES  # Clearing a task raises its maximum of tries.
     return Work(
         store=connections.object_store(),
         source=Source(**{field.name: params[field.name] for field in fields(Source)}),
@@ -72,43 +72,45 @@ def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> W
 def build_work(
     context: Mapping[str, Any], pinned: Pinned | None = None, *, records: bool = False
 ) -> Work:
-    """The case that a task works on.
+    """Return the case that a task works on.
 
     Args:
-        context: the task's.
-        pinned: what *fetch* found.
-        records: whether the task is to write a record, which tells who reran the case.
+        context: the context of the task.
+        pinned: the result of *fetch*; None in *fetch* itself.
+        records: whether the task writes an audit record, for which it asks who reran the case.
 
     Raises:
-        SettingsError: a variable or one of the run's settings is missing or wrong.
+        SettingsError: a Variable or a setting of the run is missing or wrong.
     """
     return _work(context, _settings(context, pinned), records=records)
 
 
-def end(context: Mapping[str, Any], error: BaseException | None = None) -> None:
-    """End a case that failed for good: record it, leave nothing half done, and say why in the UI.
+def record_failed_case(context: Mapping[str, Any], error: BaseException | None = None) -> None:
+    """Record a case that failed for good, remove what it left behind, and set the note of its run.
 
-    Also the DAG's callback, for a case whose workers died: it is harmless where the task itself
-    has told of its end.
+    This is also the failure callback of the DAG, for a case whose worker died. It changes nothing
+    if the failed task has recorded the failure itself.
     """
     ti, reason = context["ti"], ending.describe(error)[0]
     try:
-        found = ti.xcom_pull(task_ids="fetch")
-        pinned = Pinned.from_json(found) if found else None
+        fetched = ti.xcom_pull(task_ids="fetch")
+        pinned = Pinned.from_json(fetched) if fetched else None
         try:
             settings = _settings(context, pinned)
         except SettingsError:
-            settings = Settings()  # The case failed of this; the record says that there were none.
+            settings = Settings()  # The record says that the case failed because of its settings.
         reason = ending.abandon(_work(context, settings, records=True), error, pinned)
     except Exception as failure:
-        # The store is away, say: what the case failed of is still to be told.
-        log.error("The end of the case is not on record: %s", ending.describe(failure)[0])  # noqa: TRY400 - a traceback may quote the key
+        # Such as an outage of the store. The note still gives the reason of the case's failure.
+        log.error(  # noqa: TRY400 - a traceback may quote the object key
+            "The failure of the case was not recorded: %s", ending.describe(failure)[0]
+        )
     api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}")
 
 
 @contextmanager
-def accounted_for() -> Iterator[None]:
-    """Around a step: a failure that ends the case is on record before Airflow hears of it."""
+def records_failure() -> Iterator[None]:
+    """Record a failure that ends the case, before Airflow handles it; for use as a decorator."""
     try:
         yield
     except (AirflowSkipException, DownstreamTasksSkipped, TaskAwaitingInput):
@@ -117,28 +119,28 @@ def accounted_for() -> Iterator[None]:
         context = get_current_context()
         ti = context["ti"]
         if isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
-            end(context, error)
+            record_failed_case(context, error)
         raise
 
 
 STEP_DEFAULTS: JSON = {
     **TASK_DEFAULTS,
     "execution_timeout": timedelta(minutes=10),
-    # A case that was begun is ended before another one is: the newest step goes first.
+    # Finish cases before starting others: later steps have priority over earlier ones.
     "weight_rule": WeightRule.UPSTREAM,
 }
 
 SOURCE_PARAMS: JSON = {
     "bucket": Param(
-        "xray-data-in", type="string", minLength=3, description="The bucket that holds the image"
+        "xray-data-in", type="string", minLength=3, description="The bucket of the image"
     ),
-    "key": Param("", type="string", maxLength=1024, description="Its key in the bucket"),
-    "version_id": Param(None, type=["null", "string"], description="Its version, if it has one"),
-    "etag": Param(None, type=["null", "string"], description="Refuse the object if it has another"),
-    "size": Param(None, type=["null", "integer"], description="Bytes, as announced"),
+    "key": Param("", type="string", maxLength=1024, description="The key of the image"),
+    "version_id": Param(None, type=["null", "string"], description="The version of the object"),
+    "etag": Param(None, type=["null", "string"], description="Refuse an object with another etag"),
+    "size": Param(None, type=["null", "integer"], description="Bytes, from the notification"),
     "sequencer": Param(None, type=["null", "string"], description="From the notification"),
     "event_time": Param(None, type=["null", "string"], description="From the notification"),
-    "origin": Param("manual", type="string", description="Who asked for this case"),
+    "origin": Param("manual", type="string", description="The origin of the case"),
 }
 
 CASE_PARAMS: JSON = {
@@ -146,7 +148,7 @@ CASE_PARAMS: JSON = {
     **{
         name: Param(
             None,
-            section="Settings of this case; empty for the deployment's",
+            section="Settings of this case (empty: those of the deployment)",
             **{
                 **schema,
                 "type": ["null", schema["type"]],
@@ -159,64 +161,66 @@ CASE_PARAMS: JSON = {
 
 
 @task
-@accounted_for()
+@records_failure()
 def fetch() -> JSON:
-    """Pin exactly the object that was announced, and check that it is an image."""
+    """Pin the object of the notification, and check that it is an image."""
     return steps.fetch(build_work(get_current_context())).to_json()
 
 
 @task
-@accounted_for()
+@records_failure()
 def classify(pinned: JSON) -> JSON:
     """Score the risk of pneumonia and label it."""
-    context, found = get_current_context(), Pinned.from_json(pinned)
-    work = build_work(context, found)
-    scored = steps.classify(work, found)
-    not_asked_for = []
-    if not work.settings.wants_review(scored.label):
-        not_asked_for.append("review")
-        if not work.settings.wants_anonymized(scored.label):
-            not_asked_for.append("anonymize")
-    if not_asked_for:
-        # Skipped from here, they cost no task process.
+    context, image = get_current_context(), Pinned.from_json(pinned)
+    work = build_work(context, image)
+    scored = steps.classify(work, image)
+    if unwanted := _unwanted_steps(work.settings, scored.label):
+        # Skipping them here saves the processes of their tasks.
         context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=scored.to_json())
-        raise DownstreamTasksSkipped(tasks=not_asked_for)
+        raise DownstreamTasksSkipped(tasks=unwanted)
     return scored.to_json()
 
 
+def _unwanted_steps(settings: Settings, label: str) -> list[str]:
+    """Return the ids of the tasks that a case with this ``label`` is known not to need."""
+    if settings.wants_review(label):
+        return []  # The review may change the label, and with it the need of an anonymised copy.
+    return ["review"] if settings.wants_anonymized(label) else ["review", "anonymize"]
+
+
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-@accounted_for()
+@records_failure()
 def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Print the risk on the image."""
-    found = Pinned.from_json(pinned)
-    work = build_work(get_current_context(), found)
-    return steps.annotate(work, found, Scored.from_json(reviewed or scored)).to_json()
+    image = Pinned.from_json(pinned)
+    work = build_work(get_current_context(), image)
+    return steps.annotate(work, image, Scored.from_json(reviewed or scored)).to_json()
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-@accounted_for()
+@records_failure()
 def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
-    """Redact the image, if the policy asks for it; skipped otherwise."""
-    found, scores = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
-    work = build_work(get_current_context(), found)
-    if not work.settings.wants_anonymized(scores.label):
+    """Redact the image if the policy asks for it; otherwise skip the task."""
+    image, result = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
+    work = build_work(get_current_context(), image)
+    if not work.settings.wants_anonymized(result.label):
         raise AirflowSkipException(
             f"The policy {work.settings.anonymize.value!r} asks for no anonymised copy of a case "
-            f"labelled {scores.label}."
+            f"labelled {result.label}."
         )
-    return steps.anonymize(work, found, scores).to_json()
+    return steps.anonymize(work, image, result).to_json()
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-@accounted_for()
+@records_failure()
 def store(
     pinned: JSON, scored: JSON, reviewed: JSON | None, annotated: JSON, anonymized: JSON | None
 ) -> JSON:
     """Publish the results and write the audit record."""
-    context, found = get_current_context(), Pinned.from_json(pinned)
+    context, image = get_current_context(), Pinned.from_json(pinned)
     outcome = publish.store(
-        build_work(context, found, records=True),
-        found,
+        build_work(context, image, records=True),
+        image,
         Scored.from_json(reviewed or scored),
         Staged.from_json(annotated),
         Staged.from_json(anonymized) if anonymized else None,
@@ -224,8 +228,8 @@ def store(
     if outcome.decision == Decision.QUARANTINED:
         api.set_note(context["ti"].run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}")
         return outcome.to_json()
-    if outcome.attempt > 1:  # The note may still tell why an earlier attempt failed.
+    if outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
         api.set_note(context["ti"].run_id, f"{outcome.decision}, attempt {outcome.attempt}")
-    # Skipped from here, it costs no task process.
+    # Skipping it here saves the process of its task.
     context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
     raise DownstreamTasksSkipped(tasks=["quarantine"])

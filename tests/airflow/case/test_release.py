@@ -1,0 +1,129 @@
+"""xray.airflow.case.release: the answers to the form, by the operator itself"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import TaskAwaitingInput
+from PIL import Image
+
+from tests.support import KEYRING
+from tests.support.fake_api import FakeApi
+from xray import audit
+from xray.airflow.case.release import BOXES, ReleaseOperator
+from xray.case import Buckets, Decision, Pinned, Scored, Source, quarantine
+from xray.settings import Settings
+from xray.storage import ObjectStore
+
+BUCKET = "xray-data-in"
+BUCKETS = Buckets(BUCKET)
+RUN_ID = "xray__case__1"
+SOURCE = Source(bucket=BUCKET, key="demo_Ada Ashgrove_1234.png", etag="e" * 32)
+PINNED = Pinned(
+    case_id=SOURCE.case_id(KEYRING),
+    version_id=None,
+    etag="e" * 32,
+    sha256="0" * 64,
+    size=1,
+    modified="2026-01-01T00:00:00+00:00",
+    format="PNG",
+    width=640,
+    height=480,
+    settings=Settings().to_mapping(),
+)
+SCORED = Scored(risk=0.9, label="Pneumonia", model="m")
+
+
+@pytest.fixture
+def forms(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The forms that the operator opens, in place of rows in Airflow's database."""
+    opened: list[dict[str, Any]] = []
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **form: opened.append(form))
+    return opened
+
+
+@pytest.fixture
+def context(connected: Any, chest: Image.Image, as_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    """The context of the task, for a case whose image is in quarantine."""
+    key = f"{PINNED.case_id}/image.png"
+    connected.put_object(Bucket=BUCKETS.quarantine, Key=key, Body=as_bytes(chest, "PNG"))
+    ti = SimpleNamespace(
+        id="1", run_id=RUN_ID, task_id="release", try_number=1, max_tries=6, map_index=-1
+    )
+    params = {**SOURCE.to_json(), "pinned": PINNED.to_json(), "scored": SCORED.to_json()}
+    dag_run = SimpleNamespace(triggering_user_name=None)
+    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
+
+
+@pytest.fixture
+def operator() -> ReleaseOperator:
+    """The operator, as the task runner would run it."""
+    operator = ReleaseOperator(task_id="release", params=BOXES)
+    operator.allow_nested_operators = True  # Airflow's safeguard: there is no task runner here.
+    return operator
+
+
+def answer(choice: str, boxes: str | None = None) -> dict[str, Any]:
+    """An event as Airflow makes it of a person's answer."""
+    return {
+        "chosen_options": [choice],
+        "params_input": {"boxes": boxes},
+        "responded_at": datetime(2026, 1, 2, tzinfo=UTC),
+        "responded_by_user": {"id": "1", "name": "ben"},
+    }
+
+
+def test_the_form_shows_the_image(
+    operator: ReleaseOperator, context: dict[str, Any], forms: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(TaskAwaitingInput):
+        operator.execute(context)
+    (form,) = forms
+    assert f"/xray/quarantine/{BUCKET}/{PINNED.case_id})" in form["body"]
+    assert form["options"] == list(quarantine.RELEASE_CHOICES)
+    assert "Ada" not in form["body"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "boxes", "message"),
+    [
+        (quarantine.MASK, "0, 0, 500", "Box 1 is not four whole numbers"),
+        (quarantine.MASK, "9, 9, 0, 0", "Box 1 is empty"),
+        (quarantine.MASK, None, "'Mask and release' needs boxes"),
+        (quarantine.RELEASE, "0, 0, 5, 5", "'Release as it is' takes no boxes"),
+        (quarantine.WITHHOLD, "0, 0, 5, 5", "'Keep in quarantine' takes no boxes"),
+    ],
+)
+def test_a_typing_error_opens_the_form_again_at_once(
+    operator: ReleaseOperator,
+    context: dict[str, Any],
+    forms: list[dict[str, Any]],
+    api: FakeApi,
+    store: ObjectStore,
+    choice: str,
+    boxes: str | None,
+    message: str,
+) -> None:
+    """The task waits for input again in the same try: no failure, no retry, no pause."""
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        operator.execute_complete(context, answer(choice, boxes))
+    assert waiting.value.method_name == "execute_complete"
+    assert len(forms) == 1
+    assert api.notes[RUN_ID].startswith(
+        f"Nothing was decided, and the form is open again. {message}"
+    )
+    assert len(list(store.list(BUCKETS.quarantine))) == 1
+    assert list(store.list(BUCKETS.audit)) == []
+
+    decision = operator.execute_complete(context, answer(quarantine.MASK, "0, 0, 500, 390"))
+    assert decision == Decision.ANONYMIZED
+    assert api.notes[RUN_ID] == "published and anonymised", "the note gives the decision instead"
+    (record,) = audit.records(store, BUCKETS.audit, PINNED.case_id)
+    assert record["release"]["boxes"] == [[0, 0, 500, 390]]
+    assert record["release"]["by"] == "ben"
+    assert list(store.list(BUCKETS.quarantine)) == []

@@ -1,4 +1,4 @@
-"""The Airflow plugin: what this package serves in the UI."""
+"""The Airflow plugin: mounts the app of :mod:`xray.web` on the API server."""
 
 from typing import Any
 
@@ -6,14 +6,18 @@ from airflow.plugins_manager import AirflowPlugin
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """The ASGI app, imported by its first request: every process of Airflow loads the plugins."""
+    """Serve a request with the real app, which the first request imports.
+
+    Every process of Airflow loads the plugins, and only the API server needs the app.
+    """
     from xray.web.app import app as real
 
     await real(scope, receive, send)
 
 
 class XrayPlugin(AirflowPlugin):
-    """Serves the previews of cases that wait for a review."""
+    """Serves the pictures of cases that wait for a person."""
 
     name = "xray"
+    # The prefix is xray.airflow.addresses.PLUGIN_PREFIX, which a plugin must not import.
     fastapi_apps = [{"app": app, "url_prefix": "/xray", "name": "xray"}]  # noqa: RUF012

@@ -1,1 +1,5 @@
-"""What the API server serves beside Airflow's own pages."""
+"""The pages and pictures that the API server serves beside Airflow's own."""
+
+# ruff: noqa: F822 - submodules, which are not imported here
+
+__all__ = ["app", "pictures"]

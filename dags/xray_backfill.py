@@ -1,4 +1,4 @@
-"""Start an xray_case run for objects that are in a bucket already."""
+"""Start an xray_case run for each selected object of a bucket."""
 
 from airflow.sdk import Param, dag
 
@@ -6,14 +6,15 @@ from xray.airflow.jobs.backfill import Only, start_cases
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
-### Backfill: what is in the bucket already
+### Backfill: cases for objects that are in a bucket already
 
-Starts the same `xray_case` runs that a notification would start, one per object that the params
-choose. Running it twice starts nothing twice, and so does a retry after a failure in its middle;
-with **rerun**, each backfill gives its objects new cases. A **dry run** counts, and starts nothing.
+Starts the same `xray_case` runs that notifications would start, one for each object that the params
+select. A second backfill, or a retry after a failure, starts no case twice. With **rerun**, each
+backfill starts new cases for its objects. A **dry run** only counts.
 
-It fills half of the places for cases at most; the others are left to live ones. The task's XCom
-`progress` counts as it goes, its return value at the end.
+A backfill starts cases only while fewer than half of the allowed active cases exist, so that it
+never delays a case that a notification starts. The task's XCom `progress` holds the counts while
+the backfill runs, its return value those at the end.
 """
 
 
@@ -24,13 +25,19 @@ It fills half of the places for cases at most; the others are left to live ones.
     params={
         "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
         "prefix": Param(
-            None, type=["null", "string"], description="Where to look in it; empty for all of it"
+            None, type=["null", "string"], description="Only keys with this prefix; empty for all"
         ),
         "since": Param(
-            None, type=["null", "string"], format="date-time", description="Uploaded from then on"
+            None,
+            type=["null", "string"],
+            format="date-time",
+            description="Uploaded at this time or later",
         ),
         "until": Param(
-            None, type=["null", "string"], format="date-time", description="Uploaded before then"
+            None,
+            type=["null", "string"],
+            format="date-time",
+            description="Uploaded before this time",
         ),
         "only": Param(
             Only.WITHOUT_RESULT.value,
@@ -41,15 +48,17 @@ It fills half of the places for cases at most; the others are left to live ones.
             None, type=["null", "integer"], minimum=1, description="Cases to start, at most"
         ),
         "rerun": Param(
-            False, type="boolean", description="New cases, also where a backfill started one before"
+            False,
+            type="boolean",
+            description="New cases for objects that were backfilled before, too",
         ),
-        "dry_run": Param(False, type="boolean", description="Count, and start nothing"),
+        "dry_run": Param(False, type="boolean", description="Only count"),
     },
     tags=["xray"],
     doc_md=DOC,
 )
 def xray_backfill() -> None:
-    """Wire the one task."""
+    """Start the cases."""
     start_cases()
 
 

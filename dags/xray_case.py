@@ -10,8 +10,8 @@ from xray.airflow.case.tasks import (
     annotate,
     anonymize,
     classify,
-    end,
     fetch,
+    record_failed_case,
     store,
 )
 from xray.airflow.config import active_cases
@@ -21,17 +21,18 @@ DOC = """
 
 | step | does |
 |---|---|
-| **fetch** | pins exactly the object that was announced, and checks that it is an image |
+| **fetch** | pins the object of the notification, and checks that it is an image |
 | **classify** | scores the risk of pneumonia: *Normal*, *Unsure* or *Pneumonia* |
-| **review** | asks a person about an unsure case, if the setting `review_unsure` says so |
+| **review** | asks a person about an Unsure case, if the setting `review_unsure` is true |
 | **annotate** | prints the risk on the image |
-| **anonymize** | redacts it, if the policy asks for that; skipped otherwise |
+| **anonymize** | redacts the image if the policy asks for it; skipped otherwise |
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
-| **quarantine** | asks a person about an image that text could not be removed from; skipped else |
+| **quarantine** | asks a person if text could not be removed; skipped otherwise |
 
-A run is one notification's, and its id is the case's. **Clear** any task to run it and what
-follows again: the outputs are the same, and the audit trail gets one more record. A failure that
-trying again cannot help ends the case at once; the run's **note** says why.
+Each run is the case of one notification, and its run id contains the case id. **Clear** a task to
+run it and the following tasks again: the outputs are the same, and the audit trail gets one more
+record. A failure that a retry cannot fix ends the case at once, and the **note** of the run gives
+the reason.
 """
 
 
@@ -40,13 +41,13 @@ trying again cannot help ends the case at once; the run's **note** says why.
     catchup=False,
     max_active_runs=active_cases(),
     default_args=STEP_DEFAULTS,
-    on_failure_callback=end,
+    on_failure_callback=record_failed_case,
     params=CASE_PARAMS,
     tags=["xray"],
     doc_md=DOC,
 )
 def xray_case() -> None:
-    """Wire the steps."""
+    """Run the steps of a case, in this order."""
     pinned = fetch()
     scored = classify(pinned)
     reviewed = ReviewOperator(task_id="review", pinned=pinned, scored=scored).output

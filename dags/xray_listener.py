@@ -10,20 +10,20 @@ from xray.airflow.listener.sensor import NotificationSensor
 DOC = """
 ### The listener: one `xray_case` run per notification
 
-Its tasks stay **deferred** for ever: that is how it looks when all is well. They wait in the
-triggerer for Kafka messages, start their runs through Airflow's API, and commit an offset only
-after the runs exist. What cannot be read goes to the topic `storage.dlq`, with the reason, and
-comes back by the DAG `xray_replay`.
+While all is well, its tasks stay **deferred** and never end. They wait in the triggerer for Kafka
+messages, start runs through Airflow's API, and commit an offset only after the runs exist. A
+message that cannot be read goes to the topic `storage.dlq` with the reason; the DAG `xray_replay`
+reads it again after the cause was fixed.
 
-**Pausing** this DAG stops the intake within seconds; what arrives waits in Kafka. The **log** of
-a task counts what it does and says what it waits for. To make it read its settings again,
-**clear** the task. It needs the connections `xray_kafka` and `xray_api` and the variable
-`xray_pseudonym_secret`; the configuration `[xray] sensors` says how many share the work.
+**Pause** this DAG to stop receiving messages within seconds; new messages wait in Kafka. The
+**log** of a task counts the runs it has started, and says what it is waiting for. **Clear** a task
+to make it read its settings again. The tasks need the connections `xray_kafka` and `xray_api` and
+the Variable `xray_pseudonym_secret`. The option `[xray] sensors` sets the number of tasks.
 """
 
 
 @dag(
-    # Continuous runs need a start date: without one, the second has the first one's date and fails.
+    # Without a start date, the second continuous run gets the date of the first one, and fails.
     schedule="@continuous",
     start_date=datetime(2026, 1, 1),
     catchup=False,
@@ -33,7 +33,7 @@ a task counts what it does and says what it waits for. To make it read its setti
     doc_md=DOC,
 )
 def xray_listener() -> None:
-    """Wire the sensors: members of one consumer group."""
+    """Listen with several sensors, the members of one consumer group."""
     for number in range(1, sensors() + 1):
         NotificationSensor(task_id=f"listen_{number}")
 

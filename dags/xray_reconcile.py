@@ -1,24 +1,25 @@
-"""Find objects whose notification never came, and start their cases; sweep the stage."""
+"""Start the cases of objects whose notification never arrived; remove forgotten staged images."""
 
 from datetime import datetime
 
 from airflow.sdk import Param, dag
 
 from xray.airflow.config import reconcile_schedule
-from xray.airflow.jobs.backfill import start_missed, sweep_stage
+from xray.airflow.jobs.reconcile import start_missed
+from xray.airflow.jobs.sweep import sweep_stage
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
-### Reconcile: what no notification told of
+### Reconcile: objects without a notification
 
 Looks for objects that were uploaded within the last **hours**, but not within the last
-**minutes**, and that have no result, no audit record and no run; it starts their cases. Its return
-value says what it found. A bucket in which it finds something has a notification that does not
-arrive: see whether the store still sends, and whether the listener is behind.
+**minutes**, and that have no result, no audit record and no run, and starts their cases. The return
+value of the task counts them. If there are any, notifications of the bucket get lost or are late:
+check that the store still sends them, and that the listener has no lag.
 
-It also removes staged images that a case left behind because the store or its worker died.
-By default it runs when somebody triggers it; the configuration `[xray] reconcile_schedule`, such
-as `@hourly`, gives it a schedule.
+It also removes staged images that a case has left behind because the store or its worker died.
+By default it runs only when triggered. The option `[xray] reconcile_schedule`, such as `@hourly`,
+gives it a schedule.
 """
 
 
@@ -32,15 +33,15 @@ as `@hourly`, gives it a schedule.
         "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
         "hours": Param(48, type="number", exclusiveMinimum=0, description="How far to look back"),
         "minutes": Param(
-            30, type="number", minimum=0, description="How long a notification may be on its way"
+            30, type="number", minimum=0, description="How long a notification may take"
         ),
-        "dry_run": Param(False, type="boolean", description="Count, and start nothing"),
+        "dry_run": Param(False, type="boolean", description="Only count"),
     },
     tags=["xray"],
     doc_md=DOC,
 )
 def xray_reconcile() -> None:
-    """Wire the two tasks, which have nothing to do with each other."""
+    """Start the missed cases, and sweep the stage; the two tasks are independent."""
     start_missed()
     sweep_stage()
 

@@ -1,4 +1,4 @@
-"""A quarantined image: a person releases it, masks it by hand, or keeps it back."""
+"""Ask a person what to do with a quarantined image."""
 
 from airflow.sdk import Param, dag
 
@@ -7,12 +7,14 @@ from xray.airflow.case.tasks import SOURCE_PARAMS
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
-### Release: what to do with an image that text could not be removed from
+### Release: a person decides on a quarantined image
 
-`xray_case` starts a run of this DAG when it quarantines an image. The run waits in *Required
-Actions*, and no worker and no triggerer holds it. Whoever may answer sees the image, releases it
-as it is, removes boxes by hand and releases it, or keeps it in `…-quarantine`. The audit trail says
-who decided what, and when. Clear the task to be asked again.
+`xray_case` starts a run of this DAG when it quarantines an image, because text on the image could
+not be removed. The run waits in *Required Actions*; no worker and no triggerer holds it. A user who
+may answer sees the image, and releases it as it is, masks boxes and releases it, or keeps it in
+`…-quarantine`. The audit trail records the decision, the user and the time. If the boxes cannot be
+used, the form opens again and the **note** of the run says why. **Clear** the task to be asked
+again.
 """
 
 
@@ -22,14 +24,14 @@ who decided what, and when. Clear the task to be asked again.
     default_args=TASK_DEFAULTS,
     params={
         **SOURCE_PARAMS,
-        "pinned": Param({}, type="object", description="What fetch found"),
-        "scored": Param({}, type="object", description="What classify found"),
+        "pinned": Param({}, type="object", description="The result of fetch"),
+        "scored": Param({}, type="object", description="The result of classify"),
     },
     tags=["xray"],
     doc_md=DOC,
 )
 def xray_release() -> None:
-    """Wire the one task."""
+    """Ask, and carry out the decision."""
     ReleaseOperator(task_id="release", params=BOXES)
 
 

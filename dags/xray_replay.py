@@ -1,4 +1,4 @@
-"""Bring dead letters back, after what was wrong with them is mended."""
+"""Start the runs of dead letters, after the cause was fixed."""
 
 from airflow.sdk import Param, dag
 
@@ -6,14 +6,15 @@ from xray.airflow.jobs.replay import replay_letters
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
-### Replay: the way back from the dead-letter topic
+### Replay: start the runs of dead letters
 
-A notification that no run could be started for waits on the topic `storage.dlq`, with the reason
-in its headers. When the cause is mended (a setting, the DAG, the API), trigger this DAG: it reads
-the letters again and starts their runs. Replaying twice starts nothing twice, and writes no letter.
+A notification for which no run could be started is on the topic `storage.dlq`, with the reason in
+its headers. After the cause was fixed (a setting, the DAG, the API), trigger this DAG: it reads the
+dead letters again and starts their runs. A second replay starts no run twice, and a replay never
+writes to the topic.
 
-The task's return value counts what came of them, and gives the reasons of those still bad. A
-**dry run** starts nothing and shows which reasons there are.
+The return value of the task has the counts, and the reasons of the dead letters for which still no
+run can be started. A **dry run** starts nothing, and counts the reasons.
 """
 
 
@@ -25,21 +26,21 @@ The task's return value counts what came of them, and gives the reasons of those
         "reason": Param(
             None,
             type=["null", "string"],
-            description="Only letters whose reason holds this; empty for all",
+            description="Only dead letters whose reason contains this; empty for all",
         ),
         "since": Param(
             None,
             type=["null", "string"],
             format="date-time",
-            description="Only letters written since then",
+            description="Only dead letters written at this time or later",
         ),
-        "dry_run": Param(False, type="boolean", description="Count, and start nothing"),
+        "dry_run": Param(False, type="boolean", description="Only count"),
     },
     tags=["xray"],
     doc_md=DOC,
 )
 def xray_replay() -> None:
-    """Wire the one task."""
+    """Replay the dead letters."""
     replay_letters()
 
 

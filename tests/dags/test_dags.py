@@ -1,4 +1,4 @@
-"""Every DAG is held to the same rules, and a case's DAG does what it says"""
+"""The rules that all DAGs keep, and the case DAG from end to end"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BUCKET = "xray-data-in"
 
 @pytest.fixture(scope="module")
 def database() -> None:
-    """Airflow's tables, in the tests' own home."""
+    """Airflow's tables, in the tests' own AIRFLOW_HOME."""
     airflow = Path(sys.executable).with_name("airflow")
     subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True)
 
@@ -84,7 +84,7 @@ def test_nothing_is_scheduled_unless_it_is_asked_for(dags: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"xray_case", "xray_release"}))
 def test_a_form_can_be_sent_as_it_opens(dags: dict[str, Any], name: str) -> None:
-    """The UI takes an empty text for none at all, and a param that may not be none for missing."""
+    """The UI sends an empty text as null, which a param must allow to be valid."""
     for param in dags[name].params.values():
         assert param != ""
     dags[name].params.validate()
@@ -151,12 +151,18 @@ def test_a_dag_file_imports_nothing_heavy(name: str) -> None:
         assert f"'{module}'" not in imported
 
 
-PLAIN = sorted(path.stem for path in (ROOT / "plugins" / "xray").glob("[a-z]*.py"))
+PLUGINS = ROOT / "plugins"
+PLAIN = sorted(
+    ".".join(path.relative_to(PLUGINS).with_suffix("").parts).removesuffix(".__init__")
+    for path in (PLUGINS / "xray").rglob("*.py")
+    if path.name != "__main__.py"
+    and path.relative_to(PLUGINS / "xray").parts[0] not in ("airflow", "web")
+)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_module_knows_no_airflow(name: str) -> None:
-    code = f"import sys, xray.{name}; print('airflow' in sys.modules, 'tensorflow' in sys.modules)"
+    code = f"import sys, {name}; print('airflow' in sys.modules, 'tensorflow' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT / "plugins")},
@@ -168,7 +174,7 @@ def test_a_plain_module_knows_no_airflow(name: str) -> None:
 
 
 def test_the_package_is_no_plugin() -> None:
-    """Airflow would import it a second time, under another name."""
+    """Otherwise, Airflow would import the package a second time, under another name."""
     code = (
         "import sys; from airflow.plugins_manager import _get_plugins, get_import_errors; "
         "_get_plugins(); print(get_import_errors(), [m for m in sys.modules if 'xray' in m])"
@@ -198,7 +204,7 @@ def connected(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any
 
 
 def run_case(dags: dict[str, Any], s3: Any, content: bytes) -> tuple[str, dict[str, str], Source]:
-    """One case through ``dag.test()``: the run's state, the tasks' states, the source."""
+    """Run a case with ``dag.test()``; return the states of run and tasks, and the source."""
     key = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=content)["ETag"].strip('"')
     source = Source(bucket=BUCKET, key=key, etag=etag, size=len(content))

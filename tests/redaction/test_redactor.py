@@ -48,7 +48,7 @@ def test_a_line_of_which_only_a_part_was_found_is_followed(
         finder.mask[183:219, 230:390] = 1
 
     monkeypatch.setattr(Finder, "find", find)
-    monkeypatch.setattr(ocr, "likely_text", lambda grey, least: [])
+    monkeypatch.setattr(ocr, "likely_text", lambda grey, threshold: [])
     monkeypatch.setattr(strokes, "clusters", lambda grey, **limits: [])
     image = with_text(lung, "Ada Li, 1957-07-10", (150, 185), size=26)
     done = redact(image)

@@ -88,9 +88,9 @@ def test_a_lower_floor_finds_fainter_text() -> None:
     blank = Image.new("L", (400, 300), 80)
     image = with_text(blank, "Ashgrove", (90, 140), fill=95)
     grey, letters = np.asarray(image), ink(image, blank, least=8)
-    assert clusters(grey, floor=22, multiple=2) == []
-    assert any(covers(cluster, letters) for cluster in clusters(grey, floor=6, multiple=2))
+    assert clusters(grey, min_contrast=22, min_ratio=2) == []
+    assert any(covers(cluster, letters) for cluster in clusters(grey, min_contrast=6, min_ratio=2))
 
 
 def test_a_picture_smaller_than_a_stroke_has_no_clusters() -> None:
-    assert clusters(np.zeros((5, 200), np.uint8), floor=6, multiple=2) == []
+    assert clusters(np.zeros((5, 200), np.uint8), min_contrast=6, min_ratio=2) == []

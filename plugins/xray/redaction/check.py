@@ -1,7 +1,7 @@
 """The check of a redacted image: text that is still on it.
 
-The detector looks at the result with another contrast than in the search, and the reader decides
-about everything that it finds.
+The detector looks at the result with equalized contrast, which the search does not do, and the
+reader decides about everything that the detector finds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Text on one grey picture: what is a candidate, and what decides about it.
+"""The search for text on one grey picture.
 
-Marks that stand out like pen strokes (:mod:`xray.redaction.strokes`) are text where they are
-strong. Weaker marks, and what the detector takes for text (:mod:`xray.redaction.ocr`), are text if
+Marks that stand out like pen strokes (:mod:`xray.redaction.strokes`) are text if they are strong.
+Weaker marks, and what the detector takes for text (:mod:`xray.redaction.ocr`), are text if
 the reader can read them. A laterality marker that stands alone (:mod:`xray.redaction.markers`)
 stays.
 """
@@ -37,7 +37,8 @@ class Finder:
     Args:
         grey: the picture, shape (height, width).
         keep_markers: whether a marker that stands alone stays.
-        where: a mask of where candidates are read, around a marker; None for the whole picture.
+        where: 1 where candidates are read, for the search beside a marker; None for a search of the
+            whole picture.
     """
 
     def __init__(self, grey: Grey, keep_markers: bool, where: Mask | None = None) -> None:
@@ -64,11 +65,11 @@ class Finder:
         self.mask_rectangles(certain)
         candidates = sorted(doubtful, key=_rank)[: THRESHOLDS.max_strong_read]
         if self._where is None:
-            # Around a marker, the search of the whole picture finds what is weak.
+            # The search beside a marker leaves weak text to the search of the whole picture.
             weak = strokes.clusters(
                 self._without_markers,
-                floor=THRESHOLDS.weak_contrast,
-                multiple=THRESHOLDS.weak_ratio,
+                min_contrast=THRESHOLDS.weak_contrast,
+                min_ratio=THRESHOLDS.weak_ratio,
             )
             candidates += sorted(weak, key=_rank)
         lines = [cluster.rectangle for cluster in candidates if could_be_a_line(cluster)]
@@ -77,7 +78,7 @@ class Finder:
     def _certain_rectangles(
         self, strong: list[Cluster], likely: list[tuple[Rectangle, float]]
     ) -> list[Rectangle]:
-        """Return the rectangles of the clusters and of the detector that need no reader."""
+        """Return the rectangles that are text without being read."""
         certain = [cluster.rectangle for cluster in strong if is_certain(cluster)]
         covered = np.zeros_like(self.mask)
         for rectangle in certain:
@@ -102,7 +103,7 @@ class Finder:
     def _exempt_markers(self, mask: Mask, lines: Mask) -> None:
         """Move the markers that stand alone from ``mask`` to :attr:`markers`.
 
-        A component that holds a line is no marker.
+        A component with a line of text in it is no marker.
         """
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
         for number in range(1, count):
@@ -139,7 +140,7 @@ class Finder:
     def is_plausible(self, rectangle: Rectangle, covered: Mask) -> bool:
         """Return whether what the detector found has the size and the strokes of text.
 
-        A rectangle of which all strokes are ``covered`` already adds nothing but tissue.
+        A rectangle whose strokes are all ``covered`` already would add only tissue.
         """
         width, height = rectangle[1]
         if min(width, height) > THRESHOLDS.max_line_height * min(self._grey.shape):
@@ -156,7 +157,7 @@ class Finder:
         return bool(strongest > THRESHOLDS.new_stroke_contrast)
 
     def _mask_legible(self, rectangles: Iterable[Rectangle]) -> None:
-        """Add the legible ``rectangles`` to :attr:`mask`; only the first ones are read."""
+        """Add the legible ones of ``rectangles`` to :attr:`mask`; at most ``max_read`` are read."""
         seen = self.mask.copy()
         remaining = THRESHOLDS.max_read
         for rectangle in rectangles:
@@ -184,14 +185,14 @@ class Finder:
 def strong_clusters(grey: Grey) -> list[Cluster]:
     """Return the clusters of marks that stand out strongly."""
     return strokes.clusters(
-        grey, floor=THRESHOLDS.strong_contrast, multiple=THRESHOLDS.strong_ratio
+        grey, min_contrast=THRESHOLDS.strong_contrast, min_ratio=THRESHOLDS.strong_ratio
     )
 
 
 def is_certain(cluster: Cluster) -> bool:
-    """Return whether ``cluster`` is text without being read.
+    """Return whether ``cluster`` is so strong that it is text without being read.
 
-    In the full picture, nothing but text has several marks of that contrast.
+    In the full picture, only text has several marks of that contrast.
     """
     if cluster.marks < THRESHOLDS.certain_marks:
         return False
@@ -207,7 +208,8 @@ def is_certain(cluster: Cluster) -> bool:
 def could_be_a_line(cluster: Cluster) -> bool:
     """Return whether ``cluster`` is worth reading.
 
-    In large anatomy, the reader sees letters; it is much higher than its own marks.
+    The reader sees letters in large anatomy. A cluster of anatomy is much higher than its marks,
+    whereas a line of text is not.
     """
     height = min(cluster.rectangle[1])
     return (
@@ -217,7 +219,7 @@ def could_be_a_line(cluster: Cluster) -> bool:
 
 
 def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
-    """Return whether the reader reads text in ``rectangle``, either way up."""
+    """Return whether the reader can read ``rectangle``, upright or upside down."""
     height = min(rectangle[1])
     if height > THRESHOLDS.max_line_height * min(grey.shape):
         return False
@@ -237,7 +239,7 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
 
 
 def _rank(cluster: Cluster) -> float:
-    """Return the sorting key of a cluster: the lower, the likelier it is text."""
+    """Return a cluster's sorting key: the likelier the cluster is text, the lower the key."""
     even = 1 - min(THRESHOLDS.max_rank_unevenness, cluster.unevenness)
     ratio = min(cluster.contrast / cluster.background, THRESHOLDS.max_rank_contrast)
     return -cluster.marks * ratio * even
@@ -246,7 +248,7 @@ def _rank(cluster: Cluster) -> float:
 def _window(places: npt.NDArray[Any], size: int) -> slice:
     """Return a slice of an axis of this ``size`` that holds all ``places``.
 
-    It is as long as the side of a picture in which anatomy is soft, if the axis is.
+    If the axis is long enough, the slice is long enough for the search of a large picture.
     """
     side = THRESHOLDS.soft_anatomy_side
     first, last = int(places[0]), int(places[-1])

@@ -20,8 +20,8 @@ pixels, and the angle in degrees."""
 Box = tuple[int, int, int, int]
 """An upright box: left, top, right and bottom in pixels; right and bottom are outside."""
 
-_LEAST_SIDE = 4
-"""Pixels of a side of :func:`upright`, at least: cv2.warpAffine and the reader need some."""
+_MIN_SIDE = 4
+"""Minimum side of a part that :func:`upright` returns, in pixels."""
 
 
 def bounding_boxes(mask: Mask) -> tuple[Box, ...]:
@@ -49,13 +49,13 @@ def with_margin(rectangle: Rectangle) -> Rectangle:
 
 
 def without_margin(height: float) -> float:
-    """Return the height of a line of which the mask, with the margins, has this ``height``."""
+    """Return the height of a line whose rectangle in a mask, with its margins, has ``height``."""
     ratio = 1 + 2 * THRESHOLDS.margin_share
     return max(THRESHOLDS.min_line_height, height - both_margins(height / ratio))
 
 
 def both_margins(height: float) -> float:
-    """Return the margins on both sides of a line of this height, added up, in pixels."""
+    """Return the sum of the margins above and below a line of this height, in pixels."""
     share = THRESHOLDS.margin_share * min(height, THRESHOLDS.max_margin_height)
     return 2 * (THRESHOLDS.margin_pixels + share)
 
@@ -77,7 +77,7 @@ def upright(grey: Grey, rectangle: Rectangle, margin: float, *, stretch: bool = 
 
     Args:
         grey: the picture, shape (height, width).
-        rectangle: the part to cut out. What is outside of the picture repeats its border.
+        rectangle: the part to cut out. Outside of the picture, its border is repeated.
         margin: pixels to add on each side.
         stretch: whether the contrast is stretched (:func:`stretch_contrast`).
 
@@ -85,7 +85,7 @@ def upright(grey: Grey, rectangle: Rectangle, margin: float, *, stretch: bool = 
         The part, shape (height, width) of the rectangle with its margins.
     """
     (x, y), (width, height), angle = lengthwise(rectangle)
-    wide, tall = (max(_LEAST_SIDE, round(side + 2 * margin)) for side in (width, height))
+    wide, tall = (max(_MIN_SIDE, round(side + 2 * margin)) for side in (width, height))
     radians = np.deg2rad(angle)
     along = np.array([np.cos(radians), np.sin(radians)])
     down = np.array([-along[1], along[0]])

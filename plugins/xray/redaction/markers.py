@@ -1,4 +1,4 @@
-"""Laterality markers: letters such as L and R that stay on the image, as they name nobody."""
+"""Laterality markers: words such as L and R that may stay, because they identify nobody."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def has_text_beside(stats: Any, number: int) -> bool:
 def marker_letters(part: Grey) -> Mask:
     """Return a mask of the marker's letters in ``part``, with their shadow.
 
-    A marker may have several rows, such as A-P above R. If any row says more than a marker, the
-    mask is empty.
+    A marker may have several rows, such as A-P above R. If any row has other text, the mask is
+    empty.
     """
     light = _light_marker_letters(part)
     return light if light.any() else _light_marker_letters(255 - part)
 
 
 def _light_marker_letters(part: Grey) -> Mask:
-    """Return the same for letters that are lighter than their background."""
+    """Return the mask for a marker that is lighter than its background."""
     letters, rows = tall_letters(part)
     for left, top, right, bottom in rows:
         margin = (bottom - top) // THRESHOLDS.marker_margin_divisor
@@ -69,10 +69,10 @@ def _light_marker_letters(part: Grey) -> Mask:
 
 
 def is_marker(part: Grey) -> bool:
-    """Return whether ``part`` of the picture says what a marker says, and no more.
+    """Return whether the text in ``part`` of the picture is a marker and nothing else.
 
-    It is read in all four directions, since a name that lies on its side may be read as an l: a
-    longer text in any direction means that it is no marker.
+    The part is read in all four directions, because a name that lies on its side may be read as
+    an l. If the text is longer in another direction, it is no marker.
     """
     readings = [ocr.recognize([stretch_contrast(np.rot90(part, turns))])[0] for turns in range(4)]
     texts = [

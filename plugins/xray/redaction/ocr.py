@@ -38,27 +38,27 @@ class RecognizedText(NamedTuple):
     """The mean over the characters, 0 to 1; 0 if there is no text."""
 
 
-def likely_text(grey: Grey, least: float) -> list[tuple[Rectangle, float]]:
+def likely_text(grey: Grey, threshold: float) -> list[tuple[Rectangle, float]]:
     """Find what the detector takes for text.
 
     It looks at half the resolution, unless the resolution is low already.
 
     Args:
         grey: the picture, shape (height, width).
-        least: the likelihood above which a pixel belongs to text, 0 to 1.
+        threshold: the likelihood above which a pixel belongs to text, 0 to 1.
 
     Returns:
         A rectangle in pixels of ``grey`` and its likelihood for each text, the likeliest first.
     """
     if min(grey.shape) < THRESHOLDS.soft_anatomy_side:
-        return text_rectangles(likelihood(grey), 1, least)
+        return text_rectangles(likelihood(grey), 1, threshold)
     size = grey.shape[1] // 2, grey.shape[0] // 2
     half = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return text_rectangles(likelihood(half), 2, least)
+    return text_rectangles(likelihood(half), 2, threshold)
 
 
 def text_rectangles(
-    likelihood: npt.NDArray[np.float32], scale: float, least: float
+    likelihood: npt.NDArray[np.float32], scale: float, threshold: float
 ) -> list[tuple[Rectangle, float]]:
     """Return the rectangles around likely text, and how likely each one is.
 
@@ -68,13 +68,13 @@ def text_rectangles(
     Args:
         likelihood: the detector's result, shape (height, width), 0 to 1.
         scale: pixels of the full picture for each of its pixels.
-        least: the likelihood above which a pixel belongs to text.
+        threshold: the likelihood above which a pixel belongs to text.
 
     Returns:
         Rectangles in pixels of the full picture with their highest likelihood, the likeliest first.
     """
     outlines, _ = cv2.findContours(
-        (likelihood > least).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        (likelihood > threshold).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     rectangles = []
     for outline in outlines:
@@ -95,7 +95,7 @@ def text_rectangles(
 def likelihood(grey: Grey) -> npt.NDArray[np.float32]:
     """Return how likely each pixel belongs to text, 0 to 1, in the shape of ``grey``.
 
-    The detector works through tiles that overlap; where they do, the higher likelihood counts.
+    The detector runs on overlapping tiles. Where they overlap, the higher likelihood counts.
     """
     height, width = grey.shape
     result = np.zeros(grey.shape, np.float32)

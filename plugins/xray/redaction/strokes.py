@@ -1,10 +1,10 @@
 """Text by its strokes: thin, sharp, close together, and lighter or darker than its surroundings.
 
-Text that was burned into an X-ray stands out from it as anatomy does not: the difference to the
-picture's own opening or closing (a morphological top hat or black hat) is several times that of
-ribs and vessels. This holds at every angle and in every script, whereas networks that learned
-from documents look for level lines. Large text is found in the reduced picture, in which its
-strokes are thin.
+Burned-in text stands out from an X-ray more than anatomy does: its difference to the picture's
+morphological opening or closing (the top hat or the black hat) is several times that of ribs and
+vessels. This holds at every angle and in every script, whereas networks that were trained on
+documents look for level lines. Large text is found in a reduced picture, in which its strokes are
+thin.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Cluster:
     """The scale of the picture in which the cluster was found, 1 for the full one."""
 
 
-def clusters(grey: Grey, *, floor: float, multiple: float) -> list[Cluster]:
+def clusters(grey: Grey, *, min_contrast: float, min_ratio: float) -> list[Cluster]:
     """Find the marks in ``grey`` that stand together as letters do, at all scales.
 
     Args:
         grey: the picture, shape (height, width).
-        floor: grey levels by which a mark stands out, at least.
-        multiple: the same as a multiple of the background's contrast.
+        min_contrast: minimum contrast of a mark, in grey levels.
+        min_ratio: minimum contrast of a mark, as a multiple of the background's.
     """
     found: list[Cluster] = []
     for scale in THRESHOLDS.scales:
@@ -57,16 +57,15 @@ def clusters(grey: Grey, *, floor: float, multiple: float) -> list[Cluster]:
             break
         small = grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         for hat in hats(small):
-            found.extend(_clusters(hat, 1 / scale, floor, multiple))
+            found.extend(_clusters(hat, 1 / scale, min_contrast, min_ratio))
     return found
 
 
 def hats(grey: Grey) -> tuple[Grey, Grey]:
     """Return the top hat and the black hat of ``grey``.
 
-    They tell by how many grey levels each pixel is lighter, and darker, than everything around it
-    that is wider than a stroke. The picture's border is no edge: a letter that it cuts stands out
-    as well.
+    They show by how many grey levels each pixel is lighter, or darker, than the wider structures
+    around it. The picture's border is not an edge: a letter that it cuts stands out too.
 
     Returns:
         Two arrays of the same shape and type as ``grey``.
@@ -99,12 +98,12 @@ class _Marks:
     """Whether each mark could be a letter by its shape."""
 
 
-def _marks(hat: Grey, floor: float, multiple: float) -> _Marks:
+def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
     """Find the marks in a top hat or a black hat."""
     side = THRESHOLDS.background_side
     bounded = np.minimum(hat, THRESHOLDS.max_background).astype(np.float32)
     background = cv2.boxFilter(bounded, -1, (side, side))
-    least = np.maximum(floor, multiple * background + THRESHOLDS.background_offset)
+    least = np.maximum(min_contrast, min_ratio * background + THRESHOLDS.background_offset)
     marked = (hat > least).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
     rows, columns = np.nonzero(marked)
@@ -130,9 +129,9 @@ def _marks(hat: Grey, floor: float, multiple: float) -> _Marks:
     )
 
 
-def _clusters(hat: Grey, scale: float, floor: float, multiple: float) -> Iterator[Cluster]:
+def _clusters(hat: Grey, scale: float, min_contrast: float, min_ratio: float) -> Iterator[Cluster]:
     """Yield the clusters of one hat, of which a pixel is ``scale`` pixels of the full picture."""
-    marks = _marks(hat, floor, multiple)
+    marks = _marks(hat, min_contrast, min_ratio)
     for reach, least in THRESHOLDS.reaches:
         most = reach * THRESHOLDS.max_side_per_reach
         side = marks.longer_side

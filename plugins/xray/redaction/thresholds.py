@@ -24,8 +24,9 @@ class Thresholds:
     # Grey views of the image (views.py).
 
     min_colour: int = 48
-    """Grey levels between the colour channels of some pixel, above which the image has a second
-    view for coloured text. In a grey JPEG, compression makes smaller differences."""
+    """Largest difference between the colour channels of a pixel, in grey levels, above which the
+    image gets a second view for coloured text. Compression makes smaller differences in a grey
+    JPEG."""
     soft_anatomy_side: int = 400
     """Pixels of the image's shorter side from which on anatomy is too soft to look like strokes.
     In a smaller image, everything is read, and the detector gets the full resolution."""
@@ -157,9 +158,9 @@ class Thresholds:
     tall_letter: float = 0.6
     """Minimum height of a marker's letter, as a share of its row's height."""
     dash_height: float = 0.25
-    """Height of a dash, as a share of its row's height, at most."""
+    """Height of a mark, as a share of its row's height, below which it can be a dash."""
     dash_ratio: float = 1.5
-    """Length of a dash, as a multiple of its height, above which it is one."""
+    """Length of a mark, as a multiple of its height, above which it is a dash."""
     marker_margin_divisor: int = 3
     """Number by which a row's height is divided to get the margin with which it is read."""
     marker_shadow: float = 0.15

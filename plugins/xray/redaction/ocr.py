@@ -21,17 +21,17 @@ from xray.redaction.thresholds import THRESHOLDS
 DETECTOR = "PP-OCRv6_det_small.onnx"
 READER = "PP-OCRv6_rec_small.onnx"
 DETECTOR_STRIDE = 32
-"""The sides of the detector's input are multiples of this many pixels."""
+"""The sides of the detector's input are multiples of this number of pixels."""
 LINE_HEIGHT = 48
-"""The height of the reader's input, in pixels."""
+"""Height of the reader's input, in pixels."""
 SHORTEST_LINE = 16
-"""Pixels to which a line is compressed, at least."""
+"""Minimum length of a line at that height, in pixels. A shorter line is stretched."""
 SHORTEST_INPUT = 64
-"""The width of the reader's input, in pixels, at least. A shorter line repeats its last column."""
+"""Minimum width of the reader's input, in pixels. The last column of a shorter line is repeated."""
 
 
 class RecognizedText(NamedTuple):
-    """The text of one line, as the reader read it."""
+    """The text that the reader recognized in one line."""
 
     text: str
     confidence: float
@@ -148,7 +148,7 @@ def _run(name: str, grey: Grey) -> Any:
 
 @cache
 def _session(name: str) -> Any:
-    """Load a network, once per process: a session does not survive a fork."""
+    """Load a network, once per process: on first use, after the task's process was forked."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -18,7 +18,7 @@ def test_a_pseudonym_needs_its_secret() -> None:
         pseudonym("short", "case", "a")
 
 
-def test_secrets_can_be_several() -> None:
+def test_one_secret_or_a_list_is_parsed() -> None:
     assert Keyring.from_text(SECRET).secrets == (SECRET,)
     assert Keyring.from_text('["the newest secret, long", "the secret before it"]').secrets == (
         "the newest secret, long",
@@ -27,7 +27,7 @@ def test_secrets_can_be_several() -> None:
 
 
 @pytest.mark.parametrize("value", ["short", "", "[]", '["short"]', "[a secret in brackets", "[17]"])
-def test_a_secret_that_is_none_is_refused(value: str) -> None:
+def test_a_wrong_secret_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match="xray_pseudonym_secret"):
         Keyring.from_text(value)
 

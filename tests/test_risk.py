@@ -54,7 +54,7 @@ def test_deep_grey_scores_as_its_eight_bits_do(
     assert model.score(deep) == model.score(deep, depth)
 
 
-def test_preprocessing_gives_what_the_model_takes(chest: Image.Image) -> None:
+def test_preprocessing_gives_the_models_input(chest: Image.Image) -> None:
     given = preprocess(chest.convert("RGB"), 160)
     assert given.shape == (1, 160, 160, 1)
     assert given.dtype == np.float32
@@ -98,9 +98,9 @@ def test_the_files_are_small() -> None:
 
 
 COMPARE = """
-import sys, numpy as np, keras
+import json, sys, numpy as np, keras
 from include.model import network, serving
-from include.model.convert import OUTPUTS, run
+from include.model.convert import OUTPUTS, run_lite
 from pathlib import Path
 from xray.image import decode
 from xray.risk import RiskModel, preprocess
@@ -111,8 +111,8 @@ chests = [preprocess(decode(p.read_bytes()).pixels, size)[0]
 images = np.stack([rng.uniform(0.6, 1.4) * chests[k % len(chests)] for k in range(200)])
 images = (images + rng.normal(0, 9, images.shape)).clip(0, 255).astype(np.float32)
 kept = keras.saving.load_model("include/model/xray.keras").predict(images, verbose=0)
-lite = run(Path("include/model/xray.tflite").read_bytes(), images)
-places = RiskModel.load()._outputs
+lite = run_lite(Path("include/model/xray.tflite").read_bytes(), images)
+places = json.loads(Path("include/model/model.json").read_text())["outputs"]
 assert set(places) == set(OUTPUTS)
 for name, part in zip(OUTPUTS, kept):
     print(name, len(images), np.abs(part - lite[places[name]]).max() / max(1, np.abs(part).max()),
@@ -120,7 +120,7 @@ for name, part in zip(OUTPUTS, kept):
 """
 
 
-def test_both_files_say_the_same() -> None:
+def test_both_model_files_give_the_same_outputs() -> None:
     done = subprocess.run(
         [sys.executable, "-c", COMPARE], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -129,7 +129,7 @@ def test_both_files_say_the_same() -> None:
         name, count, difference, spread = line.split()
         assert int(count) == 200
         assert float(difference) <= 1e-4, name
-        assert float(spread) > 0.5, "the images must differ for the comparison to tell anything"
+        assert float(spread) > 0.5, "the comparison needs images that differ"
 
 
 def test_the_evidence_adds_up_to_the_risk(demo_images: list[Path]) -> None:
@@ -166,7 +166,7 @@ def test_the_demos_chests_are_not_refused(demo_images: list[Path]) -> None:
         ("inverted", ImageOps.invert),
     ],
 )
-def test_a_chest_that_lies_otherwise_is_refused_with_the_reason(
+def test_a_turned_or_inverted_chest_is_refused_with_the_reason(
     demo_images: list[Path], reason: str, change: Callable[[Image.Image], Image.Image]
 ) -> None:
     model = RiskModel.load()
@@ -177,7 +177,7 @@ def test_a_chest_that_lies_otherwise_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("kind", sorted(odd_images.kinds()))
-def test_what_is_no_chest_is_refused(kind: str) -> None:
+def test_an_image_that_is_not_a_chest_is_refused(kind: str) -> None:
     model = RiskModel.load()
     images = odd_images.kinds()[kind]
     refused = [model.predict(image).refused for image in images]
@@ -208,7 +208,7 @@ save("whole", lambda x: tf.cast(tf.reshape(tf.reduce_sum(x), (1, 1)), tf.float32
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small models of one's own."""
+    """Small models other than the shipped one."""
     out = tmp_path_factory.mktemp("models")
     done = subprocess.run(
         [sys.executable, "-c", MAKE, out], cwd=ROOT, capture_output=True, text=True, check=False
@@ -218,7 +218,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folder(made: Path, name: str, out: Path, **card: object) -> Path:
-    """A model's folder: one of ``made``, and a model.json."""
+    """A folder with one of the models ``made`` and its model.json."""
     content = (made / f"{name}.tflite").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     (out / "xray.tflite").write_bytes(content)
@@ -227,14 +227,14 @@ def folder(made: Path, name: str, out: Path, **card: object) -> Path:
     return out
 
 
-def test_a_model_of_ones_own_needs_a_risk_alone(made: Path, tmp_path: Path) -> None:
+def test_a_custom_model_needs_only_a_risk(made: Path, tmp_path: Path) -> None:
     model = RiskModel.load(folder(made, "plain", tmp_path))
     prediction = model.predict(Image.new("L", (50, 40), 51))
     assert prediction.risk == pytest.approx(0.2, abs=1e-3)
     assert (prediction.evidence, prediction.refused) == (None, None)
 
 
-def test_a_model_of_ones_own_may_tell_its_evidence(made: Path, tmp_path: Path) -> None:
+def test_a_custom_model_may_give_evidence(made: Path, tmp_path: Path) -> None:
     directory = folder(made, "two", tmp_path, outputs={"risk": 0, "evidence": 1})
     prediction = RiskModel.load(directory).predict(Image.new("L", (50, 40), 51))
     assert prediction.evidence == [[pytest.approx(0.4, abs=1e-3)]]
@@ -254,7 +254,7 @@ def test_a_model_of_ones_own_may_tell_its_evidence(made: Path, tmp_path: Path) -
         ("plain", {"gate": ["odd"]}, "outputs or gate"),
     ],
 )
-def test_a_model_that_says_something_else_is_refused(
+def test_a_model_of_another_form_is_refused(
     made: Path, tmp_path: Path, name: str, card: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ModelError, match=said):

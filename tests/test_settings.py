@@ -40,7 +40,7 @@ def test_labels_at_the_thresholds(risk: float, label: Label) -> None:
         (Policy.ALWAYS, set(Label)),
     ],
 )
-def test_the_policy_decides_who_is_anonymised(policy: Policy, wanted: set[Label]) -> None:
+def test_the_policy_decides_which_labels_are_anonymised(policy: Policy, wanted: set[Label]) -> None:
     settings = Settings(anonymize=policy)
     assert {label for label in Label if settings.wants_anonymized(label)} == wanted
 
@@ -84,7 +84,7 @@ def test_a_wrong_setting_is_refused_with_its_name_or_value(
     assert said in str(caught.value)
 
 
-def test_the_form_says_what_the_check_does() -> None:
+def test_the_form_and_the_check_agree() -> None:
     forms = case_settings()
     assert set(forms) == set(Settings().to_mapping()) - {"key_decoding"}
     assert forms["normal_below"] == {

@@ -41,7 +41,7 @@ def test_a_store_that_is_away_is_a_passing_failure() -> None:
         ObjectStore(away).get("b", "k")
 
 
-def test_written_once_is_never_overwritten(s3: Any, store: ObjectStore) -> None:
+def test_an_object_written_once_is_never_overwritten(s3: Any, store: ObjectStore) -> None:
     store.put(BUCKET, "k", b"one", content_type="text/plain", once=True)
     with pytest.raises(AlreadyExistsError):
         store.put(BUCKET, "k", b"two", content_type="text/plain", once=True)
@@ -80,7 +80,7 @@ def test_metadata_is_read_without_the_object(s3: Any, store: ObjectStore) -> Non
     assert store.head(BUCKET, "absent") is None
 
 
-def test_deleting_what_is_absent_is_no_error(s3: Any, store: ObjectStore) -> None:
+def test_deleting_an_absent_object_is_not_an_error(s3: Any, store: ObjectStore) -> None:
     store.put(BUCKET, "k", b"", content_type="text/plain")
     for _ in range(2):
         store.delete(BUCKET, "k")

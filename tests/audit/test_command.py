@@ -11,7 +11,9 @@ from xray.audit.command import main
 from xray.command_line import run
 
 
-def test_what_is_left_alone_verifies(trail: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_verifies_is_exit_status_zero(
+    trail: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify", str(trail)]) == 0
     assert capsys.readouterr().out == "6 records of 2 cases, all verify\n"
 
@@ -43,7 +45,7 @@ def test_a_bucket_is_checked_with_aws_own_environment(
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_wrong_call_is_told() -> None:
+def test_a_missing_folder_is_a_wrong_call() -> None:
     with pytest.raises(SystemExit) as caught:
         main(["verify", "/no/such/folder"])
     assert caught.value.code == 2

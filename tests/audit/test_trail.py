@@ -18,7 +18,7 @@ def test_records_are_numbered_and_chained(store: ObjectStore, s3: Any) -> None:
     assert audit.records(store, BUCKET, CASE) == [first, second]
 
 
-def test_what_a_task_has_recorded_it_records_once(store: ObjectStore, s3: Any) -> None:
+def test_a_task_records_its_end_once(store: ObjectStore, s3: Any) -> None:
     first = audit.append(store, BUCKET, CASE, failure("fetch:6"))
     assert audit.append(store, BUCKET, CASE, failure("fetch:6", "Said again.")) == first
     assert audit.records(store, BUCKET, CASE) == [first]

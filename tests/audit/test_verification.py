@@ -33,7 +33,7 @@ def test_a_change_is_found(trail: Path, number: int) -> None:
     assert problems(trail)[0].startswith(f"{CASE}/{number:05d}.json was changed")
 
 
-def test_a_change_with_its_digest_made_anew_breaks_the_chain(trail: Path) -> None:
+def test_a_change_with_a_new_digest_breaks_the_chain(trail: Path) -> None:
     path = trail / CASE / "00002.json"
     record = json.loads(path.read_text()) | {"error": "Nothing."}
     path.write_text(json.dumps({**record, "digest": digest(record)}))
@@ -48,13 +48,13 @@ def test_a_missing_record_is_found(trail: Path, gone: list[int]) -> None:
     assert problems(trail) == [f"{CASE}/{number:05d}.json is missing" for number in gone]
 
 
-def test_a_record_in_another_ones_place_is_found(trail: Path) -> None:
+def test_a_record_in_the_wrong_place_is_found(trail: Path) -> None:
     folder = trail / CASE
     (folder / "00004.json").write_bytes((folder / "00002.json").read_bytes())
     assert problems(trail)[0] == f"{CASE}/00004.json does not belong there"
 
 
-def test_what_is_no_record_is_found(trail: Path) -> None:
+def test_a_file_that_is_not_a_record_is_found(trail: Path) -> None:
     (trail / CASE / "00006.json").write_text("{")
     (trail / CASE / "00007.json").write_text("{}")
     said = problems(trail)

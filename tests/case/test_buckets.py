@@ -9,7 +9,7 @@ from xray.errors import SettingsError
 from xray.suffixes import BucketSuffix
 
 
-def test_the_buckets_are_named_after_the_landing_one() -> None:
+def test_the_buckets_are_named_after_the_landing_bucket() -> None:
     buckets = Buckets("xray-data-in")
     assert buckets.processed == "xray-data-in-processed"
     assert buckets.anonymized == "xray-data-in-anonymized"
@@ -17,7 +17,7 @@ def test_the_buckets_are_named_after_the_landing_one() -> None:
         Buckets("")
 
 
-def test_every_suffix_is_an_output_buckets() -> None:
+def test_every_suffix_belongs_to_an_output_bucket() -> None:
     buckets = Buckets("b")
     named = (
         buckets.processed,

@@ -21,7 +21,7 @@ def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -
     store.refused = ("-processed",)
     with pytest.raises(ObjectError) as caught:
         publish.store(work, *ready)
-    assert len(objects(s3, f"{BUCKET}-anonymized")) == 1, "it was on its way"
+    assert len(objects(s3, f"{BUCKET}-anonymized")) == 1, "it is published first"
     ending.abandon(work, caught.value, ready[0])
     assert published(s3) == [{}, {}]
     assert objects(s3, f"{BUCKET}-staging") == {}
@@ -56,7 +56,7 @@ def test_a_failure_is_recorded_with_its_reason_and_kind(
     assert "Ashgrove" not in record["error"]
 
 
-def test_the_first_reason_of_a_try_stays(s3: Any, work: Work) -> None:
+def test_the_first_reason_recorded_for_a_try_stays(s3: Any, work: Work) -> None:
     first = ending.abandon(work, ImageError("It is empty."), None)
     assert ending.abandon(work, None, None) == first
     assert len(audit.records(work.store, f"{BUCKET}-audit", work.case_id)) == 1

@@ -30,7 +30,7 @@ from xray.settings import Policy, Settings
 from xray.storage import ObjectStore
 
 
-def test_a_sick_case_is_published_twice_and_recorded(s3: Any, work: Work) -> None:
+def test_a_case_with_pneumonia_is_published_twice_and_recorded(s3: Any, work: Work) -> None:
     outcome = run_case(work)
     assert (outcome.label, outcome.decision) == ("Pneumonia", "published and anonymised")
 
@@ -57,7 +57,7 @@ def test_a_sick_case_is_published_twice_and_recorded(s3: Any, work: Work) -> Non
     assert [output["bucket"] for output in record["outputs"]] == [
         f"{BUCKET}-anonymized",
         f"{BUCKET}-processed",
-    ], "who sees the annotated image finds all else there"
+    ], "the annotated image is published last"
 
 
 def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: Work) -> None:
@@ -109,7 +109,7 @@ def test_a_newer_uploads_result_is_not_overwritten(
     assert objects(s3, f"{BUCKET}-staging") == {}
 
 
-def test_what_cannot_be_redacted_is_quarantined_and_not_published(
+def test_an_image_that_cannot_be_redacted_is_quarantined_and_not_published(
     s3: Any, work: Work, unredactable: None
 ) -> None:
     outcome = run_case(work)
@@ -128,7 +128,7 @@ def test_what_cannot_be_redacted_is_quarantined_and_not_published(
     assert decode(data).pixels.size == decode(original(s3)).pixels.size
 
 
-def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
+def test_a_rerun_moves_an_image_to_the_quarantine_and_another_moves_it_back(
     s3: Any, work: Work, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     run_case(work)
@@ -142,7 +142,7 @@ def test_a_rerun_that_quarantines_withdraws_and_one_that_does_not_clears(
     assert objects(s3, f"{BUCKET}-quarantine") == {}
 
 
-def test_a_new_secret_moves_what_is_run_again(s3: Any, work: Work) -> None:
+def test_a_rerun_moves_the_image_after_a_new_secret(s3: Any, work: Work) -> None:
     run_case(work)
     new = "another secret, newer and long enough"
     rotated = dataclasses.replace(work, keyring=Keyring((new, SECRET)), token="store:7")
@@ -153,7 +153,7 @@ def test_a_new_secret_moves_what_is_run_again(s3: Any, work: Work) -> None:
 
 
 @pytest.mark.parametrize("again", ["published", "quarantined"])
-def test_a_new_patient_pattern_moves_what_is_run_again(
+def test_a_rerun_moves_the_image_after_a_new_patient_pattern(
     s3: Any, work: Work, again: str, request: pytest.FixtureRequest
 ) -> None:
     run_case(work)
@@ -163,11 +163,13 @@ def test_a_new_patient_pattern_moves_what_is_run_again(
     settings = dataclasses.replace(work.settings, patient_pattern="(?P<patient>never found)")
     run_case(dataclasses.replace(work, settings=settings, token="store:7"))
     after = objects(s3, f"{BUCKET}-anonymized")
-    assert before not in after, "the patient's old pseudonym would stay"
+    assert before not in after, "the patient's old pseudonym must not stay"
     assert len(after) == (again == "published")
 
 
-def test_what_the_model_does_not_know_is_unsure_with_the_reason(s3: Any, upside_down: Work) -> None:
+def test_an_image_that_the_model_refuses_is_unsure_with_the_reason(
+    s3: Any, upside_down: Work
+) -> None:
     assert run_case(upside_down).label == "Unsure"
     ((_, _, metadata),) = published(s3)[0].values()
     assert (metadata["label"], metadata["refused"]) == ("Unsure", "upside down")
@@ -184,13 +186,13 @@ def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: Work)
     processed, anonymized = published(s3)
     name = KEY.replace(".jpeg", "-evidence.jpeg")
     data, kind, metadata = processed.pop(name)
-    assert (processed, anonymized) == tuple(without), "all else is as it was"
+    assert (processed, anonymized) == tuple(without), "nothing else has changed"
     assert kind == "image/jpeg"
     assert metadata["case-id"] == work.case_id
     picture = decode(data).pixels
     assert picture.mode == "RGB"
     red, _, blue = np.asarray(picture, int).reshape(-1, 3).T
-    assert (red - blue).max() > 60, "something speaks for pneumonia"
+    assert (red - blue).max() > 60, "something is evidence for pneumonia"
 
 
 def test_the_evidence_of_a_refused_image_is_not_shown(s3: Any, upside_down: Work) -> None:

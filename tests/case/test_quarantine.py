@@ -29,7 +29,7 @@ def decide(work: Work, choice: str, boxes: Any = ()) -> str:
 @pytest.mark.parametrize(
     ("choice", "boxes"), [(quarantine.RELEASE, []), (quarantine.MASK, [(100, 100, 300, 200)])]
 )
-def test_a_person_releases_what_was_quarantined(
+def test_a_person_releases_a_quarantined_image(
     s3: Any, work: Work, unredactable: None, choice: str, boxes: Any
 ) -> None:
     run_case(work)
@@ -61,7 +61,7 @@ def test_a_person_releases_what_was_quarantined(
     assert audit.verify(trail).problems == ()
 
 
-def test_what_a_person_keeps_back_stays_in_quarantine(
+def test_an_image_that_a_person_withholds_stays_in_quarantine(
     s3: Any, work: Work, unredactable: None
 ) -> None:
     run_case(work)

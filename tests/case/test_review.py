@@ -24,7 +24,7 @@ def unsure(work: Work) -> Work:
     ("choice", "label"),
     [("Normal", "Normal"), ("Pneumonia", "Pneumonia"), (review.KEEP, "Unsure")],
 )
-def test_a_persons_choice_is_recorded_and_counts(
+def test_a_persons_choice_is_recorded_and_applied(
     s3: Any, work: Work, choice: str, label: str
 ) -> None:
     work = unsure(work)
@@ -45,13 +45,13 @@ def test_a_persons_choice_is_recorded_and_counts(
     annotated = steps.annotate(work, pinned, result)
     publish.store(work, pinned, result, annotated, None)
     first, last = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
-    assert (first["attempt"], last["attempt"]) == (1, 1), "one attempt, with a review in it"
+    assert (first["attempt"], last["attempt"]) == (1, 1), "the review belongs to the attempt"
     assert last["scored"]["label"] == label
     ((_, _, metadata),) = objects(s3, f"{BUCKET}-processed").values()
     assert metadata["label"] == label
 
 
-def test_a_preview_is_what_a_browser_shows(s3: Any, work: Work) -> None:
+def test_a_preview_is_a_small_jpeg(s3: Any, work: Work) -> None:
     pinned = steps.fetch(work)
     review.stage_preview(work, pinned, steps.classify(work, pinned))
     ((name, (data, kind, _)),) = objects(s3, f"{BUCKET}-staging").items()

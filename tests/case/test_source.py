@@ -19,7 +19,7 @@ SOURCE = Source(
 )
 
 
-def test_a_notification_that_comes_twice_is_one_case() -> None:
+def test_a_repeated_notification_is_the_same_case() -> None:
     again = dataclasses.replace(SOURCE, origin="minio", size=9)
     assert again.run_id(KEYRING) == SOURCE.run_id(KEYRING)
 
@@ -59,20 +59,20 @@ def test_the_processed_key(key: str, processed: str) -> None:
     assert Source(bucket="b", key=key).processed_key() == processed
 
 
-def test_nothing_of_the_key_is_in_what_may_be_seen() -> None:
+def test_run_ids_and_anonymised_keys_contain_nothing_of_the_key() -> None:
     shown = SOURCE.run_id(KEYRING) + SOURCE.anonymized_keys(KEYRING, "abc", ".jpeg")[0]
     for part in ("Ada", "Ashgrove", "1234", "1957", "2016", "PNEUMONIA"):
         assert part not in shown
 
 
-def test_a_case_id_does_not_tell_the_anonymised_name() -> None:
+def test_an_anonymised_key_does_not_contain_the_case_id() -> None:
     name = SOURCE.anonymized_keys(KEYRING, "abc", ".jpeg")[0]
     assert SOURCE.case_id(KEYRING) not in name
     assert SOURCE.object_id(KEYRING) not in name
 
 
 def folder(key: str, **options: str) -> str:
-    """The part of an anonymised key that stands for the patient."""
+    """The part of an anonymised key that identifies the patient."""
     source = dataclasses.replace(SOURCE, key=key)
     patient, slash, image = source.anonymized_keys(KEYRING, "abc", ".png", **options)[0].partition(
         "/"
@@ -81,23 +81,25 @@ def folder(key: str, **options: str) -> str:
     return patient
 
 
-def test_all_of_a_patients_images_stand_together() -> None:
+def test_all_images_of_a_patient_share_a_prefix() -> None:
     first = folder(SOURCE.key)
     assert folder("NORMAL/demo_Ada Ashgrove_1234_1957-07-10_2018-01-02.png") == first
     assert folder("demo_Ada Ashgrove_1235_1957-07-10_2016-08-26.jpeg") != first
-    assert folder("a.jpeg") != folder("b.jpeg"), "a key that tells no patient is one of its own"
+    assert folder("a.jpeg") != folder("b.jpeg"), (
+        "a key without a patient stands for a patient of its own"
+    )
     assert folder("a.jpeg") == folder("a.jpeg")
     pattern = r"^(?P<patient>[^/]+)/"
     assert folder("p7/a.png", patient_pattern=pattern) == folder("p7/b", patient_pattern=pattern)
 
 
-def test_a_patient_is_not_the_same_in_another_bucket() -> None:
+def test_a_patient_has_another_pseudonym_in_another_bucket() -> None:
     other = dataclasses.replace(SOURCE, bucket="elsewhere")
     keys = [source.anonymized_keys(KEYRING, "abc", "")[0] for source in (SOURCE, other)]
     assert keys[0].split("/")[0] != keys[1].split("/")[0]
 
 
-def test_all_cases_of_an_objects_content_begin_alike() -> None:
+def test_all_cases_of_the_same_content_share_a_prefix() -> None:
     listed = Source(bucket=SOURCE.bucket, key=SOURCE.key, etag=SOURCE.etag, origin="backfill")
     assert listed.case_id(KEYRING) != SOURCE.case_id(KEYRING)
     for source in (listed, SOURCE):

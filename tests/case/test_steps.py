@@ -28,7 +28,7 @@ def test_a_replaced_object_is_refused(
             step()
 
 
-def test_a_version_stays_that_version(s3: Any, store: ObjectStore, sick: bytes) -> None:
+def test_a_version_is_pinned(s3: Any, store: ObjectStore, sick: bytes) -> None:
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     version = s3.put_object(Bucket=BUCKET, Key=KEY, Body=sick)["VersionId"]
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"newer")
@@ -43,7 +43,9 @@ def announced(work: Work, ago: timedelta | None) -> Work:
 
 
 @pytest.mark.parametrize("ago", [timedelta(seconds=2), timedelta(minutes=-3)])
-def test_what_was_announced_just_now_may_come(s3: Any, work: Work, ago: timedelta) -> None:
+def test_an_object_announced_just_now_is_looked_for_again(
+    s3: Any, work: Work, ago: timedelta
+) -> None:
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(NotFoundError, match="not in xray-data-in yet") as caught:
         steps.fetch(announced(work, ago))
@@ -51,14 +53,14 @@ def test_what_was_announced_just_now_may_come(s3: Any, work: Work, ago: timedelt
 
 
 @pytest.mark.parametrize("ago", [timedelta(minutes=6), None])
-def test_what_was_announced_long_ago_is_gone(s3: Any, work: Work, ago: timedelta | None) -> None:
+def test_an_object_announced_long_ago_is_gone(s3: Any, work: Work, ago: timedelta | None) -> None:
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(ObjectError, match="it was deleted, or never got there"):
         steps.fetch(announced(work, ago))
 
 
-def test_what_the_store_says_is_deleted_is_gone_at_once(s3: Any, work: Work) -> None:
-    # As AWS and Ceph answer where a delete marker is the newest version; moto lacks the header.
+def test_an_object_with_a_delete_marker_is_gone_at_once(s3: Any, work: Work) -> None:
+    # AWS and Ceph send this header if the newest version is a delete marker; moto does not.
     with Stubber(s3) as answers:
         answers.add_client_error(
             "get_object",
@@ -70,7 +72,7 @@ def test_what_the_store_says_is_deleted_is_gone_at_once(s3: Any, work: Work) -> 
             steps.fetch(announced(work, timedelta(0)))
 
 
-def test_what_is_deleted_on_the_way_is_gone(s3: Any, work: Work) -> None:
+def test_an_object_deleted_after_fetch_is_gone(s3: Any, work: Work) -> None:
     pinned = steps.fetch(work)
     s3.delete_object(Bucket=BUCKET, Key=KEY)
     with pytest.raises(ObjectError, match="was deleted from xray-data-in after it was fetched"):
@@ -78,7 +80,9 @@ def test_what_is_deleted_on_the_way_is_gone(s3: Any, work: Work) -> None:
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"a letter", "neither JPEG")])
-def test_what_is_no_image_is_refused(s3: Any, work: Work, content: bytes, said: str) -> None:
+def test_an_object_that_is_not_an_image_is_refused(
+    s3: Any, work: Work, content: bytes, said: str
+) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key=KEY, Body=content)["ETag"].strip('"')
     source = dataclasses.replace(work.source, etag=etag)
     with pytest.raises(ImageError, match=said):
@@ -90,7 +94,7 @@ def test_a_large_object_is_not_read(work: Work, sick: bytes) -> None:
         steps.fetch(dataclasses.replace(work, settings=Settings(max_bytes=100)))
 
 
-def test_nobody_is_asked_without_need(work: Work) -> None:
+def test_a_review_is_off_by_default_and_for_unsure_cases_only(work: Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
     assert not work.settings.wants_review(scored.label), "it is off by default"

@@ -8,7 +8,7 @@ from xray.audit import SCHEMA_FILE
 from xray.case import Decision, Outcome, Work, steps
 
 
-def test_values_between_steps_are_json_and_name_nobody(work: Work) -> None:
+def test_values_between_steps_are_json_and_name_no_patient(work: Work) -> None:
     pinned = steps.fetch(work)
     scored = steps.classify(work, pinned)
     staged = steps.annotate(work, pinned, scored)

@@ -72,13 +72,13 @@ def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, b""])
-def test_a_tombstone_asks_for_nothing(nothing: bytes | None) -> None:
+def test_a_tombstone_asks_for_no_case(nothing: bytes | None) -> None:
     notification = parse(nothing)
     assert not notification.records
     assert "tombstone" in notification.skipped[0].reason
 
 
-def test_a_test_event_asks_for_nothing() -> None:
+def test_a_test_event_asks_for_no_case() -> None:
     notification = parse(b'{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"xray"}')
     assert not notification.records
     assert notification.skipped[0].reason == "test event"
@@ -114,7 +114,7 @@ def broken(change: Any) -> bytes:
         (message(item("\ud800")), "UTF-8"),
     ],
 )
-def test_a_bad_message_is_refused_and_says_why(bad: bytes, said: str) -> None:
+def test_a_bad_message_is_refused_with_the_reason(bad: bytes, said: str) -> None:
     with pytest.raises(NotificationError) as caught:
         parse(bad)
     assert said in str(caught.value)
@@ -137,7 +137,7 @@ json_values = st.recursive(
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_no_message_raises_anything_else(data: bytes) -> None:
+def test_no_message_raises_another_error(data: bytes) -> None:
     try:
         parse(data)
     except NotificationError as error:

@@ -10,7 +10,7 @@ from xray.notification import OffsetTracker, Partition
 P, Q = Partition("storage", 0), Partition("storage", 1)
 
 
-def test_nothing_is_ready_before_the_first_is_done() -> None:
+def test_no_offset_is_ready_before_the_first_message_is_finished() -> None:
     tracker = OffsetTracker()
     first, second = tracker.add(P, 7), tracker.add(P, 8)
     tracker.finish(second)
@@ -19,7 +19,7 @@ def test_nothing_is_ready_before_the_first_is_done() -> None:
     assert tracker.ready() == {P: 9}
 
 
-def test_what_is_committed_is_not_ready_again() -> None:
+def test_a_committed_offset_is_not_ready_again() -> None:
     tracker = OffsetTracker()
     tracker.finish(tracker.add(P, 7))
     tracker.committed(tracker.ready())
@@ -35,18 +35,18 @@ def test_a_forgotten_partition_commits_nothing() -> None:
     assert tracker.ready() == {P: 1}
 
 
-def test_a_topic_made_anew_starts_a_new_sequence() -> None:
+def test_a_recreated_topic_starts_a_new_sequence() -> None:
     tracker = OffsetTracker()
     old = [tracker.add(P, offset) for offset in range(5)]
     new = tracker.add(P, 0)
     for pending in old:
         tracker.finish(pending)
-    assert tracker.ready() == {}, "the old messages say nothing of the new one"
+    assert tracker.ready() == {}, "the old messages do not count"
     tracker.finish(new)
     assert tracker.ready() == {P: 1}
 
 
-def test_offsets_that_are_missing_are_no_hindrance() -> None:
+def test_gaps_between_offsets_do_not_matter() -> None:
     tracker = OffsetTracker()
     for offset in (3, 10, 11):  # A compacted topic, or a transaction's markers.
         tracker.finish(tracker.add(P, offset))
@@ -54,7 +54,9 @@ def test_offsets_that_are_missing_are_no_hindrance() -> None:
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
-def test_no_offset_is_ready_before_all_up_to_it_are_done(order: list[int], count: int) -> None:
+def test_no_offset_is_ready_before_all_messages_up_to_it_are_finished(
+    order: list[int], count: int
+) -> None:
     tracker = OffsetTracker()
     pendings = [tracker.add(P, offset) for offset in range(12)]
     done = set(order[:count])

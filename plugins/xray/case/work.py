@@ -33,9 +33,9 @@ class Run:
     task: str
     try_number: int
     triggered_by: str | None
-    """The user who started the run; None if the pipeline did."""
+    """The account that started the run; None if Airflow names none."""
     reran_by: str | None
-    """The user who cleared the case's tasks; None if nobody did."""
+    """The account that cleared the run or one of its tasks; None if Airflow names none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the field ``run`` of an audit record."""

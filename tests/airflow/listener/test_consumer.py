@@ -1,0 +1,138 @@
+"""xray.airflow.listener.consumer: one member of the group, on a broker of the tests' own"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.deployment import Deployment
+from xray.airflow.listener.consumer import NotificationConsumer, ReceivedMessage
+from xray.errors import SettingsError
+
+
+@asynccontextmanager
+async def member(deployment: Deployment) -> AsyncIterator[NotificationConsumer]:
+    """A consumer that has joined the group."""
+    consumer = NotificationConsumer(deployment.topic)
+    await consumer.open()
+    try:
+        yield consumer
+    finally:
+        await consumer.close()
+
+
+async def receive(consumer: NotificationConsumer, count: int) -> list[ReceivedMessage]:
+    """Receive ``count`` messages."""
+    received: list[ReceivedMessage] = []
+    for _ in range(200):
+        received += await consumer.receive(count - len(received))
+        if len(received) == count:
+            return received
+    raise AssertionError(f"{len(received)} of {count} messages")
+
+
+def values(received: list[ReceivedMessage]) -> list[bytes]:
+    return sorted(one.message.value() for one in received)
+
+
+def test_an_unfinished_message_holds_back_its_partition(deployment: Deployment) -> None:
+    """Finished messages after an unfinished one are not committed, and are delivered again."""
+    sent = [str(number).encode() for number in range(5)]
+    deployment.send(*sent)
+
+    async def first() -> None:
+        async with member(deployment) as consumer:
+            received = await receive(consumer, 5)
+            for one in received:
+                if one.message.offset() > 0:
+                    consumer.finish(one.pending)
+            await consumer.commit()
+            assert deployment.committed() == 0
+            assert values(received) == sent
+
+    async def second() -> None:
+        async with member(deployment) as consumer:
+            received = await receive(consumer, 5)
+            assert values(received) == sent
+            for one in received:
+                consumer.finish(one.pending)
+            await consumer.commit()
+            assert deployment.committed() == 5
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_a_limit_is_kept(deployment: Deployment) -> None:
+    deployment.send(*(str(number).encode() for number in range(5)))
+
+    async def go() -> None:
+        async with member(deployment) as consumer:
+            first = await receive(consumer, 2)
+            assert values([*first, *await receive(consumer, 3)]) == [b"0", b"1", b"2", b"3", b"4"]
+            assert await consumer.receive(10) == [], "there are no more"
+
+    asyncio.run(go())
+
+
+def test_no_message_is_lost_while_paused(deployment: Deployment) -> None:
+    deployment.send(b"before")
+
+    async def go() -> None:
+        async with member(deployment) as consumer:
+            await receive(consumer, 1)
+            await consumer.pause()
+            deployment.send(b"while")
+            for _ in range(3):
+                await consumer.pause()
+            assert values(await receive(consumer, 1)) == [b"while"]
+
+    asyncio.run(go())
+
+
+def test_closing_commits_what_is_finished(deployment: Deployment) -> None:
+    deployment.send(b"one", b"two")
+
+    async def go() -> None:
+        async with member(deployment) as consumer:
+            for one in await receive(consumer, 2):
+                consumer.finish(one.pending)
+
+    asyncio.run(go())
+    assert deployment.committed() == 2
+
+
+def test_the_lag_counts_the_messages_that_wait(deployment: Deployment) -> None:
+    deployment.send(*(str(number).encode() for number in range(5)))
+
+    async def go() -> int:
+        async with member(deployment) as consumer:
+            await receive(consumer, 2)
+            return sum((await consumer.lag()).values())
+
+    assert asyncio.run(go()) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"enable.auto.commit": True}, {"group.id": ""}])
+def test_a_wrong_connection_is_refused_when_opened(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    extra = {
+        "bootstrap.servers": deployment.brokers,
+        "group.id": "g",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+    }
+    connection = {"conn_type": "kafka", "extra": {**extra, **wrong}}
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_KAFKA", json.dumps(connection))
+
+    async def go() -> None:
+        await NotificationConsumer(deployment.topic).open()
+
+    with pytest.raises(SettingsError, match="The Airflow connection xray_kafka"):
+        asyncio.run(go())

@@ -1,4 +1,4 @@
-"""What the tests share: pictures, an S3 server, a case on it."""
+"""Fixtures for all tests: images, an S3 server, a store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT
+from tests.support.faults import FAULTS, Fault, table_lines
 
-# Before anything imports airflow: a home of the tests' own, not the user's.
+# Set before anything imports airflow: the tests must not use the home of the user.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
@@ -26,30 +27,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--real",
         action="store_true",
-        help="real servers in place of the embedded ones, and the tests that need them",
+        help="use real servers instead of the embedded ones, and run the tests that need them",
     )
 
 
 @pytest.fixture(scope="session")
 def real(request: pytest.FixtureRequest) -> bool:
-    """Whether servers are real ones."""
+    """Return whether the tests use real servers."""
     return bool(request.config.getoption("--real"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Without --real, what only real servers can show is no part of the tests."""
+    """Ignore tests/real unless --real is given."""
     return True if collection_path.name == "real" and not config.getoption("--real") else None
 
 
 @pytest.fixture(scope="session")
 def demo_images() -> list[Path]:
-    """The 16 synthetic X-rays."""
+    """Return the paths of the 16 synthetic X-rays."""
     return sorted((ROOT / "include" / "demo" / "images").rglob("*.jpeg"))
 
 
 @pytest.fixture
 def chest() -> Image.Image:
-    """A grey picture with structure everywhere, 640 x 480."""
+    """Return a grey picture with structure everywhere, 640 x 480."""
     rng = np.random.default_rng(3)
     small = Image.fromarray(rng.integers(0, 256, (12, 16), np.uint8).astype(np.uint8))
     return small.resize((640, 480), Image.Resampling.BICUBIC)
@@ -57,7 +58,7 @@ def chest() -> Image.Image:
 
 @pytest.fixture
 def as_bytes() -> Callable[..., bytes]:
-    """Encode a picture with Pillow, metadata and all."""
+    """Return a function that encodes a picture with Pillow, with its metadata."""
 
     def save(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
         stream = io.BytesIO()
@@ -69,7 +70,7 @@ def as_bytes() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """A running S3 server."""
+    """Start an S3 server, and return its URL."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -81,7 +82,7 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_endpoint: str) -> Iterator[Any]:
-    """A client of the S3 server, emptied, with a case's buckets."""
+    """Empty the S3 server, create the buckets of a case, and return a client."""
     import httpx
 
     from include.servers.embedded.object_store import client
@@ -96,34 +97,21 @@ def s3(s3_endpoint: str) -> Iterator[Any]:
 
 @pytest.fixture
 def store(s3: Any) -> Any:
-    """An ObjectStore on the server."""
+    """Return an ObjectStore on the server."""
     from xray.storage import ObjectStore
 
     return ObjectStore(s3)
 
 
-FAULTS: list[tuple[str, int, int, int, float, str]] = []
-
-
 @pytest.fixture
 def record_fault() -> Callable[..., None]:
-    """Note what a fault showed; the table stands at the end of the tests' output."""
-
-    def note(
-        fault: str, sent: int, runs: int, doubled: int, seconds: float, more: str = ""
-    ) -> None:
-        FAULTS.append((fault, sent, runs, doubled, seconds, more))
-
-    return note
+    """Record the result of a fault test, for the table at the end of the output."""
+    return lambda *fields: FAULTS.append(Fault(*fields))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table of the faults, as the docs show it."""
+    """Print the table of the faults, as the documentation shows it."""
     if FAULTS:
         terminalreporter.section("one run per notification")
-        terminalreporter.line("| fault | messages | runs | doubled | seconds | |")
-        terminalreporter.line("|---|---:|---:|---:|---:|---|")
-        for fault, sent, runs, doubled, seconds, more in FAULTS:
-            terminalreporter.line(
-                f"| {fault} | {sent} | {runs} | {doubled} | {seconds:.0f} | {more} |"
-            )
+        for line in table_lines():
+            terminalreporter.line(line)

@@ -1,7 +1,7 @@
-"""What happens to an image before the network trains on it.
+"""Random changes of the training images.
 
-Every function takes and gives a batch of grey images, float32 in 0 to 255,
-shape (n, size, size, 1).
+Every function takes and returns a batch of grey images, float32 in 0 to 255, shape
+(n, size, size, 1).
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import tensorflow as tf
 
 
 def augment(images: tf.Tensor) -> tf.Tensor:
-    """Each image moved, and maybe blurred or sharpened, lit and exposed otherwise, noisy, hidden.
+    """Move each image, and randomly change its sharpness, light, exposure, noise and visible parts.
 
-    Blur and sharpening matter most here: in this data set sharpness alone
-    nearly tells the classes apart, and a network would learn that instead.
-    Each change leaves many images as they are, and a quarter of them is mirrored at most. Were all
-    changed, images as they come would look unusually clean to the network, and so healthy.
+    Blurring and sharpening matter most: in this data set, sharpness alone nearly separates the
+    classes, and the network would learn that instead. Each change leaves many images as they are,
+    and a quarter of the images are at most mirrored. If every image were changed, an original image
+    would look unusually clean to the network, and so healthy.
     """
-    as_they_come = tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
+    originals = tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
     changed = _move(images)
     for change, share in ((_resharpen, 0.7), (_relight, 0.5), (_reexpose, 0.6), (_roughen, 0.4)):
         changed = tf.where(_some(images, share), change(changed), changed)
     changed = tf.clip_by_value(_write(_hide(changed)), 0.0, 255.0)
-    return tf.where(_some(images, 0.75), changed, as_they_come)
+    return tf.where(_some(images, 0.75), changed, originals)
 
 
 def _each(images: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """One random number an image, shaped to multiply the batch."""
+    """Return one random number per image, in a shape that multiplies the batch."""
     return tf.random.uniform((tf.shape(images)[0], 1, 1, 1), low, high)
 
 
 def _some(images: tf.Tensor, share: float) -> tf.Tensor:
-    """True for about a ``share`` of the images."""
+    """Return True for about a ``share`` of the images."""
     return _each(images, 0.0, 1.0) < share
 
 
@@ -61,7 +61,7 @@ def _move(images: tf.Tensor) -> tf.Tensor:
 
 
 def _blurred(images: tf.Tensor) -> tf.Tensor:
-    """By a binomial of one pixel's deviation."""
+    """Blur by a binomial filter with a standard deviation of one pixel."""
     line = tf.constant([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
     across, down = tf.reshape(line, (1, 5, 1, 1)), tf.reshape(line, (5, 1, 1, 1))
     once = tf.nn.conv2d(images, across, strides=1, padding="SAME")
@@ -69,7 +69,7 @@ def _blurred(images: tf.Tensor) -> tf.Tensor:
 
 
 def _resharpen(images: tf.Tensor) -> tf.Tensor:
-    """From clearly blurred (-1) to clearly sharpened (+1.5); a fifth as from a quarter the size."""
+    """Blur (down to -1) or sharpen (up to +1.5); halve the resolution of a fifth of the images."""
     blurred = _blurred(images)
     sharper = blurred + (images - blurred) * (1.0 + _each(images, -1.0, 1.5))
     side = tf.shape(images)[1]
@@ -78,7 +78,7 @@ def _resharpen(images: tf.Tensor) -> tf.Tensor:
 
 
 def _relight(images: tf.Tensor) -> tf.Tensor:
-    """Brighter here and darker there, and more or less of the coarse shades."""
+    """Brighten some regions and darken others, and strengthen or weaken the coarse shades."""
     count, side = tf.shape(images)[0], tf.shape(images)[1]
     field = tf.image.resize(tf.random.normal((count, 3, 3, 1)), (side, side))
     images = images * tf.exp(field * _each(images, 0.0, 0.3))
@@ -88,7 +88,7 @@ def _relight(images: tf.Tensor) -> tf.Tensor:
 
 
 def _reexpose(images: tf.Tensor) -> tf.Tensor:
-    """Gamma .6 to 1.6, contrast around the mid grey, and brightness."""
+    """Change the gamma (.6 to 1.6), the contrast around mid grey, and the brightness."""
     unit = tf.clip_by_value(images / 255.0, 1e-4, 1.0)
     unit = unit ** tf.exp(_each(images, -0.5, 0.5))
     unit = (unit - 0.5) * _each(images, 0.6, 1.4) + 0.5 + _each(images, -0.12, 0.12)
@@ -96,12 +96,12 @@ def _reexpose(images: tf.Tensor) -> tf.Tensor:
 
 
 def _roughen(images: tf.Tensor) -> tf.Tensor:
-    """Noise of up to eight grey levels."""
+    """Add noise with a standard deviation of at most eight grey levels."""
     return images + tf.random.normal(tf.shape(images)) * _each(images, 0.0, 8.0)
 
 
 def _inside(images: tf.Tensor, half_x: tf.Tensor, half_y: tf.Tensor) -> tf.Tensor:
-    """A rectangle anywhere, of these halves of its sides (1 is the image's)."""
+    """Return the mask of a rectangle at a random place; half its sides are given (image: 1)."""
     line = tf.linspace(0.0, 1.0, tf.shape(images)[1])
     beside = tf.abs(line[None, None, :, None] - _each(images, 0.0, 1.0)) < half_x
     below = tf.abs(line[None, :, None, None] - _each(images, 0.0, 1.0)) < half_y
@@ -109,8 +109,7 @@ def _inside(images: tf.Tensor, half_x: tf.Tensor, half_y: tf.Tensor) -> tf.Tenso
 
 
 def _hide(images: tf.Tensor) -> tf.Tensor:
-    """Boxes over a part of the side, on many images: a grey one, a black one, and one that has only
-    the coarse shades left, as redacted text has."""
+    """Cover parts of many images: by coarse shades, as redaction does, by grey, and by black."""
     side = tf.shape(images)[1]
     coarse = tf.image.resize(tf.nn.avg_pool2d(images, 16, 16, "SAME"), (side, side))
     for share, shade, longest in (
@@ -124,7 +123,7 @@ def _hide(images: tf.Tensor) -> tf.Tensor:
 
 
 def _write(images: tf.Tensor) -> tf.Tensor:
-    """A line that looks as letters do at this size, on a third of the images."""
+    """Draw a line of noise that resembles small text, on a third of the images."""
     count, side = tf.shape(images)[0], tf.shape(images)[1]
     ink = tf.random.uniform((count, side // 2, side // 2, 1)) < 0.5
     ink = tf.image.resize(tf.cast(ink, tf.float32), (side, side), method="nearest") > 0.5

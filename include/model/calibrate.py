@@ -1,10 +1,9 @@
-"""Make a network's logits mean what they say.
+"""Calibrate the logits of the networks, so that risks are probabilities.
 
-A single number is fitted, by which logits are multiplied (temperature scaling:
-Guo et al., ICML 2017), with equal weight for both classes. So a risk is the
-chance of pneumonia where as many are sick as are healthy, and .5 stays .5. No
-offset is fitted: on patients of the training split the network looks better
-than it is on others, and an offset that suits them would move the threshold.
+The logits are multiplied by one fitted number (temperature scaling: Guo et al., ICML 2017). Both
+classes have the same weight, so a risk is the probability of pneumonia where both classes are
+equally common, and .5 stays .5. No offset is fitted: the networks do better on the training split
+than on other patients, and an offset fitted to it would move the threshold.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ SCALES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 400))
 
 
 def class_weights(classes: np.ndarray) -> np.ndarray:
-    """Weights of the mean 1 that give both classes the same sum; ``classes`` holds 0 and 1."""
+    """Return weights with the mean 1 and the same sum for both ``classes``, 0 and 1."""
     sick = float(classes.mean())
     return np.where(classes == 1, 0.5 / sick, 0.5 / (1 - sick))
 
 
 def fit_scale(logits: np.ndarray, classes: np.ndarray) -> float:
-    """The scale of the smallest cross-entropy, both classes weighing the same."""
+    """Return the scale with the smallest cross-entropy, with the same weight for both classes."""
     signed = np.where(classes == 1, logits, -logits)
     weights = class_weights(classes)
     losses = [np.sum(weights * np.logaddexp(0, -scale * signed)) for scale in SCALES]
@@ -29,13 +28,13 @@ def fit_scale(logits: np.ndarray, classes: np.ndarray) -> float:
 
 
 def calibrated(logits: np.ndarray, scale: float) -> np.ndarray:
-    """Risks."""
+    """Return the risks of scaled ``logits``."""
     result: np.ndarray = 1 / (1 + np.exp(-scale * logits))
     return result
 
 
 def cross_fitted(logits: np.ndarray, classes: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Risks, each fold by the scale that the others gave: for an honest check."""
+    """Return the risks, calibrating each fold with the scale that was fitted to the other folds."""
     risks = np.empty(len(logits))
     for k in np.unique(fold):
         others = fold != k

@@ -1,4 +1,4 @@
-"""A trained Keras model to float32 LiteRT, checked against itself."""
+"""The conversion of a trained Keras model to float32 LiteRT, with a comparison of both."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference of a risk between the two forms; of the other outputs, of their size."""
+"""Largest difference between the two forms: absolute for a risk, relative for the other outputs."""
 OUTPUTS = ("risk", "evidence", "strangeness")
 
 
 class Converted(NamedTuple):
-    """A LiteRT file, and what stands in model.json about it."""
+    """A LiteRT file, and what model.json says about it."""
 
     content: bytes
     outputs: dict[str, int]
-    """The place of each of :data:`OUTPUTS` among the file's."""
+    """The index of each of :data:`OUTPUTS` in the file."""
     difference: float
-    """Largest difference of a risk to Keras's."""
+    """Largest difference between a risk of the file and that of Keras."""
 
 
 def convert(model: keras.Model, samples: np.ndarray) -> Converted:
-    """The model as LiteRT.
+    """Convert a model, and compare its outputs with those of the LiteRT file.
 
     Args:
         model: (n, size, size, 1) to :data:`OUTPUTS`.
-        samples: images to compare what comes out, (n, size, size, 1), float32 in 0 to 255.
+        samples: images for the comparison, (n, size, size, 1), float32 in 0 to 255.
 
     Raises:
-        RuntimeError: the result lacks its weights, or says otherwise than the model.
+        RuntimeError: the file lacks the weights, or its outputs differ from those of the model.
     """
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
     graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
-    # Without freezing, the converter leaves the weights out of a Keras 3 model and says nothing.
+    # Without freezing, the converter silently omits the weights of a Keras 3 model.
     frozen = convert_variables_to_constants_v2(graph)
     lite: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
     if len(lite) < 3 * model.count_params():
         raise RuntimeError(f"The converted model has {len(lite)} bytes: its weights are missing.")
-    found, kept = run(lite, samples), model.predict(samples, batch_size=32, verbose=0)
-    shapes = [part.shape for part in found]
-    outputs = {name: shapes.index(part.shape) for name, part in zip(OUTPUTS, kept, strict=True)}
+    converted, original = run_lite(lite, samples), model.predict(samples, batch_size=32, verbose=0)
+    shapes = [part.shape for part in converted]
+    outputs = {name: shapes.index(part.shape) for name, part in zip(OUTPUTS, original, strict=True)}
     differences = {
-        name: np.abs(found[outputs[name]] - part).max()
+        name: np.abs(converted[outputs[name]] - part).max()
         / (1 if name == "risk" else np.abs(part).max())
-        for name, part in zip(OUTPUTS, kept, strict=True)
+        for name, part in zip(OUTPUTS, original, strict=True)
     }
     for name, difference in differences.items():
         if not difference <= MAX_DIFFERENCE:
@@ -58,8 +58,8 @@ def convert(model: keras.Model, samples: np.ndarray) -> Converted:
     return Converted(lite, outputs, float(differences["risk"]))
 
 
-def run(lite: bytes, samples: np.ndarray) -> list[np.ndarray]:
-    """What LiteRT gives for ``samples``: an array (n, …) for each output."""
+def run_lite(lite: bytes, samples: np.ndarray) -> list[np.ndarray]:
+    """Return the outputs of a LiteRT file for ``samples``: an array (n, …) for each output."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=lite, num_threads=1)

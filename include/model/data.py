@@ -1,4 +1,4 @@
-"""Training images: a folder with NORMAL/ and PNEUMONIA/, split by patient."""
+"""The training images: a folder with NORMAL/ and PNEUMONIA/, split by patient."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from xray.risk import preprocess
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 CONFIG = tomllib.loads(Path(__file__).with_name("config.toml").read_text())
-"""What training goes by, unless it is told otherwise."""
+"""The default configuration of the training."""
 HELD_OUT = float(CONFIG["held_out"])
-"""Share of the patients that training leaves aside."""
+"""Share of the patients that training holds out."""
 _PATIENT = re.compile(r"(person\d+|(?:NORMAL2-)?IM-\d+)")
 
 
@@ -30,10 +30,10 @@ class Example(NamedTuple):
 
 
 def examples(directory: Path) -> list[Example]:
-    """The images of ``directory``, in a fixed order.
+    """Return the images of ``directory``, in a fixed order.
 
     Raises:
-        SystemExit: a folder is missing or empty; the message says which.
+        SystemExit: a folder is missing or empty; the message names it.
     """
     found = []
     for target, name in enumerate(CLASSES):
@@ -47,29 +47,30 @@ def examples(directory: Path) -> list[Example]:
 
 
 def patient_of(name: str) -> str:
-    """The patient in a file's ``name`` (person12, IM-0115, NORMAL2-IM-0373), or the whole name."""
+    """Return the patient in a file name (person12, IM-0115, NORMAL2-IM-0373), or the whole name."""
     match = _PATIENT.match(name)
     return match[1] if match else name
 
 
 def held_out(patient: str, *, share: float) -> bool:
-    """Whether a patient belongs to the validation split: by the name's checksum, so for ever."""
+    """Return whether a patient is held out, which depends on the checksum of the name only."""
     return zlib.crc32(patient.encode()) / 2**32 < share
 
 
 def folds(patients: list[str], count: int) -> np.ndarray:
-    """Which of ``count`` folds each patient's image is in, shape (n,).
+    """Return the index of the fold of each image, 0 to ``count`` - 1, shape (n,).
 
-    Patients with neighbouring numbers are in one fold, family by family (NORMAL2-IM-0373 is of
-    another than IM-0373). They were examined about the same time, so this is a harder check than
-    one that draws them: a fold's images come from a time that its model has seen nothing of.
+    Patients of one series of names (IM-0373 and NORMAL2-IM-0373 are of different series) are split
+    by their numbers. Neighbouring numbers were examined at about the same time and are in one fold.
+    This makes the cross-validation harder than random folds do: the images of a fold come from a
+    time of which its network has seen nothing.
     """
-    families: dict[str, list[str]] = {}
+    series: dict[str, list[str]] = {}
     for patient in sorted(set(patients), key=_number):
-        families.setdefault(patient.rstrip("0123456789"), []).append(patient)
+        series.setdefault(patient.rstrip("0123456789"), []).append(patient)
     fold = {
         patient: place * count // len(members)
-        for members in families.values()
+        for members in series.values()
         for place, patient in enumerate(members)
     }
     return np.array([fold[patient] for patient in patients])
@@ -80,8 +81,8 @@ def _number(patient: str) -> tuple[int, str]:
     return (int(digits[0]) if digits else 0, patient)
 
 
-def load(chosen: list[Example], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, size, size, 1) as uint8, and classes (n,) as float32."""
+def load_images(chosen: list[Example], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images (n, size, size, 1) as uint8, and the classes (n,) as float32."""
     images = np.empty((len(chosen), size, size, 1), np.uint8)
     for index, example in enumerate(chosen):
         picture = decode(example.path.read_bytes())

@@ -1,11 +1,11 @@
 """Score a folder of labelled images with the shipped model, as the pipeline does.
 
-``python include/model/evaluate.py DIR [--json FILE] [--pictures DIR]``; DIR
-holds NORMAL/ and PNEUMONIA/. Needs no tensorflow. Intervals are 95 %: Wilson's
-for shares, Hanley and McNeil's (1982) for the AUC.
+``python include/model/evaluate.py DIR [--json FILE] [--pictures DIR]``; DIR has the folders NORMAL/
+and PNEUMONIA/. TensorFlow is not needed. All intervals are 95 %: Wilson's for proportions, Hanley
+and McNeil's (1982) for the AUC.
 
-The figures are of all images: what the gate refuses counts with its risk, and
-each file's line says whether it was refused.
+The figures cover all images: an image that the gate refuses counts with its risk, and the entry of
+each file says whether it was refused.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ HERE = Path(__file__).resolve().parent
 THRESHOLDS = (0.5, 0.6, 0.8)
 Z = 1.959964
 BINS = 10
-"""Of equal width, for the calibration."""
+"""Number of bins of the calibration, all of the same width."""
 
 
 def auc(targets: np.ndarray, risks: np.ndarray) -> float:
-    """Chance that a sick image scores above a healthy one; ties count half."""
+    """Return the probability that a sick image scores above a healthy one; ties count half."""
     sick, healthy = risks[targets == 1], risks[targets == 0]
     order = np.sort(healthy)
     below = np.searchsorted(order, sick, "left")
@@ -45,7 +45,7 @@ def auc(targets: np.ndarray, risks: np.ndarray) -> float:
 
 
 def auc_interval(area: float, sick: int, healthy: int) -> list[float]:
-    """Its 95 % interval (Hanley and McNeil, Radiology 1982)."""
+    """Return the 95 % interval of an AUC (Hanley and McNeil, Radiology 1982)."""
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (
         area * (1 - area) + (sick - 1) * (one - area**2) + (healthy - 1) * (two - area**2)
@@ -54,8 +54,8 @@ def auc_interval(area: float, sick: int, healthy: int) -> list[float]:
     return [round(max(0.0, area - reach), 4), round(min(1.0, area + reach), 4)]
 
 
-def share(hits: int, of: int) -> dict[str, Any]:
-    """A proportion with Wilson's 95 % interval."""
+def proportion(hits: int, of: int) -> dict[str, Any]:
+    """Return a proportion with Wilson's 95 % interval."""
     if not of:
         return {"value": None, "interval": None}
     p, z2 = hits / of, Z * Z
@@ -68,22 +68,25 @@ def share(hits: int, of: int) -> dict[str, Any]:
 
 
 def rates(targets: np.ndarray, risks: np.ndarray, threshold: float) -> dict[str, Any]:
-    """Accuracy, sensitivity and specificity when a risk above ``threshold`` means sick."""
+    """Return accuracy, sensitivity and specificity if a risk above ``threshold`` means sick."""
     said, sick = risks > threshold, targets == 1
     return {
-        "accuracy": share(int((said == sick).sum()), len(sick)),
-        "sensitivity": share(int((said & sick).sum()), int(sick.sum())),
-        "specificity": share(int((~said & ~sick).sum()), int((~sick).sum())),
+        "accuracy": proportion(int((said == sick).sum()), len(sick)),
+        "sensitivity": proportion(int((said & sick).sum()), int(sick.sum())),
+        "specificity": proportion(int((~said & ~sick).sum()), int((~sick).sum())),
     }
 
 
 def calibration(
     targets: np.ndarray, risks: np.ndarray, *, balanced: bool = False
 ) -> dict[str, Any]:
-    """How far risks are from frequencies: the expected calibration error, and its bins.
+    """Return the expected calibration error, and the risk and the frequency in each bin.
 
-    ``balanced``: with the sick weighing as much as the healthy, which is what a risk of the
-    shipped model goes by.
+    Args:
+        targets: 0 or 1 for each image, shape (n,).
+        risks: 0 to 1, shape (n,).
+        balanced: whether both classes have the same weight, for which the risks of the shipped
+            model are calibrated.
     """
     weights = np.ones(len(risks))
     if balanced and 0 < targets.sum() < len(targets):
@@ -105,8 +108,8 @@ def calibration(
     return {"error": round(float(apart / len(risks)), 4) if len(risks) else None, "bins": bins}
 
 
-def labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """How many images of each class the pipeline labels how, with its default settings."""
+def count_labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return the number of images of each class with each label, under the default settings."""
     settings = Settings()
     counted = {name: {label.value: 0 for label in Label} for name in CLASSES}
     for row in scored:
@@ -116,7 +119,7 @@ def labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) -> dict[str, Any]:
-    """The report that ``--json`` writes."""
+    """Return the report that ``--json`` writes."""
     chosen = examples(directory)
     if held_out_only:
         chosen = [e for e in chosen if held_out(e.patient, share=HELD_OUT)]
@@ -137,8 +140,8 @@ def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) 
         "thresholds": at,
         "calibration": calibration(targets, risks),
         "calibration_balanced": calibration(targets, risks, balanced=True),
-        "refused": share(sum(row["refused"] is not None for row in scored), len(scored)),
-        "labels": labels(scored),
+        "refused": proportion(sum(row["refused"] is not None for row in scored), len(scored)),
+        "labels": count_labels(scored),
         "scores": scored,
         "errors": errors,
     }
@@ -173,7 +176,7 @@ def _table(report: dict[str, Any]) -> str:
         lines.append(f"{threshold:>6} " + " ".join(f"{cell:>24}" for cell in cells))
     errors = [report[name]["error"] for name in ("calibration", "calibration_balanced")]
     lines.append(
-        f"expected calibration error {errors[0]}; both classes weighing the same {errors[1]}"
+        f"expected calibration error {errors[0]}; with the same weight for both classes {errors[1]}"
     )
     lines.append(
         f"refused by the gate {report['refused']['value']} {report['refused']['interval']}"
@@ -184,13 +187,17 @@ def _table(report: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
-    parser.add_argument("--json", type=Path, help="where the whole report goes")
-    parser.add_argument("--pictures", type=Path, help="a folder for ROC, calibration, mistakes, …")
+    parser.add_argument("--json", type=Path, help="the file for the whole report")
     parser.add_argument(
-        "--held-out", action="store_true", help="only patients that training left aside"
+        "--pictures",
+        type=Path,
+        help="the folder for the pictures: ROC, calibration, confusion, mistakes",
+    )
+    parser.add_argument(
+        "--held-out", action="store_true", help="use only the patients that training held out"
     )
     options = parser.parse_args(arguments)
     try:

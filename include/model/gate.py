@@ -1,7 +1,7 @@
-"""Fit the input gate: what the training images are like, and how far from them is too far.
+"""Fit the input gate: a description of the training images, and the limits of the distance to it.
 
-No odd image has a part in it. A limit is where so many images of patients that
-the fit has not seen lie beyond it, as config.toml allows.
+No image of another kind is used. A limit is the distance beyond which a configured share of the
+images lies, measured on patients that the fit has not seen.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.linalg import cholesky, eigh, inv
 from PIL import Image
 
 SHRINKAGE = 0.1
-"""Of the features' covariance towards a round one."""
+"""Shrinkage of the covariance of the features towards a multiple of the identity matrix."""
 
 
 def turned(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Images (n, size, size, 1) in uint8, turned to the left; black comes in at the corners."""
+    """Return uint8 images (n, size, size, 1) turned to the left, with black corners."""
     return np.stack(
         [
             np.asarray(Image.fromarray(i).rotate(degrees, Image.Resampling.BICUBIC))
@@ -26,8 +26,8 @@ def turned(images: np.ndarray, degrees: float) -> np.ndarray:
     )[..., None]
 
 
-def thumbnails(ways: np.ndarray, components: int) -> dict[str, np.ndarray | float]:
-    """A probabilistic principal component analysis of thumbnails, shape (n, width)."""
+def fit_thumbnails(ways: np.ndarray, components: int) -> dict[str, np.ndarray | float]:
+    """Fit a probabilistic principal component analysis to thumbnails, shape (n, width)."""
     mean = ways.mean(axis=0)
     sizes, axes = eigh(np.cov(ways - mean, rowvar=False))
     kept = axes[:, -components:]
@@ -40,25 +40,25 @@ def thumbnails(ways: np.ndarray, components: int) -> dict[str, np.ndarray | floa
 
 
 def picture_distance(ways: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
-    """What the graph computes of thumbnails (…, width), shape (…)."""
+    """Return the distance that the graph computes of thumbnails (…, width), shape (…)."""
     apart = ways - fitted["mean"]
     along = apart @ fitted["axes"]
     outside = (apart**2).sum(axis=-1) - (along**2).sum(axis=-1)
     return (along**2 * fitted["precisions"]).sum(axis=-1) + outside * fitted["rest"]
 
 
-def features(found: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
-    """Each class's centre and the whitening of what is left, for features of shape (n, d)."""
-    centres = np.stack([found[classes == k].mean(axis=0) for k in (0, 1)])
-    spread = np.cov(found - centres[classes.astype(int)], rowvar=False)
-    round_one = np.eye(len(spread)) * np.trace(spread) / len(spread)
-    shrunk = (1 - SHRINKAGE) * spread + SHRINKAGE * round_one
+def fit_features(features: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
+    """Fit the centre of each class, and the whitening of the differences, to features (n, d)."""
+    centres = np.stack([features[classes == k].mean(axis=0) for k in (0, 1)])
+    spread = np.cov(features - centres[classes.astype(int)], rowvar=False)
+    sphere = np.eye(len(spread)) * np.trace(spread) / len(spread)
+    shrunk = (1 - SHRINKAGE) * spread + SHRINKAGE * sphere
     return {"centres": centres, "whitening": inv(cholesky(shrunk)).T}
 
 
-def feature_distance(found: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
-    """What the graph computes of features (n, d), shape (n,)."""
-    apart = (found[:, None] - fitted["centres"]) @ fitted["whitening"]
+def feature_distance(features: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
+    """Return the distance that the graph computes of features (n, d), shape (n,)."""
+    apart = (features[:, None] - fitted["centres"]) @ fitted["whitening"]
     nearest: np.ndarray = (apart**2).sum(axis=-1).min(axis=-1)
     return nearest
 
@@ -66,12 +66,12 @@ def feature_distance(found: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
 def picture_limit(
     thumbs: np.ndarray, fold: np.ndarray, *, components: int, refused: float
 ) -> float:
-    """The distance beyond which a share ``refused`` of upright thumbnails (n, width) lies.
+    """Return the distance that a share ``refused`` of upright thumbnails (n, width) exceeds.
 
-    Each is compared with those of the other folds.
+    Each thumbnail is compared with those of the other folds.
     """
     distances = np.empty(len(thumbs))
     for k in np.unique(fold):
-        fitted = thumbnails(thumbs[fold != k], components)
+        fitted = fit_thumbnails(thumbs[fold != k], components)
         distances[fold == k] = picture_distance(thumbs[fold == k], fitted)
     return float(np.quantile(distances, 1 - refused))

@@ -1,4 +1,4 @@
-"""Fit one network, so that it can be interrupted at any time and goes on where it was."""
+"""The training of one network, which can be interrupted at any time and continued later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from include.model.calibrate import class_weights
 from include.model.network import build
 
 SETTLING = 1024
-"""Images that the normalisation settles on."""
+"""Images for the final statistics of the batch normalisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,10 @@ class Examples:
         return len(self.images)
 
     def weights(self) -> np.ndarray:
-        """The same sum for both classes: a score then says how likely the sick one is, if both
-        are equally common."""
+        """Return weights with the same sum for both classes.
+
+        With them, a score is the probability of pneumonia where both classes are equally common.
+        """
         return class_weights(self.classes).astype(np.float32)
 
 
@@ -47,22 +49,22 @@ def learn(
     seed: int,
     folder: Path,
 ) -> keras.Model:
-    """A trained network; see :func:`network.build`. Its weights are averaged over many steps.
+    """Train a network of :func:`network.build`; its weights are averaged over many steps.
 
     Args:
-        training: what to learn from.
-        validation: of other patients, for the learning curve alone.
-        config: as in config.toml.
+        training: the images to learn from.
+        validation: images of other patients, used for the learning curve only.
+        config: the contents of config.toml.
         epochs: passes over the images.
-        seed: of the first weights, the order and the augmentation.
-        folder: holds what is needed to go on, and then the weights and the learning curve.
+        seed: for the initial weights, the order of the images and the augmentation.
+        folder: where the checkpoints, the final weights and the learning curve are.
     """
     keras.utils.set_random_seed(seed)
     core = build(config["size"], **config["network"], name=folder.name)
-    kept = folder / f"learned-{epochs}.weights.h5"
-    if kept.exists():
-        core.load_weights(kept)
-        print(f"{folder.name}: learned before")
+    final = folder / f"learned-{epochs}.weights.h5"
+    if final.exists():
+        core.load_weights(final)
+        print(f"{folder.name}: already trained")
         return core
     folder.mkdir(parents=True, exist_ok=True)
     options = config["optimizer"]
@@ -89,30 +91,30 @@ def learn(
         verbose="auto",
     )
     _settle(core, training.images)
-    core.save_weights(kept)
+    core.save_weights(final)
     return core
 
 
 def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The logits of uint8 ``images``, shape (n,), each the mean of the image's and its mirror's."""
+    """Return the logits of uint8 ``images``, shape (n,), each with its mirror image averaged."""
     model = keras.Model(core.input, core.outputs[0])
-    found = np.zeros(len(images))
+    means = np.zeros(len(images))
     for start in range(0, len(images), 64):
         batch = images[start : start + 64].astype(np.float32)
         for seen in (batch, batch[:, :, ::-1]):
-            found[start : start + 64] += model.predict_on_batch(seen)[:, 0] / 2
-    return found
+            means[start : start + 64] += model.predict_on_batch(seen)[:, 0] / 2
+    return means
 
 
 def curve(folder: Path) -> dict[str, list[float]]:
-    """The learning curve that :func:`learn` left: ``loss`` and ``val_loss``, one an epoch."""
+    """Return the learning curve of :func:`learn`: ``loss`` and ``val_loss``, one value an epoch."""
     with (folder / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in ("loss", "val_loss")}
 
 
 def _optimizer(options: dict[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """Its rate does not depend on how many epochs are to come, so that more can be added."""
+    """Return the optimizer. Its rate does not depend on the number of epochs: more can be added."""
     rate = keras.optimizers.schedules.PolynomialDecay(
         options["rate"] / 20, steps, end_learning_rate=options["rate"]
     )
@@ -122,8 +124,10 @@ def _optimizer(options: dict[str, Any], steps: int) -> keras.optimizers.Optimize
 
 
 def _settle(core: keras.Model, images: np.ndarray) -> None:
-    """Take the normalisation's means and variances anew: of the averaged weights, and of images
-    as they come, which the augmented ones are not quite like."""
+    """Compute the statistics of the batch normalisation again.
+
+    They belong to the weights before averaging, and to augmented images, which differ a little.
+    """
     normalisations = [
         layer for layer in core.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
@@ -140,7 +144,7 @@ def _batches(examples: Examples, batch: int, seed: int) -> tf.data.Dataset:
         return augment(tf.cast(x, tf.float32)), y, w
 
     arrays = (examples.images, examples.classes.astype(np.float32)[:, None], examples.weights())
-    # One batch after the other, so that a seed gives the same numbers on every machine.
+    # Batches are made one after the other, so that a seed gives the same numbers on every machine.
     return (
         tf.data.Dataset.from_tensor_slices(arrays)
         .shuffle(len(examples), seed=seed)

@@ -1,9 +1,8 @@
-"""The network: a small residual one that sees an image at two scales.
+"""The network: a small residual network that sees an image at two scales.
 
-It works on batches of grey images, float32 in 0 to 255, shape (n, size, size, 1).
-What it says is the mean over a coarse map plus one number, so that the map
-tells exactly where a score comes from (class activation: Zhou et al., CVPR
-2016, here over the last two stages).
+It takes batches of grey images, float32 in 0 to 255, shape (n, size, size, 1). Its logit is the
+mean over a coarse map plus one number, so the map shows exactly where the score comes from (class
+activation mapping: Zhou et al., CVPR 2016, here over the last two stages).
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ import tensorflow as tf
 from keras import layers, ops
 
 STRIDE = 16
-"""Pixels of a side of the map's cells."""
+"""Side of the cells of the map, in pixels."""
 
 
 @keras.saving.register_keras_serializable(package="xray")
 class Standardize(layers.Layer):
-    """Each image to zero mean and unit deviation: exposure tells nothing about the lung."""
+    """Scales each image to zero mean and unit deviation: exposure says nothing about the lung."""
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Standardised ``images``, same shape."""
+        """Return the standardised images, in the same shape."""
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
         centred = images - mean
         deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
@@ -32,31 +31,32 @@ class Standardize(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="xray")
 class Offset(layers.Layer):
-    """One trained number, added: the logit where the map is empty."""
+    """Adds one trained number: the logit of an empty map."""
 
     def build(self, shape: Sequence[int | None]) -> None:
-        """The number, nought at first."""
+        """Create the number; it is zero at first."""
         self.number = self.add_weight(name="number", shape=(1,), initializer="zeros")
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
-        """``values`` plus the number."""
+        """Return ``values`` plus the number."""
         return values + self.number
 
 
 def build(
     size: int, widths: Sequence[int], dropout: float, *, name: str = "network"
 ) -> keras.Model:
-    """An untrained network.
+    """Return an untrained network.
 
     Args:
         size: pixels of a side, a multiple of 32.
         widths: channels of the four stages; the stem and each stage halve the resolution.
-        dropout: share of the channels that the map does without in a training step.
-        name: of the network.
+        dropout: share of the channels that are dropped before the map in a training step.
+        name: the name of the network.
 
     Returns:
-        (n, size, size, 1) in 0 to 255 to a logit (n, 1), the map (n, size/16, size/16, 1) whose
-        mean it is but for a constant, and the features (n, widths[2] + widths[3]).
+        A model from (n, size, size, 1) in 0 to 255 to the logit (n, 1), the map
+        (n, size/16, size/16, 1) whose mean plus a constant is the logit, and the features
+        (n, widths[2] + widths[3]).
     """
     images = layers.Input((size, size, 1), name="image")
     x = Standardize()(images)
@@ -78,14 +78,14 @@ def build(
 
 
 def _block(x: tf.Tensor, width: int, *, stride: int) -> tf.Tensor:
-    """Two 3x3 convolutions and a way around them."""
-    around = x
+    """Return two 3x3 convolutions with a shortcut around them."""
+    shortcut = x
     if stride != 1 or x.shape[-1] != width:
-        around = layers.AveragePooling2D(stride, padding="same")(x) if stride > 1 else x
-        around = layers.Conv2D(width, 1, use_bias=False)(around)
-        around = layers.BatchNormalization()(around)
+        shortcut = layers.AveragePooling2D(stride, padding="same")(x) if stride > 1 else x
+        shortcut = layers.Conv2D(width, 1, use_bias=False)(shortcut)
+        shortcut = layers.BatchNormalization()(shortcut)
     x = layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization()(x)
-    return layers.ReLU()(layers.Add()([x, around]))
+    return layers.ReLU()(layers.Add()([x, shortcut]))

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation and of a training."""
+"""The pictures of an evaluation and of a training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from matplotlib.figure import Figure
 from xray.image import decode
 
 KERMANY = ("Kermany et al. 2018", 0.932, 0.901)
-"""Sensitivity and specificity that the authors of the data set report on their test split."""
+"""Sensitivity and specificity that the authors of the data set report for their test split."""
 ORIGINAL = (0.8205, 0.8638)
-"""Accuracies that the original demo publishes, on the same split."""
+"""Accuracies that the original demo reports for the same split."""
 WORST = 12
+"""The number of images in the picture of mistakes."""
 
 
 def draw_all(report: dict[str, Any], directory: Path, out: Path) -> None:
-    """The pictures of a report of :func:`evaluate.evaluate`, as PNG files in ``out``."""
+    """Draw the pictures of a report of :func:`evaluate.evaluate`, as PNG files in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in (
         ("roc", roc(report)),
@@ -35,7 +36,7 @@ def draw_all(report: dict[str, Any], directory: Path, out: Path) -> None:
 
 
 def roc(report: dict[str, Any]) -> Figure:
-    """Sensitivity over 1 - specificity, with the published anchors and the thresholds."""
+    """Draw sensitivity over 1 - specificity, with the published values and the thresholds."""
     targets, risks = _values(report)
     order = np.argsort(-risks, kind="stable")
     sick = targets[order] == 1
@@ -58,7 +59,7 @@ def roc(report: dict[str, Any]) -> Figure:
 
 
 def calibration(report: dict[str, Any]) -> Figure:
-    """Frequency over risk; a dot's area is the number of images."""
+    """Draw frequency over risk; the area of a dot is the number of images."""
     found = report["calibration"]
     figure, axes = _axes(f"Calibration, expected error {found['error']}")
     axes.plot([0, 1], [0, 1], ":", color="grey")
@@ -74,7 +75,7 @@ def calibration(report: dict[str, Any]) -> Figure:
 
 
 def confusion(report: dict[str, Any]) -> Figure:
-    """What the pipeline labels each class, with its default thresholds."""
+    """Draw the labels of each class, at the default thresholds."""
     rows, columns = list(report["labels"]), list(next(iter(report["labels"].values())))
     counted = np.array([[report["labels"][row][column] for column in columns] for row in rows])
     figure, axes = _axes("Labels at the thresholds .60 and .80")
@@ -89,7 +90,7 @@ def confusion(report: dict[str, Any]) -> Figure:
 
 
 def mistakes(report: dict[str, Any], directory: Path) -> Figure:
-    """The images whose risk is furthest from what they are."""
+    """Draw the images whose risk is furthest from their class."""
     targets, risks = _values(report)
     figure, grid = plt.subplots(3, WORST // 3, figsize=(11, 9), layout="constrained")
     for axes in grid.flat:
@@ -105,7 +106,7 @@ def mistakes(report: dict[str, Any], directory: Path) -> Figure:
 
 
 def curves(found: dict[str, dict[str, list[float]]], out: Path) -> None:
-    """Learning curves: for each network its ``loss`` and ``val_loss``, one value an epoch."""
+    """Draw the ``loss`` and the ``val_loss`` of each network, one value an epoch."""
     figure, axes = _axes("Learning curves")
     for name, curve in found.items():
         (line,) = axes.plot(curve["loss"], label=f"{name}, training")

@@ -1,9 +1,8 @@
-"""The model that is shipped: its networks together, seen both ways, calibrated, with a gate.
+"""The shipped model: several networks, test-time mirroring, calibration and the gate in one graph.
 
-:func:`assemble` puts it together as one graph: an image in, and out come the
-risk, the evidence (where the risk comes from) and the strangeness (how unlike
-the training images the image is). All layers hold their numbers as weights, so
-that ``xray.keras`` and ``xray.tflite`` are the same model.
+:func:`assemble` returns the graph. It takes an image and returns the risk, the evidence (where the
+risk comes from) and the strangeness (the distance of the image from the training images). All
+layers store their numbers as weights, so ``xray.keras`` and ``xray.tflite`` are the same model.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import tensorflow as tf
 from keras import layers, ops
 
 SIDE = 20
-"""Pixels of a side, or a few more, of the thumbnail that the gate looks at."""
+"""Side of the thumbnail that the gate examines, in pixels; at some image sizes a few more."""
 FLAT = 4.0
-"""Grey levels; a thumbnail that varies less is not stretched any further."""
+"""Smallest deviation, in grey levels, that a thumbnail is divided by."""
 REASONS = (
     "blank",
     "turned left",
@@ -28,25 +27,25 @@ REASONS = (
     "unlike a chest X-ray",
     "unfamiliar",
 )
-"""What the numbers of the strangeness tell, if they are above their limits; the first one counts.
-The last two: by the thumbnail, and by a network's features."""
+"""The reasons for a refusal, one for each number of the strangeness that may exceed its limit. The
+first one counts. The last two are the distances of the thumbnail and of a network's features."""
 
 
 @keras.saving.register_keras_serializable(package="xray")
 class BothWays(layers.Layer):
-    """Each image, and then each image's mirror image."""
+    """Returns each image, followed by the mirror image of each."""
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """(n, size, size, 1) to (2n, size, size, 1)."""
+        """Map (n, size, size, 1) to (2n, size, size, 1)."""
         return ops.concatenate([images, ops.flip(images, axis=2)], axis=0)
 
 
 @keras.saving.register_keras_serializable(package="xray")
 class Together(layers.Layer):
-    """The mean of what was found both ways; a map is mirrored back first."""
+    """Averages the results of the images and their mirror images; a map is mirrored back first."""
 
     def call(self, found: tf.Tensor) -> tf.Tensor:
-        """(2n, …) to (n, …)."""
+        """Map (2n, …) to (n, …)."""
         one, other = ops.split(found, 2, axis=0)
         if len(found.shape) == 4:
             other = ops.flip(other, axis=2)
@@ -55,15 +54,15 @@ class Together(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="xray")
 class Calibrate(layers.Layer):
-    """A logit and a map to a risk, and to evidence whose mean is that risk's logit."""
+    """Turns a logit and a map into a risk and into evidence, whose mean is the risk's logit."""
 
     def build(self, _: object) -> None:
-        """Nothing is changed at first."""
+        """Create the scale and the bias, which change nothing at first."""
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones", trainable=False)
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros", trainable=False)
 
     def call(self, found: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """(n, 1) and (n, rows, columns, 1) to (n, 1) and (n, rows, columns)."""
+        """Map (n, 1) and (n, rows, columns, 1) to (n, 1) and (n, rows, columns)."""
         logit, cells = found
         calibrated = self.scale * logit + self.bias
         rest = cells - ops.mean(cells, axis=(1, 2, 3), keepdims=True)
@@ -73,14 +72,14 @@ class Calibrate(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="xray")
 class Thumbnail(layers.Layer):
-    """The coarse shades of an image in all eight ways it may lie, and how much they vary.
+    """Returns the coarse shades of an image in eight orientations, and their deviation.
 
-    As it is, turned by 90, 180 and 270 degrees to the left, and the same with black and white
-    exchanged.
+    The orientations are the original, turns by 90, 180 and 270 degrees to the left, and the same
+    four with inverted grey levels.
     """
 
     def call(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """(n, size, size, 1) to (n, 8, width), standardised, and (n, 1) in grey levels."""
+        """Map (n, size, size, 1) to (n, 8, width), standardised, and (n, 1) in grey levels."""
         step = images.shape[1] // SIDE
         shades = ops.average_pool(images, step, step, "valid")[..., 0]
         shades -= ops.mean(shades, axis=(1, 2), keepdims=True)
@@ -99,11 +98,11 @@ class Thumbnail(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="xray")
 class Strangeness(layers.Layer):
-    """How unlike the training images an image is: one number for each of :data:`REASONS`.
+    """Returns how much an image differs from the training images: a number per reason.
 
-    The thumbnail's is the distance of a probabilistic principal component
-    analysis (Tipping and Bishop, 1999); the features' is Mahalanobis', to the
-    nearer class (Lee et al., NeurIPS 2018).
+    The reasons are :data:`REASONS`. The distance of the thumbnail is that of a probabilistic
+    principal component analysis (Tipping and Bishop, 1999). The distance of the features is
+    Mahalanobis' distance to the nearer class (Lee et al., NeurIPS 2018).
     """
 
     def __init__(self, components: int, **options: object) -> None:
@@ -111,13 +110,13 @@ class Strangeness(layers.Layer):
         self.components = components
 
     def get_config(self) -> dict[str, object]:
-        """For ``xray.keras``."""
+        """Return the arguments of the layer, for ``xray.keras``."""
         return {**super().get_config(), "components": self.components}
 
     def build(self, shapes: Sequence[Sequence[int]]) -> None:
-        """Room for what :mod:`gate` fits."""
+        """Create the weights that :mod:`include.model.gate` fits."""
         width, features = shapes[0][-1], shapes[2][-1]
-        rooms = {
+        shapes_by_name = {
             "mean": (width,),
             "axes": (width, self.components),
             "precisions": (self.components,),
@@ -126,16 +125,17 @@ class Strangeness(layers.Layer):
             "centres": (2, features),
             "whitening": (features, features),
         }
-        for name, shape in rooms.items():
+        for name, shape in shapes_by_name.items():
             weight = self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
             setattr(self, name, weight)
 
     def call(self, found: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Thumbnails (n, 8, width), deviations (n, 1), features (n, d) to (n, len(REASONS))."""
+        """Map thumbnails (n, 8, width), deviations (n, 1), features (n, d) to (n, len(REASONS))."""
         ways, deviation, features = found
         strange = self._distances(ways)
         here, limit = strange[:, :1], self.limit
-        # Positive for the likeliest way, if that is likelier than as it is, and to be believed.
+        # Positive only for the likeliest orientation, and only if that is within the limit and
+        # likelier than the original one.
         likelier = ops.minimum(here, limit) - strange[:, 1:]
         likeliest = ops.min(strange, axis=1, keepdims=True)
         likelier = ops.where(strange[:, 1:] > likeliest, -here, likelier)
@@ -155,12 +155,13 @@ class Strangeness(layers.Layer):
 
 
 def assemble(members: Sequence[keras.Model], components: int) -> keras.Model:
-    """The shipped model of networks of :func:`network.build`; its gate is still empty.
+    """Return the shipped model of networks of :func:`network.build`; its gate is not fitted yet.
 
-    What the members say is averaged; the gate goes by the features of the first one.
+    The logits and the maps of the members are averaged. The gate uses the features of the first
+    member.
 
     Returns:
-        (n, size, size, 1) in 0 to 255 to risk (n, 1), evidence (n, rows, columns) and
+        A model from (n, size, size, 1) in 0 to 255 to risk (n, 1), evidence (n, rows, columns) and
         strangeness (n, len(REASONS)).
     """
     images = layers.Input(members[0].input_shape[1:], name="image")
@@ -176,12 +177,12 @@ def assemble(members: Sequence[keras.Model], components: int) -> keras.Model:
     return keras.Model(images, [risk, evidence, strangeness], name="xray")
 
 
-def parts(model: keras.Model) -> keras.Model:
-    """What the gate is fitted on: images to thumbnails, deviations and features."""
+def gate_inputs(model: keras.Model) -> keras.Model:
+    """Return the model from images to the thumbnails, deviations and features of the gate."""
     return keras.Model(model.input, model.get_layer("strangeness").input)
 
 
-def set_numbers(layer: layers.Layer, **numbers: float | np.ndarray) -> None:
-    """Assign to a layer's weights by their names."""
+def set_weights(layer: layers.Layer, **numbers: float | np.ndarray) -> None:
+    """Set weights of a layer by their names."""
     for name, value in numbers.items():
         getattr(layer, name).assign(value)

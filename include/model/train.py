@@ -1,14 +1,13 @@
 """Train the model: ``python include/model/train.py DIR`` (or ``make train DATA=DIR``).
 
-DIR holds NORMAL/ and PNEUMONIA/. Some patients are held out; the others' are
-split into folds. For each fold a network learns from all the other folds, and
-is checked on it: the cross-validation. The networks together are what is
-shipped, checked on the patients held out. Then come the calibration and the
-gate, and the files beside this one (or in ``--out``): ``xray.keras``,
-``xray.tflite``, ``model.json`` and ``curves.png``.
+DIR has the folders NORMAL/ and PNEUMONIA/. Some patients are held out; the others are split into
+folds. For each fold, a network learns from all other folds and is evaluated on this one: the
+cross-validation. All networks together are the shipped model, which is evaluated on the held-out
+patients. After the calibration and the fit of the gate, the files ``xray.keras``, ``xray.tflite``,
+``model.json`` and ``curves.png`` are written beside this module, or to ``--out``.
 
-Interrupted, it goes on where it was, from what ``--work`` holds. With more
-epochs in the configuration, it goes on too.
+An interrupted training continues from the checkpoints in ``--work``. It also continues after the
+number of epochs in the configuration was increased.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ import tensorflow as tf
 from include.model import gate, serving
 from include.model.calibrate import cross_fitted, fit_scale
 from include.model.convert import convert
-from include.model.data import Example, examples, folds, held_out, load
+from include.model.data import Example, examples, folds, held_out, load_images
 from include.model.evaluate import auc, auc_interval, calibration, rates
 from include.model.learn import Examples, curve, learn, logits
 from include.model.pictures import curves
 
 HERE = Path(__file__).resolve().parent
 
-PARITY = 200
-"""Images to compare the two forms of the model on, at most."""
+MAX_COMPARED = 200
+"""The most images for the comparison of the Keras and the LiteRT model."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     options = _options(arguments)
     config = tomllib.loads(options.config.read_text())
-    # What is drawn at random, and the sums of many threads, are the same each time.
+    # Makes random numbers and parallel sums reproducible.
     tf.config.experimental.enable_op_determinism()
     everything = examples(options.directory)
     share = config["held_out"]
@@ -59,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.member is not None:
         return 0
     for member in members:
-        round_off(member)
+        round_weights(member)
     figures, scale = cross_validate(members, training, fold)
-    model, checks = finish(members, scale, training, fold, config["gate"])
-    risks = _run(model, validation.images)[0][:, 0]
+    model, checks = assemble_model(members, scale, training, fold, config["gate"])
+    risks = _predict(model, validation.images)[0][:, 0]
     figures["held_out"] = {
         "patients": len({e.patient for e in held}),
         **summary(validation.classes, risks),
@@ -72,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if figures["held_out"]["auc"]["value"] < config["min_auc"]:
         print(
             f"The AUC on the held-out patients is below {config['min_auc']}: nothing was written. "
-            "Train longer or look at the data.",
+            "Train for more epochs, or check the data.",
             file=sys.stderr,
         )
         return 1
-    write(model, checks, validation, figures, options)
+    write_model(model, checks, validation, figures, options)
     found = {member.name: curve(options.work / member.name) for member in members}
     curves(found, options.out / "curves.png")
     return 0
@@ -89,7 +88,7 @@ def train(
     config: dict[str, Any],
     options: argparse.Namespace,
 ) -> list[keras.Model]:
-    """The members, or only the one that was asked for."""
+    """Train the members, or only the one that ``--member`` names."""
     chosen = range(config["members"]["count"]) if options.member is None else [options.member]
     return [
         learn(
@@ -104,8 +103,8 @@ def train(
     ]
 
 
-def round_off(member: keras.Model) -> None:
-    """Keep nine significant bits of each weight: compressed, ``xray.keras`` is half as large."""
+def round_weights(member: keras.Model) -> None:
+    """Round each weight to nine significant bits, which halves the compressed ``xray.keras``."""
     for weight in member.weights:
         bits = weight.numpy().astype(np.float32).view(np.uint32)
         weight.assign(((bits + 0x4000) & np.uint32(0xFFFF8000)).view(np.float32))
@@ -114,58 +113,58 @@ def round_off(member: keras.Model) -> None:
 def cross_validate(
     members: list[keras.Model], training: Examples, fold: np.ndarray
 ) -> tuple[dict[str, Any], float]:
-    """What each member makes of the fold that it has not seen, and the calibration's scale."""
+    """Return the figures of the members on the folds that they have not seen, and the scale."""
     unseen = np.empty(len(training))
     for k, member in enumerate(members):
         unseen[fold == k] = logits(member, training.images[fold == k])
-    honest = cross_fitted(unseen, training.classes, fold)
+    calibrated = cross_fitted(unseen, training.classes, fold)
     figures = {
         "folds": [
-            summary(training.classes[fold == k], honest[fold == k]) for k in range(len(members))
+            summary(training.classes[fold == k], calibrated[fold == k]) for k in range(len(members))
         ],
-        "cross_validation": summary(training.classes, honest),
+        "cross_validation": summary(training.classes, calibrated),
     }
     return figures, fit_scale(unseen, training.classes)
 
 
-def finish(
+def assemble_model(
     members: list[keras.Model],
     scale: float,
     training: Examples,
     fold: np.ndarray,
     options: dict[str, Any],
 ) -> tuple[keras.Model, list[dict[str, Any]]]:
-    """The members together, with calibration and gate, and the gate's checks for model.json."""
+    """Return the members with calibration and gate as one model, and the checks of the gate."""
     components, refused = options["components"], options["refused"]
     model = serving.assemble(members, components)
-    serving.set_numbers(model.get_layer("calibrate"), scale=scale)
-    look = serving.parts(model)
-    # A chest that hangs a little askew is one, too.
-    shown = [training.images, *(gate.turned(training.images, by) for by in options["askew"])]
-    seen = [_run(look, images) for images in shown]
-    ways, deviations, features = (np.concatenate(found) for found in zip(*seen, strict=True))
-    fold, classes = np.tile(fold, len(shown)), np.tile(training.classes, len(shown))
+    serving.set_weights(model.get_layer("calibrate"), scale=scale)
+    inputs = serving.gate_inputs(model)
+    # A slightly tilted chest must also pass the gate.
+    variants = [training.images, *(gate.turned(training.images, by) for by in options["askew"])]
+    outputs = [_predict(inputs, images) for images in variants]
+    ways, deviations, features = (np.concatenate(part) for part in zip(*outputs, strict=True))
+    fold, classes = np.tile(fold, len(variants)), np.tile(training.classes, len(variants))
     # The first member has not seen fold 0.
-    known = gate.features(features[fold != 0], classes[fold != 0])
+    known = gate.fit_features(features[fold != 0], classes[fold != 0])
     strange = gate.feature_distance(features[fold == 0], known)
-    limits = dict.fromkeys(serving.REASONS, 0.0)  # Likelier in no other way than as it is.
+    limits = dict.fromkeys(serving.REASONS, 0.0)  # No other orientation is likelier.
     picture = gate.picture_limit(ways[:, 0], fold, components=components, refused=refused)
     limits |= {
-        "blank": -float(deviations.min()) / 2,  # Half of the least contrast there is.
+        "blank": -float(deviations.min()) / 2,  # Half of the smallest contrast in the data.
         "unlike a chest X-ray": picture,
         "unfamiliar": float(np.quantile(strange, 1 - refused)),
     }
-    serving.set_numbers(
+    serving.set_weights(
         model.get_layer("strangeness"),
         limit=picture,
-        **gate.thumbnails(ways[:, 0], components),
+        **gate.fit_thumbnails(ways[:, 0], components),
         **known,
     )
     return model, [{"reason": r, "limit": round(limit, 4)} for r, limit in limits.items()]
 
 
 def summary(classes: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
-    """The figures of some images, with intervals where there are any."""
+    """Return the figures of a set of images, with their intervals."""
     sick, healthy = int(classes.sum()), int((1 - classes).sum())
     area = auc(classes, risks)
     return {
@@ -177,18 +176,18 @@ def summary(classes: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def write(
+def write_model(
     model: keras.Model,
     checks: list[dict[str, Any]],
     samples: Examples,
     figures: dict[str, Any],
     options: argparse.Namespace,
 ) -> None:
-    """The model's files, once the converted one says the same."""
+    """Write the files of the model, after the comparison of its two forms."""
     options.out.mkdir(parents=True, exist_ok=True)
     model.save(options.out / "xray.keras")
     deflate(options.out / "xray.keras")
-    lite = convert(model, samples.images[:PARITY].astype(np.float32))
+    lite = convert(model, samples.images[:MAX_COMPARED].astype(np.float32))
     (options.out / "xray.tflite").write_bytes(lite.content)
     digest = hashlib.sha256(lite.content).hexdigest()
     config = options.config.read_text()
@@ -217,7 +216,7 @@ def write(
 
 
 def deflate(path: Path) -> None:
-    """Compress a .keras archive, which Keras stores as it is and reads either way."""
+    """Compress a .keras archive: Keras writes it uncompressed, and reads both."""
     with zipfile.ZipFile(path) as archive:
         parts = [(info.filename, archive.read(info)) for info in archive.infolist()]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -225,21 +224,21 @@ def deflate(path: Path) -> None:
             archive.writestr(name, content)
 
 
-def _run(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+def _predict(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
     found: list[np.ndarray] = model.predict(images.astype(np.float32), batch_size=32, verbose=0)
     return found
 
 
 def _load(chosen: list[Example], size: int) -> Examples:
-    images, classes = load(chosen, size)
+    images, classes = load_images(chosen, size)
     return Examples(images, classes)
 
 
 def _claim(work: Path, config: dict[str, Any], everything: list[Example]) -> None:
-    """Make ``work`` this training's, or see that it is.
+    """Mark the folder ``work`` as belonging to this training.
 
     Raises:
-        SystemExit: it holds the beginnings of another one.
+        SystemExit: the folder belongs to a training of another configuration or other images.
     """
     names = ",".join(example.path.name for example in everything)
     learned = {k: v for k, v in config.items() if k not in ("gate", "min_auc")}
@@ -248,8 +247,8 @@ def _claim(work: Path, config: dict[str, Any], everything: list[Example]) -> Non
     mark = work / "training.json"
     if mark.exists() and json.loads(mark.read_text()) != mine:
         raise SystemExit(
-            f"{work} holds a training of another configuration or other images: remove it, or "
-            "name another folder with --work."
+            f"{work} belongs to a training of another configuration or other images: remove the "
+            "folder, or name another one with --work."
         )
     work.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(mine, indent=2) + "\n")
@@ -263,7 +262,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
     area = found["auc"]
     print(
         f"{name}: {found['images']} images, AUC {area['value']} {area['interval']}, "
-        f"calibration error {found['calibration_error']}, with both classes weighing the same "
+        f"calibration error {found['calibration_error']}, with the same weight for both classes "
         f"{found['calibration_error_balanced']}; at .5 {', '.join(cells)}"
     )
 
@@ -272,9 +271,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="a folder with NORMAL/ and PNEUMONIA/")
     parser.add_argument("--config", type=Path, default=HERE / "config.toml")
-    parser.add_argument("--work", type=Path, default=Path("out/training"), help="to go on from")
-    parser.add_argument("--member", type=int, help="train this one alone, beside other processes")
-    parser.add_argument("--out", type=Path, default=HERE, help="where the model's files go")
+    parser.add_argument(
+        "--work", type=Path, default=Path("out/training"), help="the folder of the checkpoints"
+    )
+    parser.add_argument(
+        "--member", type=int, help="train only this member; several can run at once"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=HERE, help="the folder for the files of the model"
+    )
     return parser.parse_args(arguments)
 
 

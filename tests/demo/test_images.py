@@ -1,4 +1,4 @@
-"""include/demo: the synthetic images, the contact sheet, the processes"""
+"""include/demo and include/servers: the synthetic images, the contact sheet, the processes"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_sixteen_images_of_two_megabytes_at_most(demo_images: list[Path]) -> Non
     assert {path.parent.name for path in demo_images} == {"NORMAL", "PNEUMONIA"}
 
 
-def test_they_are_labelled_as_they_should_be() -> None:
+def test_their_labels_are_right() -> None:
     expected = expected_results(IMAGES, Settings())
     wanted = json.loads((IMAGES / "expected.json").read_text())
     assert {one.key for one in expected} == set(wanted)
@@ -81,7 +81,7 @@ time.sleep(300)
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux tells a child of its parent's death"
+    sys.platform != "linux", reason="only Linux can signal a child when its parent ends"
 )
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_child_does_not_outlive_its_parent(tmp_path: Path, how: signal.Signals) -> None:
@@ -101,16 +101,16 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path, how: signal.Signals
         assert child in marked(f"t{os.getpid()}")
         parent.send_signal(how)
         parent.wait()
-        wait_until(lambda: not marked(f"t{os.getpid()}"), "the child's end", seconds=10)
+        wait_until(lambda: not marked(f"t{os.getpid()}"), "the end of the child", seconds=10)
 
 
-def test_a_child_that_does_not_listen_is_killed(
+def test_a_child_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("include.servers.processes.STOP_SECONDS", 0.5)
-    deaf = "trap '' TERM; sleep 300 & echo up; wait; sleep 300"
+    script = "trap '' TERM; sleep 300 & echo up; wait; sleep 300"
     child = Child(
-        "deaf", ["sh", "-c", deaf], env=os.environ, log=tmp_path / "log", prints_address=True
+        "stubborn", ["sh", "-c", script], env=os.environ, log=tmp_path / "log", prints_address=True
     )
     assert child.first_line(10) == "up"
     began = time.monotonic()
@@ -119,7 +119,7 @@ def test_a_child_that_does_not_listen_is_killed(
     assert time.monotonic() - began < 10
 
 
-def test_a_child_that_ends_early_is_told_with_its_log(tmp_path: Path) -> None:
+def test_the_error_of_an_ended_child_names_its_log(tmp_path: Path) -> None:
     child = Child("short", ["sh", "-c", "exit 3"], env=os.environ, log=tmp_path / "short.log")
     child.process.wait()
     with pytest.raises(StartError, match=r"status 3; its log is .*short\.log"):

@@ -1,4 +1,4 @@
-"""The files of deploy/, against the schemas they are written for and the settings they share"""
+"""The files of deploy/ match their schemas, the shared settings and the package"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = [f"{path.stem}-{one['kind']}-{one['metadata']['name']}" for path, one in
 
 
 def fetched(source: Callable[[], Any]) -> Any:
-    """What a package brings; the test is skipped where its registry's client is not installed."""
+    """Return the schemas of a package; skip the test if its package manager is not installed."""
     try:
         return source()
     except StartError as error:
@@ -37,14 +37,14 @@ def fetched(source: Callable[[], Any]) -> Any:
 
 
 def closed(schema: Any) -> Any:
-    """The schema, with no room for names that it does not know: those are misspelt."""
+    """Return the schema without additional properties, so that misspelt names are errors."""
     if isinstance(schema, list):
         return [closed(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     found = {name: closed(value) for name, value in schema.items()}
     open_to_more = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"} & set(schema)
-    # A schema that only says which of the names must be there has no types; it stays as it is.
+    # A schema that only lists required names has no type, and stays as it is.
     if schema.get("format") == "int-or-string":
         found["type"] = ["integer", "string"]
     if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
@@ -58,14 +58,14 @@ def definitions() -> Any:
 
 
 def validate(document: Any, schema: dict[str, Any]) -> list[str]:
-    """What is wrong with a document."""
+    """Return the errors of a document."""
     whole = {**schema, "definitions": definitions()}
     found = jsonschema.Draft7Validator(whole).iter_errors(document)
     return [f"{error.json_path}: {error.message[:200]}" for error in found]
 
 
 def schema_of(document: Any) -> dict[str, Any]:
-    """The schema of a document's kind, metadata and all."""
+    """Return the schema of a document's kind, with its metadata."""
     kind = document["apiVersion"], document["kind"]
     group = kind[0].partition("/")[0]
     if group == "kafka.strimzi.io":
@@ -100,7 +100,7 @@ def test_a_mistake_would_be_found(path: Path, document: Any) -> None:
 
 
 def merged() -> dict[str, Any]:
-    """The values of the Celery variant, as Helm merges them."""
+    """Return the values of the Celery variant, merged as by Helm."""
 
     def over(below: Any, above: Any) -> Any:
         if isinstance(below, dict) and isinstance(above, dict):
@@ -115,7 +115,7 @@ def merged() -> dict[str, Any]:
 
 
 def parts(values: Any, name: str) -> Iterator[Any]:
-    """Every value of that name, however deep."""
+    """Yield every value of that name at any depth."""
     if isinstance(values, dict):
         for key, value in values.items():
             if key == name:
@@ -132,8 +132,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: str(path.stem))
-def test_what_the_chart_hands_on_to_kubernetes_is_right(path: Path) -> None:
-    """The chart's own schema is in no registry: helm checks it, before it installs anything."""
+def test_the_values_that_the_chart_passes_to_kubernetes_are_right(path: Path) -> None:
+    """The schema of the chart itself is in no registry; helm checks it before an installation."""
     values = yaml.safe_load(path.read_text())
     for name, kind in KINDS.items():
         for part in parts(values, name):
@@ -160,11 +160,11 @@ def test_the_environment_is_that_of_config(values: Any, files: list[str]) -> Non
         assert f"create configmap xray-{name}-env --from-env-file=config/{name}.env" in readme
         shared |= shared_settings(f"{name}.env")
     own = {one["name"]: one["value"] for one in values["env"]}
-    assert set(own) & set(shared) == set(), "a setting stands in one place"
+    assert set(own) & set(shared) == set(), "a setting is in one place only"
     assert all(isinstance(value, str) for value in own.values())
 
 
-def test_a_task_on_its_way_finds_a_worker() -> None:
+def test_there_are_as_many_workers_as_tasks_need() -> None:
     values = merged()
     own = {one["name"]: one["value"] for one in values["env"]}
     slots = values["config"]["celery"]["worker_concurrency"]
@@ -204,7 +204,7 @@ def test_the_names_are_those_of_the_package() -> None:
         for one in by_kind["ObjectBucketClaim"]
         if one["metadata"].get("labels") == {f"bucket-notification-{notification}": notification}
     ]
-    assert attached == [BUCKET], "the results are not announced: that would be a loop"
+    assert attached == [BUCKET], "notifications of the results would be a loop"
     group = next(
         acl["resource"]
         for user in by_kind["KafkaUser"]

@@ -1,4 +1,4 @@
-"""What a case does when its worker is killed, the store goes away, or the object changes"""
+"""A case whose worker is killed, whose store is unavailable, or whose object changes"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUCKETS = Buckets(BUCKET)
 LONG = 150.0
 RETRIES = 3
 READS = ["fetch", "classify", "annotate", "anonymize"]
-"""The steps that read the object, in the order in which they do."""
+"""The steps that read the object, in their order."""
 STEPS = [*READS, "store"]
 
 
@@ -38,7 +38,7 @@ def proxy() -> Iterator[S3Proxy]:
 
 @pytest.fixture(scope="module")
 def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose workers reach the store through the proxy, and the test without it."""
+    """Start a stack whose workers reach the store through the proxy; the test does not use it."""
     connection = {
         "conn_type": "aws",
         "login": "demo",
@@ -74,7 +74,7 @@ def image() -> bytes:
 
 @dataclass
 class Victim:
-    """A case that something happens to in one of its steps."""
+    """A case that is disturbed in one of its steps."""
 
     stack: Stack
     api: Api
@@ -86,32 +86,32 @@ class Victim:
 
     @property
     def path(self) -> str:
-        """Of its run."""
+        """The API path of the run."""
         return f"/dags/xray_case/dagRuns/{self.run_id}"
 
     @property
     def task(self) -> dict[str, Any]:
-        """Its step's task instance."""
+        """The task instance of the step."""
         found: dict[str, Any] = self.api.get(f"{self.path}/taskInstances/{self.step}")
         return found
 
-    def find(self) -> None:
-        """Wait until it is held, and note its run."""
-        assert self.held.arrived.wait(LONG), f"{self.step} asked for nothing"
+    def wait_until_held(self) -> None:
+        """Wait until the proxy holds the request of the step, and find the run."""
+        assert self.held.arrived.wait(LONG), f"no request of {self.step}"
         runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs")
         (run,) = [run for run in runs if run["conf"]["key"] == self.source.key]
         self.run_id = run["dag_run_id"]
 
-    def until(self, true: Callable[[], bool], what: str) -> None:
-        wait_until(true, f"{what} of {self.step}", seconds=LONG, children=self.stack.children)
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        wait_until(condition, f"{what} of {self.step}", seconds=LONG, children=self.stack.children)
 
-    def ends(self) -> str:
-        """How its run ends."""
+    def wait_for_end(self) -> str:
+        """Wait for the end of the run, and return its state."""
         self.until(lambda: self.api.get(self.path)["state"] in ("success", "failed"), "the end")
         return str(self.api.get(self.path)["state"])
 
     def outputs(self) -> tuple[list[str], list[str]]:
-        """Etags of what it has published: annotated, anonymised."""
+        """Return the etags of the published images: annotated, anonymised."""
         etag = self.api.get(self.path)["conf"]["etag"]
         keyring = Keyring((self.stack.secret,))
         names = (
@@ -126,15 +126,15 @@ class Victim:
         return first, second
 
     def records(self) -> list[dict[str, Any]]:
-        """Its audit trail."""
+        """Return the audit records of the case."""
         case_id = self.run_id.removeprefix(RUN_PREFIX)
         return audit.records(ObjectStore(self.stack.s3), BUCKETS.audit, case_id)
 
 
-def begin(
+def start_and_hold(
     stack: Stack, api: Api, proxy: S3Proxy, image: bytes, name: str, steps: list[str]
 ) -> list[Victim]:
-    """Start a case for each step, and hold it in the middle of that."""
+    """Start a case for each step, and hold each in the middle of its step."""
     victims = []
     for step in steps:
         source = Source(bucket=BUCKET, key=f"Ada Ashgrove/{name} {step}.jpeg")
@@ -146,30 +146,30 @@ def begin(
     for victim in victims:
         stack.s3.put_object(Bucket=BUCKET, Key=victim.source.key, Body=image)
     for victim in victims:
-        victim.find()
+        victim.wait_until_held()
     return victims
 
 
 @pytest.fixture(scope="module")
 def hold(stack: Stack, api: Api, proxy: S3Proxy, image: bytes) -> Callable[..., list[Victim]]:
-    return partial(begin, stack, api, proxy, image)
+    return partial(start_and_hold, stack, api, proxy, image)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(hold: Callable[..., list[Victim]]) -> tuple[list[str], list[str]]:
-    """What a case publishes that nothing happens to."""
+    """Return the outputs of a case that is not disturbed."""
     (victim,) = hold("undisturbed", ["fetch"])
     victim.held.release()
-    assert victim.ends() == "success"
+    assert victim.wait_for_end() == "success"
     outputs = victim.outputs()
     assert [len(etags) for etags in outputs] == [1, 1]
     return outputs
 
 
-def came_out_right(victims: list[Victim], undisturbed: Any) -> None:
-    """Each case succeeded in the end, as if nothing had been, with one record."""
+def assert_right(victims: list[Victim], undisturbed: Any) -> None:
+    """Assert that each case succeeded after a retry, with the same outputs and one record."""
     for victim in victims:
-        assert victim.ends() == "success", victim.step
+        assert victim.wait_for_end() == "success", victim.step
         assert victim.task["try_number"] > 1, victim.step
         assert victim.outputs() == undisturbed, victim.step
         assert [record["outcome"] for record in victim.records()] == ["succeeded"], victim.step
@@ -183,7 +183,7 @@ def test_a_worker_is_killed_in_each_step(
     for victim in victims:
         workers.kill(victim.task["id"])
         victim.held.release()
-    came_out_right(victims, undisturbed)
+    assert_right(victims, undisturbed)
 
 
 @pytest.mark.parametrize("titles", [[workers.TASK], [workers.SUPERVISOR, workers.TASK]], ids=len)
@@ -191,7 +191,7 @@ def test_a_case_whose_workers_all_die_is_recorded(
     hold: Callable[..., list[Victim]], proxy: S3Proxy, titles: list[str]
 ) -> None:
     (victim,) = hold(f"doomed {len(titles)}", ["classify"])
-    # The first read is that of fetch, the second of the try that is held already.
+    # The first read is by fetch, the second by the first try of classify, which is held already.
     path = f"{BUCKET}/{victim.source.key}"
     more = [proxy.hold("GET", path, 2 + nth) for nth in range(1, RETRIES + 1)]
     for held in [victim.held, *more]:
@@ -199,7 +199,7 @@ def test_a_case_whose_workers_all_die_is_recorded(
         for title in titles:
             workers.kill(victim.task["id"], title)
         held.release()
-    assert victim.ends() == "failed"
+    assert victim.wait_for_end() == "failed"
     victim.until(lambda: victim.records() != [], "the record")
     (record,) = victim.records()
     assert (record["outcome"], record["kind"]) == ("failed", "unexpected")
@@ -218,11 +218,11 @@ def test_a_supervisor_is_killed_in_each_step(
         workers.kill(victim.task["id"], workers.SUPERVISOR)
         workers.kill(victim.task["id"])
         victim.held.release()
-    came_out_right(victims, undisturbed)
+    assert_right(victims, undisturbed)
 
 
 @pytest.mark.parametrize("status", [0, 503])
-def test_the_store_goes_away_in_each_step(
+def test_the_store_is_unavailable_in_each_step(
     hold: Callable[..., list[Victim]],
     proxy: S3Proxy,
     undisturbed: tuple[list[str], list[str]],
@@ -237,7 +237,7 @@ def test_the_store_goes_away_in_each_step(
             victim.until(lambda v=victim: v.task["state"] == "up_for_retry", "the retry")  # type: ignore[misc]
     finally:
         proxy.away = None
-    came_out_right(victims, undisturbed)
+    assert_right(victims, undisturbed)
 
 
 def delete(victim: Victim) -> None:
@@ -245,7 +245,7 @@ def delete(victim: Victim) -> None:
 
 
 def replace(victim: Victim) -> None:
-    # The newer upload is a case of its own: it is no image, and ends as such.
+    # The new upload is a case of its own, which fails because it is not an image.
     victim.stack.s3.put_object(Bucket=BUCKET, Key=victim.source.key, Body=b"another")
 
 
@@ -268,15 +268,15 @@ def test_the_object_changes_between_two_steps(
         victim.held.release()
     *readers, last = victims
     for victim in readers:
-        assert victim.ends() == "failed", victim.step
-        assert victim.task["try_number"] == 1, "at once"
+        assert victim.wait_for_end() == "failed", victim.step
+        assert victim.task["try_number"] == 1, "without a retry"
         assert CHANGES[change] in victim.api.get(victim.path)["note"], "the UI says why"
         (record,) = victim.records()
         assert (record["outcome"], record["run"]["task"]) == ("failed", victim.step)
         assert record["kind"] == "permanent"
         assert CHANGES[change] in record["error"]
         assert victim.outputs() == ([], [])
-    assert last.ends() == "success", "store needs the object no more"
+    assert last.wait_for_end() == "success", "store does not read the object"
     assert last.outputs() == undisturbed
 
 
@@ -287,7 +287,7 @@ def test_a_case_that_may_not_publish_publishes_nothing(
     assert len(victim.outputs()[1]) == 1, "the anonymised image comes first"
     proxy.forbid("PUT", f"{BUCKETS.processed}/{victim.source.processed_key()}")
     victim.held.release()
-    assert victim.ends() == "failed"
+    assert victim.wait_for_end() == "failed"
     assert victim.task["try_number"] == 1
     assert victim.outputs() == ([], [])
     (record,) = victim.records()

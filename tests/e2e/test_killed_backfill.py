@@ -1,4 +1,4 @@
-"""A backfill of thousands of objects that is killed in its middle"""
+"""A backfill of thousands of objects whose worker is killed half-way"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xray.case import Buckets, Source
 OBJECTS, WITH_RESULT = 2000, 500
 LONG = 500.0
 CASE = '''
-"""A case at next to no cost: what is tested is who gets one."""
+"""A case with a single empty task: the test is about the runs that are started."""
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import dag
@@ -37,7 +37,7 @@ xray_case()
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack with the backfill and a light case."""
+    """Start a stack with the backfill and the light case DAG."""
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "dags" / "xray_backfill.py", dags)
     (dags / "xray_case.py").write_text(CASE)
@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def fill(stack: Stack) -> None:
-    """Put the objects there, and for some a result."""
+    """Create the objects, and the results of some of them."""
 
     def put(number: int) -> None:
         key = f"{number % 7}/Ada Ashgrove {number}.jpeg"
@@ -76,14 +76,14 @@ def test_a_backfill_that_is_killed_starts_each_once(stack: Stack) -> None:
         path = f"/dags/xray_backfill/dagRuns/{run_id}"
         task = f"{path}/taskInstances/start_cases"
 
-        def until(true: Any, what: str) -> None:
-            wait_until(true, what, seconds=LONG, children=stack.children)
+        def until(condition: Any, what: str) -> None:
+            wait_until(condition, what, seconds=LONG, children=stack.children)
 
         until(lambda: started(api) >= 300, "the first 300 cases")
         progress = api.get(f"{task}/xcomEntries/progress")["value"]
-        assert 0 < progress["objects"] < OBJECTS, "it tells how far it is"
+        assert 0 < progress["objects"] < OBJECTS, "the progress is shown"
         workers.kill(api.get(task)["id"])
-        until(lambda: api.get(path)["state"] in ("success", "failed"), "the backfill's end")
+        until(lambda: api.get(path)["state"] in ("success", "failed"), "the end of the backfill")
         assert api.get(path)["state"] == "success"
         assert api.get(task)["try_number"] == 2
         counts = api.get(f"{task}/xcomEntries/return_value")["value"]
@@ -92,9 +92,9 @@ def test_a_backfill_that_is_killed_starts_each_once(stack: Stack) -> None:
     found = Counter(run["conf"]["key"] for run in runs)
     assert len(runs) == OBJECTS - WITH_RESULT
     assert set(found.values()) == {1}
-    assert counts["started"] < len(runs), "some were started before it was killed"
+    assert counts["started"] < len(runs), "some were started before the worker was killed"
 
 
 def started(api: Api) -> int:
-    """How many cases there are."""
+    """Return the number of cases."""
     return int(api.get("/dags/xray_case/dagRuns", limit=1)["total_entries"])

@@ -1,4 +1,4 @@
-"""The embedded stack, end to end: uploads, reruns, backfills, and what goes wrong"""
+"""The embedded stack, end to end: uploads, reruns, backfills, reviews and bad files"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LONG = 120.0
 
 @pytest.fixture(scope="module")
 def stack(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The embedded stack; with --real, on Apache Kafka and on a gateway that pushes to it."""
+    """Start the embedded stack; with --real, on Apache Kafka and a gateway with notifications."""
     home = tmp_path_factory.mktemp("stack")
     with ExitStack() as servers:
         stack = Stack(home=home)
@@ -71,7 +71,7 @@ def api(stack: Stack) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def cases(stack: Stack, api: Api) -> list[Case]:
-    """The 16 demo images, uploaded and done."""
+    """Upload the 16 demo images, and return their cases once they have ended."""
     return run.watch(stack, api, run.upload(stack, expected_results(run.IMAGES, Settings())))
 
 
@@ -80,18 +80,18 @@ def runs(api: Api, **query: Any) -> list[Any]:
 
 
 def ended(api: Api, stack: Stack, count: int) -> list[Any]:
-    """All runs, once there are ``count`` and they have ended."""
+    """Wait until there are ``count`` runs and all have ended, and return them."""
 
-    def true() -> bool:
+    def all_ended() -> bool:
         found = runs(api)
         return len(found) >= count and all(r["state"] in ("success", "failed") for r in found)
 
-    wait_until(true, f"{count} ended runs", seconds=LONG, children=stack.children)
+    wait_until(all_ended, f"{count} ended runs", seconds=LONG, children=stack.children)
     return runs(api)
 
 
 def contents(stack: Stack) -> dict[str, Any]:
-    """Etag, type and metadata of every published object."""
+    """Return the etag, type and metadata of every published object."""
     found = {}
     for bucket in (BUCKETS.processed, BUCKETS.anonymized):
         for entry in ObjectStore(stack.s3).list(bucket):
@@ -109,7 +109,7 @@ def test_every_case_comes_out_right(stack: Stack, cases: list[Case], api: Api) -
     assert all(case.report()["attempts"] == 1 for case in cases)
 
 
-def test_the_local_stacks_check_finds_all_right(
+def test_the_check_of_the_local_stack(
     stack: Stack,
     cases: list[Case],
     monkeypatch: pytest.MonkeyPatch,
@@ -126,7 +126,7 @@ def test_the_local_stacks_check_finds_all_right(
         monkeypatch.setenv(name, value)
     assert check.main() == 0
     assert "16 of 16 cases came out right: 16 runs, 16 audit records" in capsys.readouterr().out
-    # And it sees what is wrong.
+    # The check finds a changed output.
     (output,) = [o for o in cases[0].records[-1]["outputs"] if o["bucket"] == BUCKETS.processed]
     kept = stack.s3.get_object(Bucket=output["bucket"], Key=output["key"])
     body = kept["Body"].read()
@@ -149,8 +149,8 @@ def test_the_local_stacks_check_finds_all_right(
 def test_nothing_that_may_be_seen_names_a_patient(
     stack: Stack, cases: list[Case], api: Api
 ) -> None:
-    # The names' parts: "demo", name, id, birth date and date of the image. An id of four digits
-    # is in many a number; what stands beside it in the key is looked for instead.
+    # The parts of a name: "demo", name, id, birth date and date of the image. An id of four digits
+    # can be part of any number, so it is searched for with the underscores around it.
     parts = [Path(case.key).stem.split("_") for case in cases]
     words = {word for _, name, _, *dates in parts for word in (name, *dates)}
     words |= {name.split()[1] for _, name, *_ in parts} | {
@@ -160,7 +160,7 @@ def test_nothing_that_may_be_seen_names_a_patient(
     assert all(wanted.search(case.key) for case in cases), "the pattern finds every key"
 
     logs = [path for path in stack.home.rglob("*") if path.is_file() and "log" in path.name]
-    assert len(logs) > 80, "there is a log for each task"
+    assert len(logs) > 80, "there is a log of each task"
     for path in logs:
         assert not wanted.search(path.read_text(errors="replace")), path.name
     for case in cases:
@@ -186,26 +186,26 @@ def test_a_rerun_gives_the_same_outputs_and_one_more_record(
     case = next(case for case in cases if case.label == "Pneumonia")
     before, run_id = contents(stack), f"xray__{case.case_id}"
 
-    def over(record: int) -> list[dict[str, Any]]:
-        """The case's records, once there are so many."""
+    def wait_for_records(count: int) -> list[dict[str, Any]]:
+        """Return the records of the case once the rerun has ended; there must be ``count``."""
         wait_until(
             lambda: api.get(f"/dags/xray_case/dagRuns/{run_id}")["state"] == "success",
-            "the rerun's end",
+            "the end of the rerun",
             seconds=LONG,
             children=stack.children,
         )
         assert contents(stack) == before
         assert list(ObjectStore(stack.s3).list(BUCKETS.staging)) == []
         found = audit.records(ObjectStore(stack.s3), BUCKETS.audit, case.case_id)
-        assert len(found) == record
+        assert len(found) == count
         return found
 
     api.post(f"/dags/xray_case/dagRuns/{run_id}/clear", {"dry_run": False})
-    over(2)
+    wait_for_records(2)
     for count, tasks in ((3, ["store"]), (4, ["annotate", "anonymize", "store"])):
         body = {"dag_run_id": run_id, "task_ids": tasks, "dry_run": False, "only_failed": False}
         api.post("/dags/xray_case/clearTaskInstances", body)
-        records = over(count)
+        records = wait_for_records(count)
     assert [record["outcome"] for record in records] == ["succeeded"] * 4
     assert [record["attempt"] for record in records] == [1, 2, 3, 4]
     assert [record["run"]["triggered_by"] for record in records] == ["xray-service"] * 4
@@ -213,9 +213,7 @@ def test_a_rerun_gives_the_same_outputs_and_one_more_record(
     assert len(runs(api)) == 16
 
 
-def test_a_notification_that_comes_again_starts_nothing(
-    stack: Stack, cases: list[Case], api: Api
-) -> None:
+def test_a_repeated_notification_starts_nothing(stack: Stack, cases: list[Case], api: Api) -> None:
     produced = everything_on(stack, "storage", 17)
     producer = Producer({"bootstrap.servers": stack.brokers})
     for message in produced:
@@ -243,7 +241,7 @@ def everything_on(stack: Stack, topic: str, count: int) -> list[bytes]:
             assert message is not None, f"{len(found)} of {count} messages"
             if message.error() is None:
                 found.append(message.value())
-            else:  # A topic is made by its first message.
+            else:  # A topic is created by its first message.
                 assert message.error().code() == KafkaError.UNKNOWN_TOPIC_OR_PART
     finally:
         consumer.close()
@@ -256,14 +254,12 @@ def test_a_bad_file_fails_once_with_its_reason(stack: Stack, cases: list[Case], 
     assert found["letters/bad.jpeg"]["state"] == "failed"
     run_id = found["letters/bad.jpeg"]["dag_run_id"]
     task = api.get(f"/dags/xray_case/dagRuns/{run_id}/taskInstances/fetch")
-    assert task["try_number"] == 1, "it is not tried again"
+    assert task["try_number"] == 1, "there is no retry"
     (record,) = audit.records(ObjectStore(stack.s3), BUCKETS.audit, run_id.removeprefix("xray__"))
     assert "neither JPEG, PNG, TIFF nor DICOM" in record["error"]
 
 
-def test_a_failed_case_tells_its_reason_on_its_run(
-    stack: Stack, cases: list[Case], api: Api
-) -> None:
+def test_the_note_of_a_failed_run_has_the_reason(stack: Stack, cases: list[Case], api: Api) -> None:
     (failed,) = [run for run in runs(api) if run["state"] == "failed"]
     assert failed["note"].startswith("fetch failed: The object is not an image")
     for one in runs(api):
@@ -271,7 +267,7 @@ def test_a_failed_case_tells_its_reason_on_its_run(
 
 
 def trigger(stack: Stack, api: Api, dag_id: str, conf: dict[str, Any], *states: str) -> str:
-    """Start a run and wait for one of the states; returns its path."""
+    """Start a run, wait until it is in one of the states, and return its path."""
     started = api.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
     path = f"/dags/{dag_id}/dagRuns/{started['dag_run_id']}"
     wait_until(
@@ -283,8 +279,8 @@ def trigger(stack: Stack, api: Api, dag_id: str, conf: dict[str, Any], *states: 
     return path
 
 
-def answer(stack: Stack, api: Api, dag_id: str, task: str, **conf: Any) -> Any:
-    """What a task of a new run returns."""
+def run_to_result(stack: Stack, api: Api, dag_id: str, task: str, **conf: Any) -> Any:
+    """Start a run, wait for its end, and return the result of one of its tasks."""
     path = trigger(stack, api, dag_id, {"bucket": BUCKET, **conf}, "success", "failed")
     assert api.get(path)["state"] == "success"
     return api.get(f"{path}/taskInstances/{task}/xcomEntries/return_value")["value"]
@@ -294,7 +290,7 @@ def test_a_backfill_starts_each_object_once(stack: Stack, cases: list[Case], api
     already = len(runs(api))
 
     def backfill(**conf: Any) -> Any:
-        found = answer(stack, api, "xray_backfill", "start_cases", prefix="NORMAL/", **conf)
+        found = run_to_result(stack, api, "xray_backfill", "start_cases", prefix="NORMAL/", **conf)
         ended(api, stack, already)
         return found
 
@@ -311,25 +307,27 @@ def test_a_backfill_starts_each_object_once(stack: Stack, cases: list[Case], api
     ], "another case of the same content writes the same images under the same keys"
 
 
-def unannounced(stack: Stack, key: str, content: bytes) -> None:
-    """Put an object into the bucket, and let nobody know."""
-    if stack.store is None:  # A real gateway announces what it gets, and that does no harm.
+def upload_silently(stack: Stack, key: str, content: bytes) -> None:
+    """Upload an object without a notification."""
+    if stack.store is None:  # A real gateway always sends a notification, which does no harm.
         stack.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
     stack.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
 
-def test_an_upload_that_nobody_told_of_is_found(
+def test_an_upload_without_notification_is_found(
     stack: Stack, real: bool, cases: list[Case], api: Api
 ) -> None:
     if real:
-        pytest.skip("This gateway announces every upload; without --real one goes unannounced.")
+        pytest.skip(
+            "This gateway sends a notification of every upload; without --real, one is left out."
+        )
 
     def reconcile(**conf: Any) -> Any:
-        return answer(stack, api, "xray_reconcile", "start_missed", minutes=0, **conf)
+        return run_to_result(stack, api, "xray_reconcile", "start_missed", minutes=0, **conf)
 
     seen = {"objects": 17, "with_result": 16, "seen": 1}
-    assert reconcile() == seen, "the bad file's case has ended, and left a record"
-    unannounced(stack, "lost.jpeg", cases[0].expected.path.read_bytes())
+    assert reconcile() == seen, "the case of the bad file has ended and has a record"
+    upload_silently(stack, "lost.jpeg", cases[0].expected.path.read_bytes())
     assert reconcile(dry_run=True) == {**seen, "objects": 18, "to_start": 1}
     assert reconcile() == {**seen, "objects": 18, "started": 1}
     found = ended(api, stack, len(runs(api)))
@@ -338,24 +336,24 @@ def test_an_upload_that_nobody_told_of_is_found(
     assert reconcile() == {**seen, "objects": 18, "with_result": 17}
 
 
-def waiting(stack: Stack, api: Api, **settings: Any) -> str:
-    """A case that waits for a person; the path of its run."""
+def start_review(stack: Stack, api: Api, **settings: Any) -> str:
+    """Start a case that waits for a review, and return the path of its run."""
     unsure = next(path for path in run.IMAGES.rglob("*.jpeg") if "Ada" in path.name)
     key = f"review/{len(runs(api))}.jpeg"
-    unannounced(stack, key, unsure.read_bytes())
+    upload_silently(stack, key, unsure.read_bytes())
     wide = {"normal_below": 0.0, "pneumonia_above": 1.0, "review_unsure": True}
     conf = {"bucket": BUCKET, "key": key, **wide, **settings}
     path = trigger(stack, api, "xray_case", conf, "running")
-    asks(stack, api, path, "review")
+    wait_for_question(stack, api, path, "review")
     return path
 
 
-def asks(stack: Stack, api: Api, path: str, task_id: str) -> None:
-    """Wait until a task of a run waits for a person, and its scheduler knows.
+def wait_for_question(stack: Stack, api: Api, path: str, task_id: str) -> None:
+    """Wait until a task waits for a person, and the scheduler has handled the end of its process.
 
-    Airflow 3.3 takes an answer that comes before the end of the process that asked has got around
-    for that process's crash (`LocalExecutor reported that the task instance … finished`), and
-    retries the task, which asks again. No person is that fast.
+    """Wait until a task waits for a person, and the scheduler has seen the end of its process.
+    of the process (`LocalExecutor reported that the task instance … finished`) and retries the
+    task, which asks again. No person is that fast.
     """
     task = api.get(f"{path}/taskInstances/{task_id}")
     ended = "TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={dag_run_id},"
@@ -365,17 +363,17 @@ def asks(stack: Stack, api: Api, path: str, task_id: str) -> None:
             api.get(f"{path}/taskInstances/{task_id}")["state"] == "awaiting_input"
             and ended.format_map(task) in log.read_text()
         ),
-        f"{task_id} that waits for a person",
+        f"{task_id} to wait for a person",
         seconds=LONG,
         children=stack.children,
     )
 
 
-def goes_on(stack: Stack, api: Api, path: str, *before: str) -> list[dict[str, Any]]:
-    """The audit trail of a case's run, and of those before it, once it has ended well."""
+def wait_for_success(stack: Stack, api: Api, path: str, *before: str) -> list[dict[str, Any]]:
+    """Wait until a run has succeeded, and return the audit records of it and of those before it."""
     wait_until(
         lambda: api.get(path)["state"] in ("success", "failed"),
-        "the reviewed case's end",
+        "the end of the reviewed case",
         seconds=LONG,
         children=stack.children,
     )
@@ -389,13 +387,13 @@ def goes_on(stack: Stack, api: Api, path: str, *before: str) -> list[dict[str, A
 
 
 def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: Api) -> None:
-    path = waiting(stack, api)
+    path = start_review(stack, api)
     form = api.get(f"{path}/taskInstances/review/-1/hitlDetails")
     assert form["options"] == ["Normal", "Pneumonia", "Keep Unsure"]
     shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
     assert shown
     address = f"{stack.url}{shown[1]}"
-    assert httpx.get(address).status_code == 401, "a patient is on it"
+    assert httpx.get(address).status_code == 401, "the image shows a patient"
     headers = {"Authorization": f"Bearer {api.token}"}
     picture = httpx.get(address, headers=headers)
     assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
@@ -407,14 +405,16 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
         f"{path}/taskInstances/review/-1/hitlDetails",
         {"chosen_options": ["Pneumonia"], "params_input": {}},
     )
-    review, end = goes_on(stack, api, path)
+    review, end = wait_for_success(stack, api, path)
     assert (review["outcome"], end["outcome"]) == ("reviewed", "succeeded")
     assert review["scored"]["review"]["by"] == stack.user
     assert end["scored"]["label"] == "Pneumonia"
-    assert end["decision"] == "published and anonymised", "the policy goes by the person's label"
+    assert end["decision"] == "published and anonymised", (
+        "the policy applies to the label of the reviewer"
+    )
     head = stack.s3.head_object(Bucket=BUCKETS.processed, Key=end["outputs"][-1]["key"])
     assert head["Metadata"]["label"] == "Pneumonia"
-    assert httpx.get(address, headers=headers).status_code == 404, "the case has gone on"
+    assert httpx.get(address, headers=headers).status_code == 404, "the review is over"
 
 
 def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api) -> None:
@@ -424,37 +424,37 @@ def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api)
         ImageDraw.Draw(letter).text((4, 28 * line), text, 235, ImageFont.load_default(27))
     stream = io.BytesIO()
     letter.save(stream, "PNG")
-    unannounced(stack, "letter.png", stream.getvalue())
+    upload_silently(stack, "letter.png", stream.getvalue())
     conf = {"bucket": BUCKET, "key": "letter.png", "anonymize": "always"}
     path = trigger(stack, api, "xray_case", conf, "success")
     assert "Quarantined" in api.get(path)["note"]
     (asked,) = api.all("/dags/xray_release/dagRuns", "dag_runs")
     asked_path = f"/dags/xray_release/dagRuns/{asked['dag_run_id']}"
     task = f"{asked_path}/taskInstances/release"
-    asks(stack, api, asked_path, "release")
+    wait_for_question(stack, api, asked_path, "release")
     form = api.get(f"{task}/-1/hitlDetails")
     assert form["options"] == list(quarantine.RELEASE_CHOICES)
     shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
     assert shown
     address = f"{stack.url}{shown[1]}"
-    assert httpx.get(address).status_code == 401, "a patient may be on it"
+    assert httpx.get(address).status_code == 401, "the image may show a patient"
     headers = {"Authorization": f"Bearer {api.token}"}
     assert decode(httpx.get(address, headers=headers).content).pixels.width > 500
     answer = {"chosen_options": [quarantine.MASK], "params_input": {"boxes": "0, 0, 500, 390"}}
     api.patch(f"{task}/-1/hitlDetails", answer)
-    quarantined, released = goes_on(stack, api, asked_path, path)
+    quarantined, released = wait_for_success(stack, api, asked_path, path)
     assert quarantined["decision"] == "quarantined"
     assert released["release"]["by"] == stack.user
     assert released["release"]["boxes"] == [[0, 0, 500, 390]]
     (output,) = released["outputs"]
     assert output["bucket"] == BUCKETS.anonymized
     assert list(ObjectStore(stack.s3).list(BUCKETS.quarantine)) == []
-    assert httpx.get(address, headers=headers).status_code == 404, "it was decided on"
+    assert httpx.get(address, headers=headers).status_code == 404, "the image was released"
 
 
-def test_a_case_that_nobody_looks_at_goes_on(stack: Stack, cases: list[Case], api: Api) -> None:
-    path = waiting(stack, api, review_hours=0.0005)
-    review, end = goes_on(stack, api, path)
+def test_a_case_without_an_answer_continues(stack: Stack, cases: list[Case], api: Api) -> None:
+    path = start_review(stack, api, review_hours=0.0005)
+    review, end = wait_for_success(stack, api, path)
     assert review["scored"]["review"]["by"] is None
     assert (end["scored"]["label"], end["decision"]) == ("Unsure", "published")
 

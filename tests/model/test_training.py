@@ -15,10 +15,10 @@ from PIL import Image
 from include.model import gate
 from include.model.calibrate import calibrated, cross_fitted, fit_scale
 from include.model.data import folds, held_out, patient_of
-from include.model.evaluate import auc, auc_interval, calibration, rates, share
+from include.model.evaluate import auc, auc_interval, calibration, proportion, rates
 from tests.support import ROOT
 
-pytestmark = pytest.mark.timeout(900)  # A training is a process that imports and traces TensorFlow.
+pytestmark = pytest.mark.timeout(900)  # Each training is a process that imports TensorFlow.
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_metrics_on_known_values() -> None:
         0.5
     ] * 3
     # Wilson's interval of 8 in 10, as in Newcombe (1998).
-    assert share(8, 10)["interval"] == pytest.approx([0.4902, 0.9433], abs=1e-4)
+    assert proportion(8, 10)["interval"] == pytest.approx([0.4902, 0.9433], abs=1e-4)
     low, high = auc_interval(0.9, 50, 50)
     assert low < 0.9 < high <= 1.0
 
@@ -73,15 +73,15 @@ def test_the_calibration_error_on_known_values() -> None:
     assert [b["images"] for b in found["bins"]] == [4, 4]
     assert calibration(np.ones(3), np.ones(3))["error"] == 0
     assert calibration(np.ones(3), np.ones(3), balanced=True)["error"] == 0
-    # Of eight, four are sick: the classes weigh the same already.
+    # Four of eight are sick: the classes have the same weight already.
     assert calibration(targets, risks, balanced=True) == found
-    # One sick among nine: where all have the same risk, half of the weight is the sick one's.
+    # One of nine is sick, and all have the same risk: the sick one has half of the weight.
     targets, risks = np.eye(1, 9)[0], np.full(9, 0.4)
     assert calibration(targets, risks)["error"] == pytest.approx(0.4 - 1 / 9, abs=1e-4)
     assert calibration(targets, risks, balanced=True)["error"] == pytest.approx(0.1)
 
 
-def test_the_scale_makes_logits_mean_what_they_say() -> None:
+def test_the_scale_calibrates_the_logits() -> None:
     rng = np.random.default_rng(2)
     truth = rng.normal(0, 2, 20_000)
     classes = (rng.uniform(size=len(truth)) < calibrated(truth, 1)).astype(float)
@@ -96,7 +96,7 @@ def test_the_scale_makes_logits_mean_what_they_say() -> None:
 def test_the_gates_distance_is_that_of_a_gaussian() -> None:
     rng = np.random.default_rng(4)
     near = rng.normal(size=(4000, 12)) * np.linspace(3, 1, 12)
-    fitted = gate.thumbnails(near, 12 - 2)
+    fitted = gate.fit_thumbnails(near, 12 - 2)
     distances = gate.picture_distance(near, fitted)
     assert distances.mean() == pytest.approx(12, rel=0.05)
     fold = np.arange(4000) % 3
@@ -143,7 +143,7 @@ def test_evaluation_reports_every_file(tmp_path: Path) -> None:
             assert min(picture.size) > 300
 
 
-def test_evaluation_says_what_is_missing(tmp_path: Path) -> None:
+def test_evaluation_names_the_missing_folder(tmp_path: Path) -> None:
     done = evaluate(tmp_path)
     assert done.returncode != 0
     assert "NORMAL" in done.stderr
@@ -190,7 +190,7 @@ class Training:
                 image.save(folder / "in" / name / f"{stem}.jpeg")
 
     def start(self, *more: str, epochs: int = 2, work: str = "work") -> Any:
-        """Training, as a process."""
+        """Start a training in a process of its own."""
         (self.folder / "config.toml").write_text(CONFIG.format(epochs=epochs))
         options = {"config": "config.toml", "work": work, "out": "out"}
         paths = [part for k, v in options.items() for part in (f"--{k}", str(self.folder / v))]
@@ -203,14 +203,14 @@ class Training:
         )
 
     def run(self, *more: str, **how: Any) -> str:
-        """Training to its end, and what it said."""
+        """Run a training to its end, and return its output."""
         with self.start(*more, **how) as process:
             said: str = process.communicate()[0]
         assert process.returncode == 0, said[-3000:]
         return said
 
     def curve(self, work: str, member: int) -> list[str]:
-        """The lines of a learning curve."""
+        """Return the lines of a learning curve."""
         return (self.folder / work / f"member-{member}" / "curve.csv").read_text().splitlines()
 
 
@@ -224,7 +224,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
     return training
 
 
-def test_a_small_training_goes_all_the_way(trained: Training) -> None:
+def test_a_small_training_writes_all_files(trained: Training) -> None:
     out = trained.folder / "out"
     card = json.loads((out / "model.json").read_text())
     assert card["input"]["size"] == 32
@@ -249,7 +249,7 @@ def test_the_same_seed_gives_the_same_numbers(trained: Training) -> None:
     assert trained.curve("work", 0) != trained.curve("work", 1)
 
 
-def test_a_training_that_is_interrupted_goes_on(trained: Training) -> None:
+def test_an_interrupted_training_continues(trained: Training) -> None:
     with trained.start("--member", "0", epochs=9, work="again") as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -264,7 +264,7 @@ def test_a_training_that_is_interrupted_goes_on(trained: Training) -> None:
     assert epochs[-1] == "3"
 
 
-def test_another_training_is_not_gone_on_with(trained: Training) -> None:
+def test_the_folder_of_another_training_is_refused(trained: Training) -> None:
     (trained.folder / "in" / "NORMAL" / "IM-0099-0001.jpeg").write_bytes(b"")
     with trained.start() as process:
         said = process.communicate()[0]

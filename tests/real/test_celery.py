@@ -1,4 +1,4 @@
-"""The whole flow on Celery: two workers, Redis, and what comes of the tasks of a killed one"""
+"""The whole flow on Celery with two workers and Redis, and the tasks of a killed worker"""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ pytestmark = pytest.mark.timeout(900)
 BUCKETS = Buckets(BUCKET)
 WORKERS = ("worker-1", "worker-2")
 SLOTS = 4
-"""Tasks that a worker runs at once."""
+"""Tasks that a worker runs at the same time."""
 RECEIVED = " received "
-"""In a worker's log: it has taken a message."""
+"""In the log of a worker: it has taken a message."""
 LONG = 300.0
-"""Seconds for what is quick unless the machine is busy."""
+"""Seconds that a condition may take on a busy machine."""
 
 
 class Cluster:
@@ -46,21 +46,21 @@ class Cluster:
         self.stack, self.api, self.redis, self.proxy = stack, api, redis, proxy
 
     def start_worker(self, name: str) -> None:
-        """Start a worker; returns when it takes tasks."""
+        """Start a worker, and return when it is ready for tasks."""
         pid = str(self.stack.home / f"{name}.pid")
         command = ["celery", "worker", "--celery-hostname", name, "--pid", pid]
         log = self.stack.home / "logs" / f"{name}.log"
         before = log.read_text().count(f"{name} ready") if log.exists() else 0
         self.stack.start_component(name, *command, "--concurrency", str(SLOTS), "--skip-serve-logs")
-        self.until(lambda: log.read_text().count(f"{name} ready") > before, f"{name}, ready,")
+        self.until(lambda: log.read_text().count(f"{name} ready") > before, f"the start of {name}")
 
     def processes(self, worker: str) -> list[psutil.Process]:
-        """The worker's own process and all below it."""
+        """Return the process of the worker and all of its descendants."""
         whole = psutil.Process(self.stack.component(worker).process.pid)
         return [whole, *whole.children(recursive=True)]
 
     def tasks(self, worker: str) -> set[str]:
-        """The ids of the task instances that a worker is in the middle of."""
+        """Return the ids of the task instances that a worker is running."""
         title = workers.TASK.format("")
         found = set()
         for process in self.processes(worker):
@@ -73,22 +73,22 @@ class Cluster:
         return found
 
     def kill(self, worker: str) -> None:
-        """``kill -9`` a worker with all that it runs, as the loss of its machine does."""
+        """Kill a worker and all its processes with ``kill -9``, as if its machine was lost."""
         for process in self.processes(worker):
             process.kill()
         self.stack.component(worker).process.wait()
         self.stack.airflow = [child for child in self.stack.airflow if child.name != worker]
 
     def upload(self, name: str, count: int) -> list[Case]:
-        """Upload so many of the demo's images under keys of their own."""
+        """Upload ``count`` of the demo's images under keys that begin with ``name``."""
         wanted = expected_results(run.IMAGES, SETTINGS)[:count]
         return run.upload(self.stack, [replace(one, key=f"{name}/{one.key}") for one in wanted])
 
-    def until(self, true: Callable[[], bool], what: str, seconds: float = LONG) -> None:
-        wait_until(true, what, seconds=seconds, children=self.stack.children)
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = LONG) -> None:
+        wait_until(condition, what, seconds=seconds, children=self.stack.children)
 
-    def come_out_right(self, cases: list[Case]) -> None:
-        """Wait for the cases' ends; each must have one run, one record and the right results."""
+    def assert_right(self, cases: list[Case]) -> None:
+        """Wait for the end of the cases; each must have one record and the right results."""
         store = ObjectStore(self.stack.s3)
         run.watch(self.stack, self.api, cases)
         wrong = {case.key: verify_case(case, store, SETTINGS) for case in cases}
@@ -97,7 +97,7 @@ class Cluster:
         assert list(store.list(BUCKETS.staging)) == []
 
     def tries(self, case: Case) -> int:
-        """The most tries that any of a case's tasks took."""
+        """Return the largest number of tries of the tasks of a case."""
         path = f"/dags/xray_case/dagRuns/{RUN_PREFIX}{case.case_id}/taskInstances"
         return max(task["try_number"] for task in self.api.get(path)["task_instances"])
 
@@ -145,32 +145,32 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_every_case_comes_out_right(cluster: Cluster) -> None:
     cases = cluster.upload("undisturbed", 16)
-    cluster.come_out_right(cases)
+    cluster.assert_right(cases)
     assert {cluster.tries(case) for case in cases} == {1}
     logs = [cluster.stack.home / "logs" / f"{worker}.log" for worker in WORKERS]
-    assert all("execute_workload" in log.read_text() for log in logs), "both have worked"
+    assert all("execute_workload" in log.read_text() for log in logs), "both have run tasks"
 
 
 def test_a_worker_is_killed_in_the_middle_of_its_tasks(cluster: Cluster) -> None:
     held = []
     for one in expected_results(run.IMAGES, SETTINGS)[: 2 * SLOTS]:
-        # The second read of an image is that of its second task.
+        # The second read of an image is by its second task.
         held.append(cluster.proxy.hold("GET", f"{BUCKET}/killed/{one.key}", 2))
     cases = cluster.upload("killed", len(held))
     for one in held:
         assert one.arrived.wait(LONG)
     killed = cluster.tasks(WORKERS[0])
-    assert len(killed) == SLOTS, "all its slots are taken"
+    assert len(killed) == SLOTS, "all its slots are in use"
     cluster.kill(WORKERS[0])
     for one in held:
         one.release()
-    cluster.come_out_right(cases)
+    cluster.assert_right(cases)
     assert sorted(cluster.tries(case) for case in cases) == [1] * SLOTS + [2] * SLOTS
     cluster.start_worker(WORKERS[0])
 
 
 def test_a_worker_is_killed_before_its_tasks_begin(cluster: Cluster) -> None:
-    """It has taken messages from Redis, and Airflow knows only that the tasks wait."""
+    """The worker has taken messages from Redis, but for Airflow the tasks are still queued."""
     _, *slots = cluster.processes(WORKERS[0])
     for process in slots:
         process.send_signal(signal.SIGSTOP)
@@ -179,31 +179,31 @@ def test_a_worker_is_killed_before_its_tasks_begin(cluster: Cluster) -> None:
     cases = cluster.upload("taken", 2 * SLOTS)
     cluster.until(
         lambda: log.read_text().count(RECEIVED) == before + SLOTS,
-        "As many messages as the stopped worker has slots",
+        "one message for each slot of the stopped worker",
     )
     cluster.kill(WORKERS[0])
-    cluster.come_out_right(cases)
-    assert {cluster.tries(case) for case in cases} == {1}, "it is the same try that another runs"
+    cluster.assert_right(cases)
+    assert {cluster.tries(case) for case in cases} == {1}, "another worker runs the same try"
     cluster.start_worker(WORKERS[0])
 
 
 def test_redis_is_killed_and_comes_back(cluster: Cluster) -> None:
     cases = cluster.upload("brokerless", 16)
-    cluster.until(lambda: cluster.redis.client.hlen("unacked") > 0, "A task on its way")
+    cluster.until(lambda: cluster.redis.client.hlen("unacked") > 0, "a task in progress")
     cluster.redis.kill()
     cluster.redis.start()
-    cluster.come_out_right(cases)
+    cluster.assert_right(cases)
 
 
-def test_a_worker_holds_only_what_it_runs() -> None:
-    """What the way back of a killed worker's tasks hangs on beside config/celery.env."""
+def test_a_worker_takes_no_more_messages_than_it_runs() -> None:
+    """Besides config/celery.env, the recovery of a killed worker's tasks needs these defaults."""
     from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 
     assert DEFAULT_CELERY_CONFIG["task_acks_late"] is True
     assert DEFAULT_CELERY_CONFIG["worker_prefetch_multiplier"] == 1
 
 
-def test_the_trail_tells_of_each_case_once(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_audit_trail_has_one_record_per_case(cluster: Cluster, tmp_path: Path) -> None:
     verdict = run.verify_audit(ObjectStore(cluster.stack.s3), tmp_path / "audit")
     assert verdict.problems == ()
     runs: list[Any] = cluster.api.all("/dags/xray_case/dagRuns", "dag_runs")

@@ -1,4 +1,4 @@
-"""Exactly one run per notification, whatever breaks: on Apache Kafka, PostgreSQL and Airflow."""
+"""Exactly one run per notification under faults of Apache Kafka, PostgreSQL and Airflow"""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from confluent_kafka import Producer
 from include.demo.stack import GROUP
 from include.servers.real.kafka import Kafka
 from tests.support import notification
-from tests.support.rig import LIMIT, MAX_POLL_SECONDS, TOPIC, Rig, messages, rig, told, write_case
+from tests.support.rig import (
+    LIMIT,
+    MAX_POLL_SECONDS,
+    TOPIC,
+    Rig,
+    listener_log,
+    messages,
+    rig,
+    write_case,
+)
 from xray.errors import SettingsError
 
 pytestmark = pytest.mark.timeout(600)
@@ -29,24 +38,24 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture
 def counts(record_fault: Callable[..., None], servers: Rig) -> Callable[..., None]:
-    """Note what a fault showed, for the table of the docs."""
+    """Return a function that checks the number of runs and records the fault for the table."""
     began, before = time.monotonic(), servers.count()
 
-    def note(fault: str, sent: int, wanted: int, more: str = "") -> None:
+    def record(fault: str, sent: int, wanted: int, remark: str = "") -> None:
         runs = servers.count() - before
         assert runs == wanted, "as many runs as notifications, no more"
         seconds = time.monotonic() - began
         found = servers.keys()
-        record_fault(fault, sent, runs, found.total() - len(found), seconds, more)
+        record_fault(fault, sent, runs, found.total() - len(found), seconds, remark)
 
-    return note
+    return record
 
 
 def test_a_burst(servers: Rig, counts: Callable[..., None]) -> None:
     sent = messages("burst", 1000)
     began = time.monotonic()
     servers.send(sent.values())
-    assert servers.once(sent) == 1000
+    assert servers.assert_one_run_each(sent) == 1000
     rate = 1000 / (time.monotonic() - began)
     counts("1,000 notifications in one burst, 3 partitions", 1000, 1000, f"{rate:.0f} runs/s")
     servers.until(
@@ -56,7 +65,7 @@ def test_a_burst(servers: Rig, counts: Callable[..., None]) -> None:
     servers.until(
         lambda: servers.metrics.gauges.get("airflow.xray.notifications.lag") == 0, "No lag", 20
     )
-    assert "burst/" not in told(servers.stack.home), "no object key is logged"
+    assert "burst/" not in listener_log(servers.stack.home), "no object key is logged"
 
 
 def test_the_triggerer_is_killed_three_times(servers: Rig, counts: Callable[..., None]) -> None:
@@ -65,13 +74,14 @@ def test_the_triggerer_is_killed_three_times(servers: Rig, counts: Callable[...,
     recoveries = []
     for _ in range(3):
         seen = servers.count()
-        servers.until(lambda seen=seen: servers.count() >= seen + 30, "More runs")
+        servers.until(lambda seen=seen: servers.count() >= seen + 30, "more runs")
         servers.restart("triggerer")
         killed, seen = time.monotonic(), servers.count()
-        # Eight calls may have been with the API when it was killed: their runs are no recovery.
-        servers.until(lambda seen=seen: servers.count() > seen + 8, "Recovery")
+        # Up to eight requests may have been in progress at the API when the triggerer was killed.
+        # Their runs do not show a recovery.
+        servers.until(lambda seen=seen: servers.count() > seen + 8, "the recovery")
         recoveries.append(time.monotonic() - killed)
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     took = ", ".join(f"{seconds:.0f}" for seconds in recoveries)
     counts("`kill -9` of the triggerer, three times in a burst", 600, 600, f"back after {took} s")
 
@@ -80,23 +90,23 @@ def test_the_scheduler_is_killed(servers: Rig, counts: Callable[..., None]) -> N
     sent = messages("scheduler", 200)
     before = servers.count()
     servers.send(sent.values())
-    servers.until(lambda: servers.count() >= before + 20, "Runs")
+    servers.until(lambda: servers.count() >= before + 20, "runs")
     servers.restart("scheduler")
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     counts("`kill -9` of the scheduler in a burst", 200, 200)
 
 
-def test_the_api_is_away_for_longer_than_kafka_waits(
+def test_the_api_is_down_for_longer_than_kafka_waits(
     servers: Rig, counts: Callable[..., None]
 ) -> None:
     sent = messages("api", 300)
     before = servers.count()
     servers.send(sent.values())
-    servers.until(lambda: servers.count() >= before + 20, "Runs")
+    servers.until(lambda: servers.count() >= before + 20, "runs")
     servers.restart("api-server", after=MAX_POLL_SECONDS + 5)
-    servers.until(servers.stack.healthy, "A healthy API")
-    servers.once(sent)
-    assert "does not answer" in told(servers.stack.home)
+    servers.until(servers.stack.healthy, "a healthy API")
+    servers.assert_one_run_each(sent)
+    assert "does not answer" in listener_log(servers.stack.home)
     away = f"away {MAX_POLL_SECONDS + 5} s and its start, max.poll.interval {MAX_POLL_SECONDS} s"
     counts("`kill -9` of the API server in a burst", 300, 300, away)
 
@@ -105,22 +115,22 @@ def test_the_broker_is_restarted(servers: Rig, counts: Callable[..., None]) -> N
     sent = messages("broker", 300)
     before = servers.count()
     servers.send(sent.values())
-    servers.until(lambda: servers.count() >= before + 20, "Runs")
+    servers.until(lambda: servers.count() >= before + 20, "runs")
     servers.kafka.kill()
     servers.kafka.start()
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     counts("`kill -9` and restart of the broker in a burst", 300, 300)
 
 
-def test_the_topic_is_deleted_and_made_anew(servers: Rig, counts: Callable[..., None]) -> None:
-    # On a topic of its own: only where more follows than was read before can the new messages be
-    # taken for old ones.
+def test_the_topic_is_deleted_and_created_again(servers: Rig, counts: Callable[..., None]) -> None:
+    # The new topic gets more messages than the old one had: only then could the offsets of the old
+    # topic make the listener skip messages of the new one.
     topic = "storage-anew"
     servers.kafka.create_topic(topic)
     first, second = messages("old", 60), messages("new", 300)
     with servers.member(topic=topic):
         servers.send(first.values(), topic)
-        servers.until_read(topic)
+        servers.until_committed(topic)
         servers.kafka.delete_topic(topic)
         servers.kafka.create_topic(topic)
         servers.send([*first.values(), *second.values()], topic)
@@ -130,7 +140,7 @@ def test_the_topic_is_deleted_and_made_anew(servers: Rig, counts: Callable[..., 
             found.update(servers.keys())
             return set(second) <= set(found)
 
-        servers.until(all_there, "The runs of the new topic", 120)
+        servers.until(all_there, "the runs of the new topic", 120)
     assert all(found[key] == 1 for key in [*first, *second])
     counts("topic deleted and made anew, the first 60 sent again", 420, 360)
 
@@ -139,17 +149,17 @@ def test_a_second_sensor_joins_and_leaves(servers: Rig, counts: Callable[..., No
     sent = messages("second", 400)
     before = servers.count()
     servers.send(sent.values())
-    servers.until(lambda: servers.count() >= before + 20, "Runs")
+    servers.until(lambda: servers.count() >= before + 20, "runs")
     with servers.member():
-        servers.until(lambda: servers.count() >= before + 150, "More runs")
-    servers.once(sent)
+        servers.until(lambda: servers.count() >= before + 150, "more runs")
+    servers.assert_one_run_each(sent)
     counts("a second sensor joins and leaves in a burst", 400, 400)
 
 
 def test_every_message_comes_twice(servers: Rig, counts: Callable[..., None]) -> None:
     sent = messages("twice", 200)
     servers.send([*sent.values(), *reversed(sent.values())])
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     counts("every message delivered twice", 400, 200)
 
 
@@ -192,16 +202,16 @@ def test_bad_messages_among_good_ones(servers: Rig, counts: Callable[..., None])
     assert len(BAD) == 20
     good = messages("good", 100)
     bad = [content for content, _ in BAD.values()] * 5
-    # The object that the DAG refuses must be another one each time, to be five runs once mended.
+    # The five refused objects differ, so that they become five runs once the DAG is fixed.
     refused = [notification(f"refused/{number}", size=LIMIT + 1) for number in range(5)]
     bad = [one for one in bad if one != BAD["an object the DAG refuses"][0]] + refused
     mixed = [one for pair in zip(good.values(), bad, strict=True) for one in pair]
     before = sum(servers.kafka.end_offsets("storage.dlq").values())
     servers.send(mixed)
-    servers.once(good)
+    servers.assert_one_run_each(good)
     assert before == 0
     letters = servers.dead_letters(100)
-    assert sorted(value for value, _ in letters) == sorted(bad), "each as it came"
+    assert sorted(value for value, _ in letters) == sorted(bad), "each unchanged"
     expected = dict(BAD.values())
     expected |= dict.fromkeys(refused, "HTTP 400")
     assert [(value, reason) for value, reason in letters if expected[value] not in reason] == []
@@ -212,7 +222,9 @@ def replay(servers: Rig, **conf: Any) -> dict[str, Any]:
     """What a run of xray_replay returns."""
     run = servers.api.post("/dags/xray_replay/dagRuns", {"logical_date": None, "conf": conf})
     path = f"/dags/xray_replay/dagRuns/{run['dag_run_id']}"
-    servers.until(lambda: servers.api.get(path)["state"] in ("success", "failed"), "The replay")
+    servers.until(
+        lambda: servers.api.get(path)["state"] in ("success", "failed"), "the end of the replay"
+    )
     assert servers.api.get(path)["state"] == "success"
     value = servers.api.get(f"{path}/taskInstances/replay_letters/xcomEntries/return_value")
     answer = value["value"]
@@ -243,11 +255,11 @@ def test_the_listener_is_paused(servers: Rig, counts: Callable[..., None]) -> No
     sent = messages("paused", 600)
     before = servers.count()
     servers.send(sent.values())
-    servers.until(lambda: servers.count() >= before + 20, "Runs")
+    servers.until(lambda: servers.count() >= before + 20, "runs")
     servers.pause("xray_listener", True)
     began = time.monotonic()
     still, since = servers.count(), time.monotonic()
-    while time.monotonic() - since < 4:  # No run within four seconds: the intake has stopped.
+    while time.monotonic() - since < 4:  # No new run for four seconds: the listener has stopped.
         if (now := servers.count()) != still:
             still, since = now, time.monotonic()
         assert time.monotonic() - began < 20
@@ -256,7 +268,7 @@ def test_the_listener_is_paused(servers: Rig, counts: Callable[..., None]) -> No
     assert stopped < 10
     assert still < before + 600
     servers.pause("xray_listener", False)
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     counts("listener paused in a burst, then unpaused", 600, 600, f"stopped after {stopped:.1f} s")
 
 
@@ -264,10 +276,10 @@ def test_the_case_dag_is_paused(servers: Rig, counts: Callable[..., None]) -> No
     sent = messages("case", 100)
     servers.pause("xray_case", True)
     servers.send(sent.values())
-    servers.once(sent)
+    servers.assert_one_run_each(sent)
     assert set(sent) <= set(servers.keys(state="queued"))
     servers.pause("xray_case", False)
-    servers.until(lambda: set(sent) <= set(servers.keys(state="success")), "The runs' end")
+    servers.until(lambda: set(sent) <= set(servers.keys(state="success")), "the end of the runs")
     counts("case DAG paused, then unpaused", 100, 100, "100 waited, and ran")
 
 
@@ -279,7 +291,7 @@ def test_the_case_dag_is_paused(servers: Rig, counts: Callable[..., None]) -> No
         ("missing DAG", "", "xray_gone", "check that its file is there"),
     ],
 )
-def test_what_must_be_mended_is_said_and_loses_nothing(
+def test_a_configuration_error_is_logged_and_loses_nothing(
     servers: Rig,
     counts: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
@@ -301,14 +313,14 @@ def test_what_must_be_mended_is_said_and_loses_nothing(
     before = servers.count()
     try:
         with servers.member(topic=topic, dag_id=dag_id) as member:
-            servers.until(lambda: said in caplog.text, "A sentence that says what to do", 60)
+            servers.until(lambda: said in caplog.text, "the message that says what to do", 60)
             assert member.error is None
     finally:
         servers.stack.env[name] = good
     assert servers.count() == before
     assert sum(servers.kafka.committed(GROUP, topic).values()) == 0
     with servers.member(topic=topic):
-        servers.until_read(topic)
+        servers.until_committed(topic)
     found = servers.keys()
     assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
     counts(f"{fault}, then mended", 50, 50, f"“…{said}…”")
@@ -332,13 +344,13 @@ def test_sasl_and_tls_by_the_connection_alone(servers: Rig, tmp_path: Path) -> N
         try:
             connect(**{"sasl.password": "wrong"})
             with servers.member() as member:
-                servers.until(lambda: member.error is not None, "A refusal", 60)
+                servers.until(lambda: member.error is not None, "the error", 60)
             assert isinstance(member.error, SettingsError)
             assert "Kafka refuses the connection xray_kafka" in str(member.error)
             connect()
             with servers.member():
                 servers.until(
-                    lambda: kafka.committed(GROUP, TOPIC) == kafka.end_offsets(TOPIC), "Commits"
+                    lambda: kafka.committed(GROUP, TOPIC) == kafka.end_offsets(TOPIC), "the commits"
                 )
         finally:
             servers.stack.env[name] = json.dumps(plain)
@@ -346,7 +358,9 @@ def test_sasl_and_tls_by_the_connection_alone(servers: Rig, tmp_path: Path) -> N
     assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
 
 
-def test_nothing_of_this_stopped_the_listener(servers: Rig) -> None:
+def test_no_fault_stopped_the_listener(servers: Rig) -> None:
     runs = servers.api.all("/dags/xray_listener/dagRuns", "dag_runs")
-    assert [run["state"] for run in runs] == ["running"], "the run of the start still listens"
+    assert [run["state"] for run in runs] == ["running"], (
+        "the first run of the listener is still running"
+    )
     assert sum(servers.kafka.committed(GROUP, TOPIC).values()) > 3000

@@ -1,4 +1,4 @@
-"""Real stores and their own notifications through Kafka, and what docs/object-stores.md says"""
+"""Real S3 gateways with their own notifications, and the table in docs/object-stores.md"""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from xray.errors import AlreadyExistsError, NotFoundError, ObjectError
 from xray.notification import ObjectCreated, parse
 from xray.storage import ObjectStore
 
-# MinIO is large: to build it the first time takes Go many minutes.
+# The first build of MinIO takes many minutes.
 pytestmark = pytest.mark.timeout(1800)
 TOPIC, BUCKET = "storage", "xray-data-in"
 ONCE = {(True, True): "yes", (True, False): "only where no versions are kept"}
 QUIET = 20.0
-"""Seconds after which no more notification is expected."""
+"""Seconds without a notification after which none is expected."""
 KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
 
 
@@ -75,7 +75,7 @@ STORES = [versitygw, ceph, minio]
 
 
 def records(kafka: Kafka, topic: str, count: int) -> list[ObjectCreated]:
-    """The records of the first messages that hold so many."""
+    """Return the records of as many messages as are needed for ``count`` records."""
     found: list[ObjectCreated] = []
     for message in messages(kafka, topic):
         found += parse(message).records
@@ -86,7 +86,7 @@ def records(kafka: Kafka, topic: str, count: int) -> list[ObjectCreated]:
 
 
 def messages(kafka: Kafka, topic: str, patience: float = 30) -> Iterator[bytes]:
-    """What comes, from what was read last on, until nothing has come for a while."""
+    """Yield the unread messages, until none has arrived for ``patience`` seconds."""
     consumer = Consumer({**kafka.client, "group.id": "test", "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     try:
@@ -120,7 +120,7 @@ def test_an_upload_is_announced_with_its_own_key(
 
 @pytest.mark.parametrize("gateway", STORES)
 def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any) -> None:
-    """An object that is created once, and one that is read only if it is still the same."""
+    """An object can be created only once, and read only if it is unchanged."""
     with gateway(kafka, tmp_path) as s3:
         store = ObjectStore(s3)
         store.put(BUCKET, "a", b"one", content_type="text/plain", once=True)
@@ -141,7 +141,7 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
 
 
 def refused(call: Any, **arguments: Any) -> bool:
-    """Whether a condition on a request is heeded."""
+    """Return whether the store refuses a request because of its condition."""
     try:
         call(Bucket=BUCKET, **arguments)
     except ClientError as error:
@@ -149,8 +149,8 @@ def refused(call: Any, **arguments: Any) -> bool:
     return False
 
 
-def use(s3: Any) -> dict[str, str]:
-    """Do what the table tells of; what shows in the answers."""
+def exercise(s3: Any) -> dict[str, str]:
+    """Do everything that the table describes; return the rows that the answers show."""
     once = {}
     for kept in ("without", "with"):
         if kept == "with":
@@ -174,14 +174,14 @@ def use(s3: Any) -> dict[str, str]:
     return shown
 
 
-def announced(kafka: Kafka, topic: str) -> tuple[list[bytes], list[ObjectCreated]]:
-    """All messages, which come in any order, and their records."""
+def read_all(kafka: Kafka, topic: str) -> tuple[list[bytes], list[ObjectCreated]]:
+    """Return all messages, in any order, and their records."""
     raw = list(messages(kafka, topic, patience=QUIET))
     return raw, [record for message in raw for record in parse(message).records]
 
 
-def told(raw: list[bytes], key: str) -> list[Any]:
-    """All records, as they came, of the object whose key begins so."""
+def raw_records(raw: list[bytes], key: str) -> list[Any]:
+    """Return all raw records of objects whose keys begin with ``key``."""
     bodies = [json.loads(message) for message in raw]
     lists = [body if isinstance(body, list) else body.get("Records", []) for body in bodies]
     found = [one for records in lists for one in records]
@@ -189,8 +189,8 @@ def told(raw: list[bytes], key: str) -> list[Any]:
 
 
 def event(raw: list[bytes], key: str, kind: str) -> str:
-    """The names of an object's events of a kind."""
-    names = [one["eventName"].removeprefix("s3:") for one in told(raw, key)]
+    """Return the names of an object's events that begin with ``kind``."""
+    names = [one["eventName"].removeprefix("s3:") for one in raw_records(raw, key)]
     return ", ".join(name for name in names if name.startswith(kind))
 
 
@@ -200,22 +200,22 @@ def test_the_table_of_the_docs_is_right(kafka: Kafka, tmp_path: Path, gateway: A
     kafka.delete_topic(name)
     kafka.create_topic(name)
     with gateway(kafka, tmp_path) as s3:
-        shown = use(s3)
-        raw, found = announced(kafka, name)
+        shown = exercise(s3)
+        raw, found = read_all(kafka, name)
     (first, *_) = [record for record in found if record.key == "a key+"]
     observed = shown | {
         "dialect": f"`{first.dialect}`",
-        "key `a key+` in a notification": f"`{told(raw, 'a')[0]['s3']['object']['key']}`",
+        "key `a key+` in a notification": f"`{raw_records(raw, 'a')[0]['s3']['object']['key']}`",
         "`sequencer`": "yes" if first.sequencer else "no",
         "version id, where versions are kept": "yes" if first.version_id else "no",
         "upload in parts": f"`{event(raw, 'parts', 'ObjectCreated')}`",
         "removal, where versions are kept": f"`{event(raw, 'a', 'ObjectRemoved')}`",
     }
-    assert column(name) | observed == column(name)
+    assert documented_column(name) | observed == documented_column(name)
 
 
-def column(store: str) -> dict[str, str]:
-    """What the docs say of a store."""
+def documented_column(store: str) -> dict[str, str]:
+    """Return the column of a store in the table of the documentation."""
     text = (ROOT / "docs" / "object-stores.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]

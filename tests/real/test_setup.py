@@ -10,7 +10,7 @@ from include.servers.real.kafka import Kafka
 from include.stack import setup
 
 
-def test_the_topics_are_made_once_and_as_they_should_be(tmp_path: Path) -> None:
+def test_the_topics_are_created_once_with_their_configuration(tmp_path: Path) -> None:
     with Kafka(tmp_path / "kafka", settings={"auto.create.topics.enable": "false"}) as kafka:
         setup.create_topics(kafka.brokers)
         setup.create_topics(kafka.brokers)

@@ -1,4 +1,4 @@
-"""docker-compose.yaml: every profile is valid, and what it says agrees with the rest"""
+"""docker-compose.yaml: every profile is valid and agrees with the rest of the repository"""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from include.stack import env_file
 from tests.support import ROOT
 from xray.airflow.connections import check_kafka_connection
 
-pytestmark = pytest.mark.timeout(1800)  # The first time Compose is built.
+pytestmark = pytest.mark.timeout(1800)  # The first test builds Compose.
 PROFILES = ["", "kafka-ui", "metrics", "celery", "events", "check", "*"]
 JOBS = {"airflow-init", "setup", "uploader", "check"}
-"""End when their work is done."""
-UNASKED = {"events", "kafka-ui"}
-"""Without a health check: nothing waits for them."""
+"""Services that end when their work is done."""
+UNCHECKED = {"events", "kafka-ui"}
+"""Services without a health check, because no other service depends on them."""
 
 
 @pytest.fixture(scope="module")
 def compose() -> list[str]:
-    """Docker Compose: the plugin, if it is there, or its program, built."""
+    """Return the command of Docker Compose: the plugin, or the program built from source."""
     if shutil.which("docker"):
         asked = ["docker", "compose", "version", "--short"]
         told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
@@ -41,14 +41,14 @@ def compose() -> list[str]:
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of secrets, made as for a user."""
+    """Return a file of secrets, as make env-file writes it."""
     path = tmp_path_factory.mktemp("env") / ".env"
     env_file.add_missing(path)
     return path
 
 
 def run(compose: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Compose on this project's file, without what the caller's environment and .env say."""
+    """Run Compose on this project's file, without the caller's environment and .env."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = [*compose, "--project-directory", str(ROOT), *arguments]
     return subprocess.run(command, env=kept, capture_output=True, text=True, check=False)
@@ -56,7 +56,7 @@ def run(compose: list[str], *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def services(compose: list[str], secrets: Path) -> dict[str, Any]:
-    """Every service of every profile, as Compose understands it."""
+    """Return every service of every profile, as Compose resolves it."""
     arguments = ["--env-file", str(secrets), "--profile", "*", "config", "--format", "json"]
     found: dict[str, Any] = json.loads(run(compose, *arguments).stdout)["services"]
     return found
@@ -88,7 +88,7 @@ def test_it_refuses_to_start_without_a_secret(
 
 
 def test_no_secret_has_a_default() -> None:
-    """All that may be left unset is no secret."""
+    """Only variables that are not secrets may have a default."""
     text = (ROOT / "docker-compose.yaml").read_text()
     required = set(re.findall(r"\$\{(\w+):\?", text))
     optional = set(re.findall(r"\$\{(\w+):-", text))
@@ -108,15 +108,15 @@ def test_images_are_pinned(services: dict[str, Any]) -> None:
             assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[\w.]+)?", tag), name
 
 
-def test_ports_are_this_machines_alone(services: dict[str, Any]) -> None:
+def test_ports_are_published_on_the_loopback_address_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", ())]
     assert ports
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     published = [port["published"] for port in ports]
-    assert len(published) == len(set(published)), "no port is taken twice"
+    assert len(published) == len(set(published)), "no port is published twice"
 
 
-def test_each_service_is_bounded_and_comes_back(services: dict[str, Any]) -> None:
+def test_each_service_has_limits_and_restarts(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert int(service["mem_limit"]) > 0, name
         assert service["logging"]["options"].keys() >= {"max-size", "max-file"}, name
@@ -124,10 +124,10 @@ def test_each_service_is_bounded_and_comes_back(services: dict[str, Any]) -> Non
         assert "privileged" not in service, name
         ends = {"check": "no"}.get(name, "on-failure" if name in JOBS else "unless-stopped")
         assert service["restart"] == ends, name
-        assert ("healthcheck" in service) == (name not in JOBS | UNASKED), name
+        assert ("healthcheck" in service) == (name not in JOBS | UNCHECKED), name
 
 
-def test_what_is_mounted_from_the_checkout_is_there_and_is_not_written(
+def test_mounts_from_the_checkout_exist_and_are_read_only(
     services: dict[str, Any],
 ) -> None:
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
@@ -140,7 +140,7 @@ def test_what_is_mounted_from_the_checkout_is_there_and_is_not_written(
 
 @pytest.fixture
 def airflow(services: dict[str, Any]) -> dict[str, Any]:
-    """The parts of Airflow and their environments."""
+    """Return the environment of each component of Airflow."""
     names = [name for name in services if name.startswith("airflow-")]
     assert len(names) == 6
     return {name: services[name]["environment"] for name in names}
@@ -154,7 +154,7 @@ def test_airflow_has_the_shared_settings(airflow: dict[str, Any]) -> None:
         assert {key: environment.get(key) for key in shared} == shared, name
 
 
-def test_airflows_parts_differ_in_nothing_but_what_they_alone_need(airflow: dict[str, Any]) -> None:
+def test_the_components_of_airflow_have_the_same_environment(airflow: dict[str, Any]) -> None:
     own = {"XRAY_PASSWORDS", "DUMB_INIT_SETSID"}
     kept = [
         {name: value for name, value in environment.items() if name not in own}

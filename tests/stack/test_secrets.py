@@ -1,4 +1,4 @@
-"""No secret is in the repository, and none gets into the image"""
+"""No secret is in the repository or in the image"""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SHAPES = {
     "an AWS access key": r"\bAKIA[0-9A-Z]{16}\b",
     "a token of a code host": r"\b(gh[pousr]_\w{30,}|glpat-[\w-]{20,})",
     "a password in a URL": r"\w://\w*:(?![${.…])[^\s@/:{}$]{6,}@",
-    # A literal of some length, with a digit in it, under a name that says what it is.
+    # A long literal with a digit, assigned to a name such as password.
     "a literal": r"(?i)(password|passwd|secret|token|api_?key|access_?key|fernet_?key)\w*[\"']?"
     r"\s*[:=]\s*[\"']?(?=[\w+/=-]*\d)[A-Za-z0-9+/_=-]{16,}(?![\w(.\[])",
 }
-"""What a secret looks like."""
+"""Regular expressions of secrets."""
 
 
 def tracked() -> list[Path]:
@@ -38,7 +38,7 @@ def test_no_tracked_file_holds_a_secret() -> None:
     assert told == {}
 
 
-def test_the_search_finds_what_it_should() -> None:
+def test_the_patterns_find_secrets() -> None:
     assert found("aws_secret_access_key = 'wJalrXUtnFEMI9K7MDENGbPxRfiCYEXAMPLE'")
     assert found("-----BEGIN EC PRIVATE KEY-----")
     assert found("postgresql://airflow:hunter22@postgres/airflow")
@@ -53,6 +53,6 @@ def test_the_file_of_secrets_is_neither_committed_nor_copied() -> None:
     assert ignored.returncode == 0
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    assert rules[0] == "*", "what is not named is left out"
+    assert rules[0] == "*", "a file that no rule includes is left out"
     assert not any(rule.startswith("!") and ".env" in rule for rule in rules)
-    assert rules[-1] == "**/.env*", "nor is one in a folder that is named; the last rule wins"
+    assert rules[-1] == "**/.env*", "the last rule wins, also over an included folder"

@@ -1,4 +1,4 @@
-"""What the fault tests work on: Kafka, PostgreSQL, Airflow, the listener, a light case DAG."""
+"""The servers of the fault tests: Kafka, PostgreSQL, Airflow, the listener, a light case DAG."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from xray.airflow.listener.trigger import NotificationTrigger
 
 TOPIC, DEAD_LETTERS = "storage", "storage.dlq"
 LONG = 240.0
+"""Seconds that a condition may take."""
 PAGE = 2000
-"""Runs that the API shows at once."""
+"""Runs in one answer of the API."""
 MAX_POLL_SECONDS = 10
 CASE = '''
-"""As many runs as the faults need, at next to no cost: the real xray_case has five tasks a run."""
+"""A case with a single empty task: the fault tests need thousands of runs."""
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Param, dag
@@ -52,47 +53,48 @@ LIMIT = 1000
 
 
 class Rig:
-    """The running servers, and what is asked of them."""
+    """The running servers, with the requests and assertions of the tests."""
 
     def __init__(self, kafka: Kafka, stack: Stack, api: Api, metrics: Metrics) -> None:
         self.kafka, self.stack, self.api, self.metrics = kafka, stack, api, metrics
         self.producer = Producer({**kafka.client, "partitioner": "random"})
 
     def send(self, messages: Iterable[bytes], topic: str = TOPIC, pace: float = 0) -> None:
-        """Send messages, over all partitions; ``pace`` seconds between two."""
+        """Send messages to random partitions, ``pace`` seconds apart."""
         for message in messages:
             self.producer.produce(topic, message)
             self.producer.poll(pace)
         assert self.producer.flush(60) == 0
 
     def count(self) -> int:
-        """Runs there are."""
+        """Return the number of runs."""
         return int(self.api.get("/dags/xray_case/dagRuns", limit=1)["total_entries"])
 
     def keys(self, **query: str) -> Counter[str]:
-        """How many runs each object key has."""
+        """Return the number of runs of each object key."""
         runs = self.api.all(
             "/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE, **query
         )
         return Counter(run["conf"]["key"] for run in runs)
 
     def pause(self, dag_id: str, paused: bool) -> None:
-        """Press a DAG's pause button."""
+        """Pause or unpause a DAG."""
         self.api.patch(f"/dags/{dag_id}", {"is_paused": paused})
 
-    def until(self, true: Callable[[], bool], what: str, seconds: float = LONG) -> None:
-        wait_until(true, what, seconds=seconds)
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = LONG) -> None:
+        """Wait for a condition."""
+        wait_until(condition, what, seconds=seconds)
 
-    def until_read(self, topic: str = TOPIC) -> None:
-        """Wait until every message of the topic is committed."""
+    def until_committed(self, topic: str = TOPIC) -> None:
+        """Wait until all messages of the topic are committed."""
         self.until(
             lambda: self.kafka.committed(GROUP, topic) == self.kafka.end_offsets(topic),
-            "The commit of all offsets",
+            "the commit of all offsets",
         )
 
-    def once(self, keys: Iterable[str]) -> int:
-        """Wait until the topic is read; then each of the keys must have one run."""
-        self.until_read()
+    def assert_one_run_each(self, keys: Iterable[str]) -> int:
+        """Wait until the topic is committed; each of the keys must then have exactly one run."""
+        self.until_committed()
         wanted, found = set(keys), self.keys()
         missing = sorted(key for key in wanted if not found[key])
         assert missing == [], f"{len(missing)} of {len(wanted)} have no run"
@@ -100,14 +102,14 @@ class Rig:
         return len(wanted)
 
     def restart(self, component: str, *, after: float = 0) -> None:
-        """``kill -9`` one of Airflow's processes, and start it again ``after`` seconds."""
+        """Kill one of Airflow's processes, and start it again ``after`` seconds later."""
         self.stack.component(component).kill()
         time.sleep(after)  # The length of the outage is what is tested.
         self.stack.start_component(component)
 
     @contextmanager
     def member(self, **arguments: Any) -> Iterator[Member]:
-        """One more sensor of the group, in a thread of the test."""
+        """Run one more sensor of the consumer group in a thread of the test."""
         names = [name for name in self.stack.env if name.startswith("AIRFLOW_CONN_XRAY")]
         names += [name for name in self.stack.env if name.startswith("AIRFLOW_VAR_XRAY")]
         before = {name: os.environ.get(name) for name in names}
@@ -124,7 +126,7 @@ class Rig:
                     os.environ[name] = value
 
     def dead_letters(self, count: int, topic: str = DEAD_LETTERS) -> list[tuple[bytes, str]]:
-        """The last ``count`` dead letters, each with its reason."""
+        """Return the first ``count`` dead letters, each with its reason."""
         found: list[tuple[bytes, str]] = []
         consumer = Consumer(
             {**self.kafka.client, "group.id": "letters", "auto.offset.reset": "earliest"}
@@ -142,7 +144,7 @@ class Rig:
 
 
 class Member:
-    """A trigger at work in a thread."""
+    """A trigger that runs in a thread."""
 
     def __init__(self, trigger: NotificationTrigger) -> None:
         self._trigger = trigger
@@ -155,7 +157,7 @@ class Member:
     def _work(self) -> None:
         async def drain() -> None:
             async for _ in self._trigger.run():
-                raise AssertionError("it never fires")
+                raise AssertionError("the trigger never fires")
 
         self._task = self._loop.create_task(drain())
         try:
@@ -173,7 +175,7 @@ class Member:
 
 
 class Metrics:
-    """A StatsD server that adds up what it hears."""
+    """A StatsD server that adds up the counters and keeps the last value of each gauge."""
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -196,7 +198,7 @@ class Metrics:
 
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
-    """Start everything, and stop it."""
+    """Start all servers, and stop them at the end."""
     dags, metrics = folder / "dags", Metrics()
     dags.mkdir()
     for name in ("xray_listener.py", "xray_replay.py"):
@@ -224,17 +226,17 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 
 def write_case(dags: Path, limit: int) -> None:
-    """The light case DAG, which refuses objects above the limit."""
+    """Write the light case DAG, which refuses objects above ``limit`` bytes."""
     (dags / "xray_case.py").write_text(CASE % limit)
 
 
 def messages(prefix: str, count: int, **fields: Any) -> dict[str, bytes]:
-    """That many notifications, by their keys."""
+    """Return ``count`` notifications by their keys."""
     keys = [f"{prefix}/{number}" for number in range(count)]
     return {key: notification(key, **fields) for key in keys}
 
 
-def told(home: Path) -> str:
-    """What the listener's logs say."""
+def listener_log(home: Path) -> str:
+    """Return the text of all logs of the listener."""
     logs = home.glob("logs/dag_id=xray_listener/**/*.log*")
     return "\n".join(path.read_text(errors="replace") for path in logs)

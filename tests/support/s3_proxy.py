@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that holds, refuses and drops requests as a test says."""
+"""A proxy in front of an S3 server that holds, refuses or drops requests for a test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
-PATIENCE = 120.0
-"""Seconds after which a held request gives up, so that no test hangs."""
+HOLD_SECONDS = 120.0
+"""Seconds after which a held request continues, so that no test hangs."""
 
 
 class Held:
@@ -19,25 +19,25 @@ class Held:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
-        self._free = threading.Event()
+        self._released = threading.Event()
 
     def wait(self) -> None:
-        """Be held."""
+        """Wait until the request is released."""
         self.arrived.set()
-        self._free.wait(PATIENCE)
+        self._released.wait(HOLD_SECONDS)
 
     def release(self) -> None:
-        """Let it go on."""
-        self._free.set()
+        """Let the request continue."""
+        self._released.set()
 
 
 class S3Proxy:
-    """The proxy; a context manager. ``upstream`` may be set once the server's address is known."""
+    """The proxy; a context manager. ``upstream``, the server's URL, can be set later."""
 
     def __init__(self) -> None:
         self.upstream = ""
         self.away: int | None = None
-        """While set, every request is answered with this status; 0 drops its connection."""
+        """If set, the status of the answer to every request; 0 drops the connection."""
         self._held: dict[tuple[str, str, int], Held] = {}
         self._refused: set[tuple[str, str]] = set()
         self._seen: Counter[tuple[str, str]] = Counter()
@@ -56,16 +56,16 @@ class S3Proxy:
         self._server.server_close()
 
     def hold(self, method: str, path: str, nth: int = 1) -> Held:
-        """Hold the ``nth`` request of this kind; ``path`` is ``bucket/key``."""
+        """Hold the ``nth`` request of this method and ``path``, which is ``bucket/key``."""
         held = self._held[method, path, nth] = Held()
         return held
 
     def forbid(self, method: str, path: str) -> None:
-        """Refuse requests of this kind from now on."""
+        """Refuse all further requests of this method and ``path``."""
         self._refused.add((method, path))
 
-    def take(self, method: str, path: str) -> int | None:
-        """Take a request; the status to answer it with, or None to hand it on."""
+    def intercept(self, method: str, path: str) -> int | None:
+        """Hold a request if a test wants it; return the status to answer with, None to forward it."""
         with self._lock:
             self._seen[method, path] += 1
             held = self._held.get((method, path, self._seen[method, path]))
@@ -77,7 +77,7 @@ class S3Proxy:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one connection's requests."""
+    """The requests of one connection."""
 
     protocol_version = "HTTP/1.1"
     server: Any
@@ -85,26 +85,26 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         proxy: S3Proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status = proxy.take(self.command, unquote(urlsplit(self.path).path).lstrip("/"))
+        status = proxy.intercept(self.command, unquote(urlsplit(self.path).path).lstrip("/"))
         if status is None:
-            self.hand_on(proxy.upstream, body)
+            self.forward(proxy.upstream, body)
         elif status == 0:
             self.close_connection = True
         else:
             code = {403: "AccessDenied", 503: "SlowDown"}[status]
-            self.tell(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
+            self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
 
-    def hand_on(self, upstream: str, body: bytes) -> None:
+    def forward(self, upstream: str, body: bytes) -> None:
         server = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() != "expect"}
         server.request(self.command, self.path, body, headers)
-        reply = server.getresponse()
-        self.tell(reply.status, dict(reply.getheaders()), reply.read())
+        answer = server.getresponse()
+        self.reply(answer.status, dict(answer.getheaders()), answer.read())
         server.close()
 
-    def tell(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         length = str(len(body))
         for name, value in headers.items():
@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except OSError:  # The client was killed: that is what tests do.
+        except OSError:  # The client was killed by the test.
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:

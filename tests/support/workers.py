@@ -1,4 +1,4 @@
-"""The processes that run Airflow's tasks; Airflow names each after its task instance."""
+"""The processes that run Airflow's tasks; Airflow puts the task instance into their titles."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import signal
 from pathlib import Path
 
 TASK = "airflow worker -- {}"
-"""The forked process in which the task's code runs."""
+"""The title of the forked process that runs the code of the task."""
 SUPERVISOR = "airflow worker -- LocalExecutor: {}"
-"""Its parent, which reports to the API server."""
+"""The title of its parent, which reports to the API server."""
 
 
 def kill(task_instance: str, title: str = TASK) -> None:
-    """``kill -9`` the process of a task instance, which must be running."""
+    """Kill the process of a task instance with ``kill -9``; there must be exactly one."""
     (pid,) = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
@@ -26,4 +26,4 @@ def _title(cmdline: Path) -> str:
     try:
         return cmdline.read_bytes().decode(errors="replace").strip("\0 ")
     except OSError:
-        return ""  # It has ended since.
+        return ""  # The process has ended.

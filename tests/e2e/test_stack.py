@@ -351,7 +351,7 @@ def start_review(stack: Stack, api: Api, **settings: Any) -> str:
 def wait_for_question(stack: Stack, api: Api, path: str, task_id: str) -> None:
     """Wait until a task waits for a person, and the scheduler has handled the end of its process.
 
-    """Wait until a task waits for a person, and the scheduler has seen the end of its process.
+    If the answer arrives before the scheduler has seen that end, Airflow 3.3 takes it for a crash
     of the process (`LocalExecutor reported that the task instance … finished`) and retries the
     task, which asks again. No person is that fast.
     """

@@ -65,7 +65,7 @@ class S3Proxy:
         self._refused.add((method, path))
 
     def intercept(self, method: str, path: str) -> int | None:
-        """Hold a request if a test wants it; return the status to answer with, None to forward it."""
+        """Hold a request if a test wants it; return the status of the answer, or None."""
         with self._lock:
             self._seen[method, path] += 1
             held = self._held.get((method, path, self._seen[method, path]))

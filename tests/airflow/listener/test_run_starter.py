@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.support import notification
-from tests.support.deployment import KEY, Deployment, until
+from tests.support.deployment import KEY, Deployment, Logged, until
 from tests.support.fake_api import FakeApi
 from xray.case import Source
 from xray.pseudonym import Keyring
@@ -38,11 +38,12 @@ def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: F
             for number in range(2000):  # The run is to blame only while others start.
                 deployment.send(notification(f"{KEY}{number}"))
                 await asyncio.sleep(0.02)
-                if deployment.committed() > number:
+                if "Dead letter" in logged.text:
                     break
             await until(lambda: deployment.committed() == number + 2, "commit")
 
-    asyncio.run(go())
+    with Logged() as logged:
+        asyncio.run(go())
     assert len(api.runs) == len({conf["key"] for conf in api.runs.values()})
     ((value, headers),) = deployment.dead_letters(1)
     assert value == notification("poison")

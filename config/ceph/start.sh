@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # A Ceph cluster of one node with an S3 gateway, in one container: one mon, mgr, osd and radosgw.
-# Everything is kept under $DATA, so a new container goes on where the last one ended. If any of the
-# daemons ends, the container does, and Docker starts it again. For development: one copy of all data.
+# All data are under $DATA, so a new container continues with the data of the last one. If one of the
+# daemons ends, the container ends too, and Docker restarts it. For development: one copy of all data.
 set -euo pipefail
 
 DATA=${CEPH_DATA:-/var/lib/ceph/xray}
 CONF=$DATA/ceph.conf
 PORT=8080
-# The daemons speak to each other on the loopback address: a container's own address changes.
+# The daemons use the loopback address, because the address of a container changes.
 MON='[v2:127.0.0.1:3300,v1:127.0.0.1:6789]'
 : "${CEPH_ADMIN_ACCESS_KEY:?}" "${CEPH_ADMIN_SECRET_KEY:?}"
 
 say() { printf 'ceph: %s\n' "$*"; }
 
-# until_true SECONDS WHAT COMMAND...: another process's state sends no event, so look.
+# until_true SECONDS WHAT COMMAND...: poll until COMMAND succeeds.
 until_true() {
     local end=$((SECONDS + $1)) what=$2
     shift 2
     until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || { say "$what did not come up"; exit 1; }
+        ((SECONDS < end)) || { say "$what did not start in time"; exit 1; }
         check_daemons
         sleep 0.2
     done
@@ -38,7 +38,7 @@ crash dir = $DATA/crash
 admin socket = $DATA/run/\$name.asok
 log to file = false
 mon cluster log to file = false
-# Errors alone, and no request, not even with a crash: it would name the object, and so the patient.
+# Log errors only and never requests, not even after a crash: object keys name patients.
 log to stderr = false
 err to stderr = true
 debug rgw = 0/0
@@ -98,7 +98,7 @@ make_osd() {
     cluster osd crush add osd.0 1 root=default host=local
 }
 
-# The account of the gateway's admin API, with which the setup service makes the pipeline's own.
+# The account for the gateway's admin API; the setup service uses it to create the pipeline's account.
 make_admin() {
     local keys=(--access-key="$CEPH_ADMIN_ACCESS_KEY" --secret-key="$CEPH_ADMIN_SECRET_KEY")
     radosgw-admin -c "$CONF" user info --uid=admin >/dev/null 2>&1 ||
@@ -121,7 +121,7 @@ check_daemons() {
 stop() {
     trap - TERM INT
     say 'stopping'
-    # The gateway first, the mon last: each needs the one before it in the list.
+    # In reverse order, the gateway first: each daemon needs those before it in the list.
     for ((i = ${#DAEMONS[@]} - 1; i >= 0; i--)); do
         kill -TERM "${DAEMONS[i]}" 2>/dev/null || true
         wait "${DAEMONS[i]}" 2>/dev/null || true
@@ -131,7 +131,7 @@ stop() {
 trap stop TERM INT
 
 if [[ ! -e $DATA/made ]]; then
-    # Also after a start that was killed half-way: nothing can have been stored yet.
+    # Also after an interrupted first start, because nothing can have been stored yet.
     say 'making a new cluster'
     mkdir -p "$DATA"
     find "$DATA" -mindepth 1 -delete

@@ -142,7 +142,7 @@ def test_the_topic_is_deleted_and_created_again(servers: Rig, counts: Callable[.
 
         servers.until(all_there, "the runs of the new topic", 120)
     assert all(found[key] == 1 for key in [*first, *second])
-    counts("topic deleted and made anew, the first 60 sent again", 420, 360)
+    counts("topic deleted and created again, the first 60 sent again", 420, 360)
 
 
 def test_a_second_sensor_joins_and_leaves(servers: Rig, counts: Callable[..., None]) -> None:
@@ -248,7 +248,7 @@ def test_dead_letters_are_replayed(servers: Rig, counts: Callable[..., None]) ->
     found = replay(servers)
     assert (found["replayed"], found["duplicate"], found["still_bad"]) == (100, 5, 95)
     assert sum(servers.kafka.end_offsets("storage.dlq").values()) == 100, "no new letters"
-    counts("replay of the 100 letters after the DAG is mended, twice", 100, 5, "95 still bad")
+    counts("replay of the 100 letters after the DAG is repaired, twice", 100, 5, "95 still bad")
 
 
 def test_the_listener_is_paused(servers: Rig, counts: Callable[..., None]) -> None:
@@ -288,7 +288,7 @@ def test_the_case_dag_is_paused(servers: Rig, counts: Callable[..., None]) -> No
     [
         ("wrong password", "nobody", "xray_case", "check login and password of the connection"),
         ("revoked rights", "xray-viewer", "xray_case", "give it that right"),
-        ("missing DAG", "", "xray_gone", "check that its file is there"),
+        ("missing DAG", "", "xray_gone", "check that its file exists"),
     ],
 )
 def test_a_configuration_error_is_logged_and_loses_nothing(
@@ -323,7 +323,7 @@ def test_a_configuration_error_is_logged_and_loses_nothing(
         servers.until_committed(topic)
     found = servers.keys()
     assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
-    counts(f"{fault}, then mended", 50, 50, f"“…{said}…”")
+    counts(f"{fault}, then corrected", 50, 50, f"“…{said}…”")
 
 
 def test_sasl_and_tls_by_the_connection_alone(servers: Rig, tmp_path: Path) -> None:

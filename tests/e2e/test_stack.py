@@ -348,8 +348,12 @@ def start_review(stack: Stack, api: Api, **settings: Any) -> str:
     return path
 
 
-def wait_for_question(stack: Stack, api: Api, path: str, task_id: str) -> None:
-    """Wait until a task waits for a person, and the scheduler has handled the end of its process.
+def wait_for_question(
+    stack: Stack, api: Api, path: str, task_id: str, *, processes: int = 1
+) -> None:
+    """Wait until a task waits for a person, and the scheduler has handled its process's end.
+
+    A task that asks again has had several ``processes``.
 
     If the answer arrives before the scheduler has seen that end, Airflow 3.3 takes it for a crash
     of the process (`LocalExecutor reported that the task instance … finished`) and retries the
@@ -361,7 +365,7 @@ def wait_for_question(stack: Stack, api: Api, path: str, task_id: str) -> None:
     wait_until(
         lambda: (
             api.get(f"{path}/taskInstances/{task_id}")["state"] == "awaiting_input"
-            and ended.format_map(task) in log.read_text()
+            and log.read_text().count(ended.format_map(task)) >= processes
         ),
         f"{task_id} to wait for a person",
         seconds=LONG,
@@ -440,6 +444,12 @@ def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api)
     assert httpx.get(address).status_code == 401, "the image may show a patient"
     headers = {"Authorization": f"Bearer {api.token}"}
     assert decode(httpx.get(address, headers=headers).content).pixels.width > 500
+    mistake = {"chosen_options": [quarantine.MASK], "params_input": {"boxes": "0, 0, 500"}}
+    api.patch(f"{task}/-1/hitlDetails", mistake)
+    wait_for_question(stack, api, asked_path, "release", processes=2)
+    assert "Box 1 is not four whole numbers" in api.get(asked_path)["note"]
+    assert api.get(task)["try_number"] == 1, "the form opens again at once, without a retry"
+    assert api.get(f"{task}/-1/hitlDetails")["response_received"] is False
     answer = {"chosen_options": [quarantine.MASK], "params_input": {"boxes": "0, 0, 500, 390"}}
     api.patch(f"{task}/-1/hitlDetails", answer)
     quarantined, released = wait_for_success(stack, api, asked_path, path)

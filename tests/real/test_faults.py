@@ -241,7 +241,8 @@ def test_dead_letters_are_replayed(servers: Rig, counts: Callable[..., None]) ->
     write_case(servers.stack.dags, 10 * LIMIT)
     params = "/dags/xray_case/details"
     servers.until(
-        lambda: str(10 * LIMIT) in json.dumps(servers.api.get(params)["params"]), "The mended DAG"
+        lambda: str(10 * LIMIT) in json.dumps(servers.api.get(params)["params"]),
+        "the corrected DAG",
     )
     found = replay(servers, reason="HTTP 400")
     assert (found["replayed"], found["started"], found["still_bad"]) == (5, 5, 0)

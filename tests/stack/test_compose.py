@@ -31,8 +31,8 @@ def compose() -> list[str]:
     """Return the command of Docker Compose: the plugin, or the program built from source."""
     if shutil.which("docker"):
         asked = ["docker", "compose", "version", "--short"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-        if re.match(r"v?2\.(2[4-9]|[3-9]\d)\.", told):
+        output = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        if re.match(r"v?2\.(2[4-9]|[3-9]\d)\.", output):
             return ["docker", "compose"]
     if not shutil.which("go"):
         pytest.skip("there is neither Docker Compose 2.24 or later nor Go to build it with")
@@ -70,8 +70,8 @@ def test_every_profile_is_valid(compose: list[str], secrets: Path, profile: str)
 
 
 def test_these_are_all_profiles(services: dict[str, Any]) -> None:
-    told = {profile for service in services.values() for profile in service.get("profiles", ())}
-    assert told == {profile for profile in PROFILES if profile not in ("", "*")}
+    used = {profile for service in services.values() for profile in service.get("profiles", ())}
+    assert used == {profile for profile in PROFILES if profile not in ("", "*")}
 
 
 @pytest.mark.parametrize("missing", sorted(env_file.SECRETS))

@@ -66,6 +66,6 @@ def test_missing_secrets_are_added(path: Path) -> None:
 
 def test_no_secret_is_printed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env_file.main([str(path)])
-    told = capsys.readouterr().out
-    assert "POSTGRES_PASSWORD" in told
-    assert not any(value in told for value in values(path).values())
+    output = capsys.readouterr().out
+    assert "POSTGRES_PASSWORD" in output
+    assert not any(value in output for value in values(path).values())

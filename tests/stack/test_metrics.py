@@ -161,10 +161,10 @@ def test_no_label_is_a_run_or_a_job(exported: dict[str, set[str]]) -> None:
 def test_legends_name_labels_that_remain_after_grouping() -> None:
     for panel in dashboard()["panels"]:
         for target in panel["targets"]:
-            told = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             grouped = re.search(r"\bby \((.*?)\)", target["expr"])
             if grouped:
-                assert told <= set(grouped[1].replace(" ", "").split(","))
+                assert named <= set(grouped[1].replace(" ", "").split(","))
 
 
 def test_panels_use_the_provisioned_datasource() -> None:

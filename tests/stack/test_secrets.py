@@ -31,11 +31,11 @@ def found(text: str) -> list[str]:
 
 
 def test_no_tracked_file_holds_a_secret() -> None:
-    told = {}
+    secrets = {}
     for path in tracked():
         if path != Path(__file__) and (kinds := found(path.read_bytes().decode(errors="ignore"))):
-            told[str(path.relative_to(ROOT))] = kinds
-    assert told == {}
+            secrets[str(path.relative_to(ROOT))] = kinds
+    assert secrets == {}
 
 
 def test_the_patterns_find_secrets() -> None:

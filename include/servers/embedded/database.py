@@ -30,7 +30,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    # The database is created anew for every run, so it need not survive a power failure.
+    # Every stack has a new database, which need not survive a power failure.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",

@@ -33,7 +33,7 @@ def test_many_calls_log_in_once(api: FakeApi) -> None:
     assert api.logins == 1
 
 
-def test_a_token_that_ran_out_is_renewed_once(api: FakeApi) -> None:
+def test_an_expired_token_is_renewed_once(api: FakeApi) -> None:
     async def go() -> list[Started]:
         async with RunsClient(api.url, "xray", "right") as client:
             await client.start("xray_case", "first", {})
@@ -51,7 +51,9 @@ def test_a_token_that_ran_out_is_renewed_once(api: FakeApi) -> None:
     ("status", "said"),
     [(403, "may not start runs"), (404, "knows no DAG"), (429, "429"), (500, "500"), (503, "503")],
 )
-def test_what_may_pass_or_be_fixed_is_passing(api: FakeApi, status: int, said: str) -> None:
+def test_an_error_that_may_pass_or_be_fixed_is_transient(
+    api: FakeApi, status: int, said: str
+) -> None:
     api.refuse = [status]
     with pytest.raises(TransientError, match=said):
         start(api, "a")
@@ -74,7 +76,7 @@ def test_a_refused_run_is_reported_without_its_conf(api: FakeApi, status: int) -
         ({"allowed_run_types": ["scheduled"]}, 'add "manual" to its allowed run types'),
     ],
 )
-def test_a_dag_that_starts_no_run_at_all_is_waited_for(
+def test_a_dag_that_can_start_no_run_is_a_transient_error(
     api: FakeApi, wrong: dict[str, Any], said: str
 ) -> None:
     good = dict(api.dag)
@@ -128,13 +130,13 @@ def test_a_wrong_password_says_where_to_look(api: FakeApi) -> None:
         start(api, "a", password="wrong")
 
 
-def test_an_api_that_is_down_is_passing(api: FakeApi) -> None:
+def test_an_api_that_is_down_is_a_transient_error(api: FakeApi) -> None:
     api.close()
     with pytest.raises(TransientError, match="does not answer"):
         start(api, "a")
 
 
-def test_a_note_is_put_on_a_run(api: FakeApi) -> None:
+def test_a_note_is_set_and_cut_off(api: FakeApi) -> None:
     async def set_note(text: str) -> None:
         async with RunsClient(api.url, "xray", "right") as client:
             await client.set_note("xray_case", "xray__1", text)

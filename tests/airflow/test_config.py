@@ -1,4 +1,4 @@
-"""xray.airflow.config: what is read from Airflow's configuration and Variables"""
+"""xray.airflow.config: options of Airflow's configuration, and Variables"""
 
 from __future__ import annotations
 

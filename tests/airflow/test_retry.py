@@ -12,13 +12,13 @@ POLICY = KindRetryPolicy()
 
 
 @pytest.mark.parametrize("kind", [ImageError, ObjectError, SettingsError])
-def test_what_stays_as_it_is_fails_at_once(kind: type[Exception]) -> None:
+def test_a_permanent_failure_is_not_retried(kind: type[Exception]) -> None:
     decision = POLICY.evaluate(kind("Upload it again."), 1, RETRIES)
     assert (decision.action, decision.reason) == (RetryAction.FAIL, "Upload it again.")
 
 
 @pytest.mark.parametrize("kind", [TransientError, NotFoundError, KeyError, TimeoutError])
-def test_what_may_pass_is_tried_again(kind: type[Exception]) -> None:
+def test_any_other_failure_is_retried(kind: type[Exception]) -> None:
     decision = POLICY.evaluate(kind("Ada Ashgrove"), 1, RETRIES)
     assert decision.action is RetryAction.RETRY
     if not issubclass(kind, TransientError):
@@ -38,7 +38,7 @@ def test_the_pause_doubles_with_jitter() -> None:
         assert 1.15 * usual < found[-1] <= 1.25 * usual
 
 
-def test_a_cleared_task_begins_anew() -> None:
+def test_the_pauses_of_a_cleared_task_start_again() -> None:
     # Cleared after its first try: Airflow keeps counting from there, and raises the maximum.
     assert max(pauses(2, 1 + RETRIES)) <= 12.5
     assert max(pauses(9, 8 + RETRIES)) <= 12.5

@@ -43,7 +43,7 @@ def dags(database: None) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-def test_these_are_all(dags: dict[str, Any]) -> None:
+def test_there_are_no_other_dags(dags: dict[str, Any]) -> None:
     assert set(dags) == NAMES
     assert {path.stem for path in (ROOT / "dags").glob("*.py")} == NAMES
 
@@ -60,7 +60,7 @@ def test_each_keeps_the_rules(dags: dict[str, Any], name: str) -> None:
         assert task.retries >= 1
 
 
-def test_a_case_is_six_steps_in_a_row_and_a_question(dags: dict[str, Any]) -> None:
+def test_the_steps_of_a_case_run_in_order(dags: dict[str, Any]) -> None:
     order = [task.task_id for task in dags["xray_case"].topological_sort()]
     assert order == [
         "fetch",
@@ -77,13 +77,13 @@ def test_a_case_is_six_steps_in_a_row_and_a_question(dags: dict[str, Any]) -> No
     assert dags["xray_case"].on_failure_callback, "for a case whose workers died"
 
 
-def test_nothing_is_scheduled_unless_it_is_asked_for(dags: dict[str, Any]) -> None:
+def test_only_the_listener_has_a_schedule(dags: dict[str, Any]) -> None:
     schedules = {name: dag.schedule for name, dag in dags.items() if dag.schedule}
     assert schedules == {"xray_listener": "@continuous"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"xray_case", "xray_release"}))
-def test_a_form_can_be_sent_as_it_opens(dags: dict[str, Any], name: str) -> None:
+def test_the_default_params_are_valid(dags: dict[str, Any], name: str) -> None:
     """The UI sends an empty text as null, which a param must allow to be valid."""
     for param in dags[name].params.values():
         assert param != ""
@@ -173,7 +173,7 @@ def test_a_plain_module_knows_no_airflow(name: str) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_package_is_no_plugin() -> None:
+def test_the_package_is_not_loaded_as_a_plugin() -> None:
     """Otherwise, Airflow would import the package a second time, under another name."""
     code = (
         "import sys; from airflow.plugins_manager import _get_plugins, get_import_errors; "
@@ -243,7 +243,7 @@ def test_a_healthy_case_skips_anonymisation_and_is_stored(
     assert keys(connected, f"{BUCKET}-anonymized") == []
 
 
-def test_what_is_no_image_fails_at_once_and_is_recorded(
+def test_an_object_that_is_no_image_fails_at_once_and_is_recorded(
     dags: dict[str, Any], connected: Any
 ) -> None:
     state, states, source = run_case(dags, connected, b"a letter")

@@ -35,7 +35,7 @@ def replayed(deployment: Deployment, api: FakeApi, **choice: Any) -> dict[str, A
         consumer.close()
 
 
-def test_dead_letters_come_back_once_the_cause_is_mended(
+def test_dead_letters_are_replayed_after_the_cause_is_fixed(
     deployment: Deployment, api: FakeApi
 ) -> None:
     deployment.send(b"nonsense", notification("a"), notification("b"), notification("c"))

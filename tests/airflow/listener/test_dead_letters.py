@@ -1,4 +1,4 @@
-"""xray.airflow.listener.dead_letters: what is on the topic, and what if it cannot be written"""
+"""xray.airflow.listener.dead_letters: the content of the topic, and failures to write to it"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.fake_api import FakeApi
 from xray.airflow.listener.dead_letters import DeadLetterProducer
 
 
-def test_what_cannot_be_read_is_kept_and_stops_nothing(
+def test_an_unreadable_message_is_a_dead_letter_and_stops_no_other(
     deployment: Deployment, api: FakeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = [b"nonsense", b"{}", b"\xff"]
@@ -34,7 +34,7 @@ def test_what_cannot_be_read_is_kept_and_stops_nothing(
         assert int(headers["xray-offset"]) >= 0
 
 
-def test_a_dead_letter_that_the_broker_does_not_take_is_tried_again(
+def test_a_dead_letter_that_the_broker_refuses_is_sent_again(
     deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver, failures = DeadLetterProducer.deliver, [KafkaError._TIMED_OUT] * 2
@@ -55,7 +55,7 @@ def test_a_dead_letter_that_the_broker_does_not_take_is_tried_again(
     assert len(api.runs) == 1
 
 
-def test_a_letter_too_large_for_its_topic_tells_where_it_was(
+def test_a_dead_letter_too_large_for_its_topic_says_where_the_message_is(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver = DeadLetterProducer.deliver

@@ -42,7 +42,7 @@ def test_pausing_the_listener_stops_the_consumer(
     assert len(api.runs) == 2
 
 
-def test_what_is_done_is_counted(
+def test_the_metrics_count_the_messages_and_their_runs(
     deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters: Counter[str] = Counter()

@@ -50,7 +50,7 @@ def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: F
     assert "this run is to blame" in headers["xray-reason"]
 
 
-def test_a_bad_record_keeps_none_of_its_neighbours_from_its_run(
+def test_a_bad_record_does_not_stop_the_other_records_of_its_message(
     deployment: Deployment, api: FakeApi
 ) -> None:
     two = json.loads(notification("a"))
@@ -67,7 +67,7 @@ def test_a_bad_record_keeps_none_of_its_neighbours_from_its_run(
     assert "eventName" in headers["xray-reason"]
 
 
-def test_a_defect_of_ours_is_a_dead_letter_without_its_words(
+def test_an_unexpected_error_is_a_dead_letter_without_its_message(
     deployment: Deployment,
     api: FakeApi,
     monkeypatch: pytest.MonkeyPatch,

@@ -98,7 +98,7 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
         try:
             settings = _settings(context, pinned)
         except SettingsError:
-            settings = Settings()  # The record says that the case failed because of its settings.
+            settings = Settings()  # The settings are the failure, so the record holds none of them.
         reason = ending.abandon(_work(context, settings, records=True), error, pinned)
     except Exception as failure:
         # Such as an outage of the store. The note still gives the reason of the case's failure.
@@ -174,14 +174,14 @@ def classify(pinned: JSON) -> JSON:
     context, image = get_current_context(), Pinned.from_json(pinned)
     work = build_work(context, image)
     scored = steps.classify(work, image)
-    if unwanted := _unwanted_steps(work.settings, scored.label):
+    if unwanted := unwanted_steps(work.settings, scored.label):
         # Skipping them here saves the processes of their tasks.
         context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=scored.to_json())
         raise DownstreamTasksSkipped(tasks=unwanted)
     return scored.to_json()
 
 
-def _unwanted_steps(settings: Settings, label: str) -> list[str]:
+def unwanted_steps(settings: Settings, label: str) -> list[str]:
     """Return the ids of the tasks that a case with this ``label`` is known not to need."""
     if settings.wants_review(label):
         return []  # The review may change the label, and with it the need of an anonymised copy.

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from bench import odd_images
 from include.demo.stack import ROOT
-from xray.image import caption, decode, draw_evidence, print_caption
+from xray.image import caption_text, decode, draw_evidence, print_caption
 from xray.risk import RiskModel
 from xray.settings import Label, Settings
 
@@ -59,7 +59,7 @@ def main() -> None:
 def _tile(model: RiskModel, image: Image.Image) -> tuple[Image.Image, str]:
     prediction = model.predict(image)
     label = Label.UNSURE if prediction.refused else Settings().label(prediction.risk)
-    said = caption(label, prediction.risk, refused=prediction.refused)
+    said = caption_text(label, prediction.risk, refused=prediction.refused)
     small = image.convert("L").resize(TILE)
     if prediction.evidence and not prediction.refused:
         small = draw_evidence(small, prediction.evidence)

@@ -122,6 +122,14 @@ def test_a_long_module_gives_its_reason(path: Path) -> None:
     assert lines <= MOST_LINES or reason, f"{lines} lines, and its docstring gives no reason"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_a_dag_file_imports_adapters_alone(path: Path) -> None:
+    """A DAG file wires what ``xray.airflow`` offers, and nothing below it."""
+    used = [module for _, module, _ in imports(path)]
+    assert used
+    assert all(module.startswith("xray.airflow") for module in used), used
+
+
 def test_the_page_names_every_module() -> None:
     page = PAGE.read_text()
     for path in MODULES:

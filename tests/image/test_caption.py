@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xray.image import caption, print_caption
+from xray.image import caption_text, print_caption
 from xray.settings import Label
 
-TEXT = caption(Label.PNEUMONIA, 0.93124)
+TEXT = caption_text(Label.PNEUMONIA, 0.93124)
 
 
 def test_the_captions_form_is_the_original_systems() -> None:
     assert TEXT == "Pneumonia, risk=93.12%"
-    assert caption(Label.NORMAL, 0.0) == "Normal, risk=0.00%"
-    assert caption(Label.UNSURE, 0.6999) == "Unsure, risk=69.99%"
+    assert caption_text(Label.NORMAL, 0.0) == "Normal, risk=0.00%"
+    assert caption_text(Label.UNSURE, 0.6999) == "Unsure, risk=69.99%"
 
 
 def test_a_label_that_a_person_chose_says_so() -> None:
-    assert caption(Label.NORMAL, 0.7, reviewed=True) == "Normal, risk=70.00%, reviewed"
+    assert caption_text(Label.NORMAL, 0.7, reviewed=True) == "Normal, risk=70.00%, reviewed"
 
 
 def test_a_refused_image_has_no_risk_but_the_reason() -> None:
-    assert caption(Label.UNSURE, 0.97, refused="upside down") == "Unsure, upside down"
-    text = caption(Label.NORMAL, 0.97, refused="inverted", reviewed=True)
+    assert caption_text(Label.UNSURE, 0.97, refused="upside down") == "Unsure, upside down"
+    text = caption_text(Label.NORMAL, 0.97, refused="inverted", reviewed=True)
     assert text == "Normal, inverted, reviewed"
 
 

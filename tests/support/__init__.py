@@ -17,7 +17,7 @@ RUN = Run(run_id="xray__test", task="store", try_number=1, triggered_by="admin",
 
 
 def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:
-    """A message as Ceph sends it."""
+    """Return a notification in the form that Ceph sends."""
     entry = {"key": key, "eTag": "abc", "size": size, "sequencer": sequencer}
     record = {
         "eventSource": "ceph:s3",

@@ -136,7 +136,9 @@ def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
 def caption_of(scored: Scored) -> str:
     """Return the text that is printed on the image."""
-    from xray.image import caption
+    from xray.image import caption_text
 
     by_a_person = bool(scored.review and scored.review["by"])
-    return caption(Label(scored.label), scored.risk, reviewed=by_a_person, refused=scored.refused)
+    return caption_text(
+        Label(scored.label), scored.risk, reviewed=by_a_person, refused=scored.refused
+    )

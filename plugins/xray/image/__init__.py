@@ -3,7 +3,7 @@
 pydicom is imported only when a DICOM file is read or written.
 """
 
-from xray.image.caption import caption, print_caption
+from xray.image.caption import caption_text, print_caption
 from xray.image.evidence import draw_evidence
 from xray.image.formats import anonymous, decode, encode
 from xray.image.picture import Format, Limits, Picture, eight_bit, significant_bits
@@ -14,7 +14,7 @@ __all__ = [
     "Limits",
     "Picture",
     "anonymous",
-    "caption",
+    "caption_text",
     "decode",
     "draw_evidence",
     "draw_rulers",

@@ -14,7 +14,7 @@ _MIN_LETTER_HEIGHT = 9
 """Pixels; smaller letters cannot be read."""
 
 
-def caption(
+def caption_text(
     label: Label, risk: float, *, reviewed: bool = False, refused: str | None = None
 ) -> str:
     """Return the text of the caption, such as ``Pneumonia, risk=93.12%``.

@@ -106,5 +106,5 @@ def significant_bits(values: npt.NDArray[np.uint16]) -> int:
     With 65535 as white such an image would be almost black. The result is therefore
     16 only if the largest value needs more than 12 bits; it is at least 8.
     """
-    largest = int(values.max())
+    largest = int(np.max(values))
     return 16 if largest >= 2**12 else max(8, largest.bit_length())

@@ -138,6 +138,6 @@ def _stretch(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
     """Map the range of ``values`` to 0 to 65535: 32-bit modes do not say which value is white."""
     if not np.isfinite(values).all():
         raise ImageError("The image holds values that are not numbers: export it again.")
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.min(values)), float(np.max(values))
     unit = (values - low) / (high - low) if high > low else np.zeros_like(values)
     return np.rint(unit * 65535).astype(np.uint16)

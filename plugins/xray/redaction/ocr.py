@@ -86,7 +86,7 @@ def text_rectangles(
             THRESHOLDS.unclip_ratio * width * height / (width + height),
         )
         left, top, wide, tall = cv2.boundingRect(outline)
-        highest = float(likelihood[top : top + tall, left : left + wide].max())
+        highest = float(np.max(likelihood[top : top + tall, left : left + wide]))
         size = ((width + growth) * scale, (height + growth) * scale)
         rectangles.append((((x * scale, y * scale), size, angle), highest))
     return sorted(rectangles, key=lambda pair: -pair[1])

@@ -106,7 +106,7 @@ def _shades(header: Header, values: _Values) -> _Values:
             values = apply_windowing(values, dataset)
             dark, light = apply_windowing(np.array([-_FAR, _FAR]), dataset)
     else:
-        dark, light = values.min(), values.max()
+        dark, light = np.min(values), np.max(values)
     shades: _Values = (values - dark) / (light - dark) if light != dark else np.full(1, np.nan)
     if not np.isfinite(shades).all():
         raise ImageError(

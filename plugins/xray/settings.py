@@ -248,7 +248,7 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number:
         return float(value)
-    if kind is int and number and float(value).is_integer():
+    if kind is int and number and (isinstance(value, int) or value.is_integer()):
         return int(value)
     raise SettingsError(
         f"{name} must be {'a whole number' if kind is int else 'a number'}, not {value!r}."

@@ -32,7 +32,7 @@ lint: env  ## style, import rules and types
 test: lint  ## everything that needs no server of its own; prints the coverage of plugins/xray
 	$(BIN)/python -m pytest --cov
 
-test-real: lint  ## the same flows on Apache Kafka and an S3 gateway, and the faults; needs Java 17, Maven, Go
+test-real: lint  ## the same flows on real servers, the faults, and a fresh Debian; needs Java 17, Maven, Go, debootstrap
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real
 
 bench: env  ## measure: PART=cases, notifications, redaction, or model with DATA=DIR; without, all parts
@@ -60,4 +60,4 @@ lock: env  ## resolve the requirements again
 	echo uv | $(LOCK) - -o requirements-bootstrap.txt
 
 clean:  ## remove what was made here
-	rm -rf .venv .airflow out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .airflow out .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

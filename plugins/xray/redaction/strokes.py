@@ -179,8 +179,9 @@ def _neighbours(
         cv2.dilate(canvas, disc), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     numbers = np.zeros(shape, np.int32)
-    for number in range(len(outlines)):
-        cv2.drawContours(numbers, outlines, number, number, -1)
+    for number, outline in enumerate(outlines):
+        # Only this outline is passed on: OpenCV would convert the whole list again for each.
+        cv2.drawContours(numbers, [outline], 0, number, -1)
     group = np.zeros(len(chosen), np.int32)
     group[marks.owner[is_chosen]] = numbers[marks.rows[is_chosen], marks.columns[is_chosen]]
     return outlines, group

@@ -71,6 +71,14 @@ def test_the_environment_may_name_another_model(
     assert RiskModel.load().version == "mine-1"
 
 
+def test_the_candidate_is_a_model_and_its_recipe_applies(chest: Image.Image) -> None:
+    candidate = RiskModel.load(MODEL / "candidate")
+    assert candidate.version != RiskModel.load().version
+    assert 0.0 <= candidate.score(chest) <= 1.0
+    patch = MODEL / "candidate" / "recipe.patch"
+    subprocess.run(["git", "apply", "--check", str(patch)], cwd=ROOT, check=True)
+
+
 def test_a_wrong_model_is_refused_with_the_reason(copy: Path) -> None:
     card = json.loads((copy / "model.json").read_text())
 

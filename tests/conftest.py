@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -92,6 +93,19 @@ def s3(s3_endpoint: str) -> Iterator[Any]:
     s3 = client("s3", s3_endpoint)
     for bucket in ("xray-data-in", *Buckets("xray-data-in").outputs()):
         s3.create_bucket(Bucket=bucket)
+    return s3
+
+
+@pytest.fixture
+def s3_connection(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The client of the S3 server, to which the Airflow connection ``xray_s3`` leads."""
+    connection = {
+        "conn_type": "aws",
+        "login": "demo",
+        "password": "demo-password",
+        "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
     return s3
 
 

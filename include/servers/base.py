@@ -55,6 +55,8 @@ class ProcessServer(Server):
     """The name of the process, in messages and in the name of its log."""
     timeout: ClassVar[float] = 60.0
     """Seconds that a start may take."""
+    prints_address: ClassVar[bool] = False
+    """Whether the standard output is kept, for an address in its first line, and not logged."""
     user: str | None = None
     """The user that the process runs as; None for the current one."""
     env: Mapping[str, str] | None = None
@@ -99,6 +101,7 @@ class ProcessServer(Server):
             env=self.environment(),
             log=self.log,
             user=self.user,
+            prints_address=self.prints_address,
         )
 
     def wait_until_ready(self, child: Child) -> None:
@@ -121,6 +124,7 @@ class EmbeddedServer(ProcessServer):
     The module prints its address as its first line, and serves until its standard input closes.
     """
 
+    prints_address = True
     address: str = ""
     """The address that the process printed."""
 
@@ -132,16 +136,6 @@ class EmbeddedServer(ProcessServer):
     def log(self) -> Path:
         """The file that receives the messages of the process."""
         return self._log
-
-    def launch(self) -> Child:
-        """Start the process, and keep its standard output for the address."""
-        return Child(
-            self.name,
-            self.command(),
-            env=self.environment(),
-            log=self.log,
-            prints_address=True,
-        )
 
     def wait_until_ready(self, child: Child) -> None:
         """Read the address that the process prints once it is ready."""

@@ -190,17 +190,10 @@ def test_the_package_is_not_loaded_as_a_plugin() -> None:
 
 
 @pytest.fixture
-def connected(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    connection = {
-        "conn_type": "aws",
-        "login": "demo",
-        "password": "demo-password",
-        "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
+def connected(s3_connection: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
-    return s3
+    return s3_connection
 
 
 def run_case(dags: dict[str, Any], s3: Any, content: bytes) -> tuple[str, dict[str, str], Source]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from include.servers.processes import run_program
 from include.servers.real import CACHE
 
 USER, UID = "newcomer", 1000
@@ -29,6 +30,7 @@ class Debian:
 
     Raises:
         MissingToolError: not root, or debootstrap or unshare is missing.
+        StartError: a program that makes the Debian fails.
     """
 
     def __init__(self, suite: str) -> None:
@@ -96,12 +98,20 @@ class Debian:
         packages = f"--include={','.join(PACKAGES)}"
         mirror = [uri] if (uri := _mirror()) else []
         try:
-            _checked("debootstrap", "--variant=minbase", packages, suite, str(draft), *mirror)
+            run_program(
+                ["debootstrap", "--variant=minbase", packages, suite, str(draft), *mirror],
+                "debootstrap failed",
+            )
             certificates = draft / "usr/local/share/ca-certificates"
             for own in Path("/usr/local/share/ca-certificates").glob("*.crt"):
                 shutil.copy(own, certificates)
-            _checked("chroot", str(draft), "update-ca-certificates")
-            _checked(*("chroot", str(draft), "useradd", f"--uid={UID}", "--create-home", USER))
+            run_program(
+                ["chroot", str(draft), "update-ca-certificates"], "The certificates are not taken"
+            )
+            run_program(
+                ["chroot", str(draft), "useradd", f"--uid={UID}", "--create-home", USER],
+                "The user cannot be created",
+            )
             for config in ("resolv.conf", "hosts", "pip.conf"):
                 if (Path("/etc") / config).exists():
                     shutil.copy(Path("/etc") / config, draft / "etc" / config)
@@ -121,10 +131,3 @@ def _mirror() -> str:
     )
     lines = [line.split() for line in done.stdout.splitlines()]
     return next((uri for uri, component in lines if component == "main"), "")
-
-
-def _checked(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr or done.stdout)[-600:]
-        raise RuntimeError(f"{shlex.join(command)} failed: {said}")

@@ -21,15 +21,8 @@ CASE_ID = "0123456789abcdef" * 2
 
 
 @pytest.fixture
-def client(s3: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(s3_connection: Any) -> Iterator[TestClient]:
     """A client of a user who may see cases."""
-    connection = {
-        "conn_type": "aws",
-        "login": "demo",
-        "password": "demo-password",
-        "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
     app.dependency_overrides[may_see_cases] = lambda: None
     with TestClient(app) as client:
         yield client

@@ -1,7 +1,7 @@
-"""Run the command ``python -m xray.redaction``."""
+"""The command ``python -m xray.redaction``."""
 
 import sys
 
-from xray.redaction.command import main
+from xray.command_line import run
 
-sys.exit(main())
+sys.exit(run("redaction"))

@@ -28,6 +28,13 @@ def test_a_refused_image_has_no_risk_but_the_reason() -> None:
     assert text == "Normal, inverted, reviewed"
 
 
+def test_an_anonymised_images_risk_has_no_decimals() -> None:
+    assert caption_text(Label.PNEUMONIA, 0.93124, decimals=0) == "Pneumonia, risk=93%"
+    assert caption_text(Label.NORMAL, 0.004, decimals=0, reviewed=True) == (
+        "Normal, risk=0%, reviewed"
+    )
+
+
 def changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:
     """Return the box (left, top, right, bottom) of the pixels that differ."""
     difference = np.asarray(before, int) != np.asarray(after, int)

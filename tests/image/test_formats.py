@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from xray.errors import ImageError
-from xray.image import Format, Limits, Picture, decode, encode
+from xray.image import Format, Limits, Picture, anonymous, decode, encode
 
 Save = Callable[..., bytes]
 FILES = [Format.JPEG, Format.PNG, Format.TIFF]
@@ -61,6 +61,29 @@ def test_the_same_pixels_give_the_same_bytes(chest: Image.Image, form: Format) -
     assert encode(Picture(chest, form)) == encode(Picture(chest.copy(), form))
     if form is not Format.JPEG:
         assert np.array_equal(decode(encode(Picture(chest, form))).pixels, chest)
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+def test_an_anonymous_picture_is_eight_bit_grey(
+    chest: Image.Image, form: Format, mode: str
+) -> None:
+    pixels = chest.convert("RGB") if mode == "RGB" else chest
+    if mode == "I;16":
+        pixels = Image.fromarray(np.asarray(chest).astype(np.uint16) * 257)
+    result = anonymous(Picture(pixels, form, 16 if mode == "I;16" else 8, header="a patient"))
+    assert result == Picture(result.pixels, Format.PNG if form is Format.DICOM else form)
+    assert (result.pixels.mode, result.header) == ("L", None)
+    assert np.array_equal(result.pixels, chest)
+    with Image.open(io.BytesIO(encode(result))) as written:
+        assert (written.mode, written.format) == ("L", result.format.value)
+
+
+def test_an_anonymous_picture_has_no_hue() -> None:
+    ground, text = (130, 130, 130), (156, 111, 156)
+    image = Image.new("RGB", (64, 64), ground)
+    image.paste(text, (10, 10, 50, 20))
+    assert set(np.asarray(anonymous(Picture(image, Format.PNG)).pixels).ravel()) == {130}
 
 
 def bomb() -> bytes:

@@ -15,7 +15,12 @@ _MIN_LETTER_HEIGHT = 9
 
 
 def caption_text(
-    label: Label, risk: float, *, reviewed: bool = False, refused: str | None = None
+    label: Label,
+    risk: float,
+    *,
+    reviewed: bool = False,
+    refused: str | None = None,
+    decimals: int = 2,
 ) -> str:
     """Return the text of the caption, such as ``Pneumonia, risk=93.12%``.
 
@@ -25,8 +30,11 @@ def caption_text(
         reviewed: whether a person chose the label.
         refused: why the model refused the image; this replaces the risk, as in
             ``Unsure, upside down``.
+        decimals: the decimal places of the percentage; 0 on an anonymised image, where a more
+            exact risk could identify the case: ``Pneumonia, risk=93%``.
     """
-    return f"{label.value}, {refused or f'risk={risk:.2%}'}{', reviewed' if reviewed else ''}"
+    reason = refused or f"risk={risk:.{decimals}%}"
+    return f"{label.value}, {reason}{', reviewed' if reviewed else ''}"
 
 
 def print_caption(image: Image.Image, text: str, depth: int | None = None) -> Image.Image:

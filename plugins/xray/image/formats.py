@@ -7,7 +7,6 @@ decoded. Each format is one :class:`FormatHandler`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from xray.errors import ImageError
@@ -101,8 +100,10 @@ def encode(picture: Picture) -> bytes:
 
 
 def anonymous(picture: Picture) -> Picture:
-    """Return ``picture`` in a format whose bytes name nobody: DICOM becomes PNG.
+    """Return ``picture`` as 8-bit grey in a format whose bytes name nobody: DICOM becomes PNG.
 
-    The pixels stay the same, and so does any text in them.
+    The result, in mode L, is all that can be inspected for text, and all that is published:
+    text can be hidden in a deeper image's low bits, or in hues of the same luma (ITU-R BT.601).
+    Text that is visible in 8-bit grey stays.
     """
-    return replace(picture, format=_HANDLERS[picture.format].anonymous_form, header=None)
+    return Picture(picture.eight_bit().convert("L"), _HANDLERS[picture.format].anonymous_form)

@@ -15,6 +15,10 @@ PLAIN_STROKES = "plain"
 """In place of a font's file: the plain strokes of a plotter."""
 SCRIPT_STROKES = "script"
 """In place of a font's file: the strokes of a plotter that imitates handwriting."""
+THIN_STROKES = "thin"
+"""In place of a font's file: a plotter's strokes for small type, one pixel wide."""
+BITMAP = "bitmap"
+"""In place of a font's file: a bitmap of 6 x 11 pixels a letter, or of twice that."""
 Line = tuple[str, Pixels, int]
 """A line's text, its corners of shape (4, 2) in pixels, and its font's size in pixels."""
 
@@ -32,7 +36,8 @@ def draw_block(
 
     Args:
         strings: the lines.
-        file: the font's file, PLAIN_STROKES or SCRIPT_STROKES; None for Pillow's own font.
+        file: the font's file, PLAIN_STROKES, SCRIPT_STROKES, THIN_STROKES or BITMAP; None for
+            Pillow's own font.
         size: of the font, in pixels.
         angle: of the block in degrees, counterclockwise.
         wobble: whether the letters are displaced as in handwriting.
@@ -70,7 +75,9 @@ def draw_block(
 
 def _draw_line(string: str, file: str | None, size: int) -> tuple[Pixels, Pixels]:
     """Return one line's ink, and the number of the letter that each of its pixels belongs to."""
-    if file in (PLAIN_STROKES, SCRIPT_STROKES):
+    if file == BITMAP:
+        return _draw_bitmap(string, 1 if size < 17 else 2)
+    if file in (PLAIN_STROKES, SCRIPT_STROKES, THIN_STROKES):
         return _draw_strokes(string, file, size)
     if file is None and not string.isascii():
         file = font_roboto.Roboto  # Pillow's own font lacks most accents.
@@ -84,13 +91,28 @@ def _draw_line(string: str, file: str | None, size: int) -> tuple[Pixels, Pixels
 
 def _draw_strokes(string: str, style: str, size: int) -> tuple[Pixels, Pixels]:
     """Draw one line in a plotter's strokes, as older devices do; other than ASCII becomes x."""
-    face = cv2.FONT_HERSHEY_SIMPLEX if style == PLAIN_STROKES else cv2.FONT_HERSHEY_SCRIPT_SIMPLEX
+    face, unit = {
+        PLAIN_STROKES: (cv2.FONT_HERSHEY_SIMPLEX, 30),
+        SCRIPT_STROKES: (cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 30),
+        THIN_STROKES: (cv2.FONT_HERSHEY_PLAIN, 13),
+    }[style]
     string = "".join(c if ord(c) < 128 else "x" for c in string)
-    scale, thick = size / 30, max(1, round(size / 14))
+    scale, thick = size / unit, 1 if style == THIN_STROKES else max(1, round(size / 14))
     ends = [cv2.getTextSize(string[: n + 1], face, scale, thick)[0][0] for n in range(len(string))]
     image = np.zeros((round(size * 1.5), ends[-1] + 8), np.uint8)
     cv2.putText(image, string, (3, round(size * 1.05)), face, scale, 255, thick, cv2.LINE_AA)
     return _with_letters(image.astype(np.float32) / 255, ends)
+
+
+def _draw_bitmap(string: str, times: int) -> tuple[Pixels, Pixels]:
+    """Draw one line in a bitmap font; other than Latin-1 becomes x."""
+    string = "".join(c if ord(c) < 256 else "x" for c in string)
+    font = ImageFont.load_default_imagefont()
+    image = Image.new("L", (round(font.getlength(string)) + 4, 15))
+    ImageDraw.Draw(image).text((2, 2), string, fill=255, font=font)
+    ends = [font.getlength(string[: n + 1]) * times for n in range(len(string))]
+    ink = np.kron(np.asarray(image, np.float32) / 255, np.ones((times, times), np.float32))
+    return _with_letters(ink, ends)
 
 
 def _with_letters(ink: Pixels, ends: list[float]) -> tuple[Pixels, Pixels]:

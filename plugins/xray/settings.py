@@ -123,6 +123,10 @@ class Settings:
     max_pixels: int = field(
         default=50_000_000, metadata=_about("Largest image that is decoded, in pixels", minimum=1)
     )
+    min_side: int = field(
+        default=64,
+        metadata=_about("Shorter side of the smallest image that is read, in pixels", minimum=1),
+    )
     max_frames: int = field(
         default=1,
         metadata=_about(
@@ -169,6 +173,16 @@ class Settings:
         if risk < self.normal_below:
             return Label.NORMAL
         return Label.UNSURE
+
+    def rounded(self, risk: float) -> float:
+        """Return a ``risk`` (0 to 1) with two digits: many cases have the same number.
+
+        A number with another label is avoided: with a threshold of .80, a risk of .803 becomes .81.
+        """
+        nearest = round(risk, 2)
+        numbers = (nearest, round(nearest - 0.01, 2), round(nearest + 0.01, 2))
+        possible = [number for number in numbers if self.label(number) == self.label(risk)]
+        return min(max(possible[0] if possible else nearest, 0.0), 1.0)
 
     def wants_review(self, label: str) -> bool:
         """Return whether a person is to look at a case with this ``label`` before it goes on."""

@@ -100,7 +100,7 @@ def bomb() -> bytes:
 
 def test_bad_content_says_what_is_wrong(chest: Image.Image, as_bytes: Save) -> None:
     frames = as_bytes(chest, "TIFF", save_all=True, append_images=[chest] * 2)
-    big = Image.frombytes("I;16B", (8, 8), bytes(128))
+    big = Image.frombytes("I;16B", (64, 64), bytes(2 * 64**2))
     jpeg = as_bytes(chest)
     for data, said in [
         (b"", "empty"),
@@ -141,7 +141,7 @@ def test_of_several_frames_the_first_is_processed(
 def test_pydicom_is_loaded_for_dicom_alone() -> None:
     code = (
         "import io, sys; from PIL import Image; from xray.image import decode, encode\n"
-        "s = io.BytesIO(); Image.new('L', (9, 9)).save(s, 'PNG'); encode(decode(s.getvalue()))\n"
+        "s = io.BytesIO(); Image.new('L', (64, 64)).save(s, 'PNG'); encode(decode(s.getvalue()))\n"
         "assert not {'pydicom', 'gdcm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "plugins"}, check=True)
@@ -152,7 +152,7 @@ def test_pydicom_is_loaded_for_dicom_alone() -> None:
 def test_damage_raises_nothing_else(
     chest: Image.Image, as_bytes: Save, data: st.DataObject, form: Format
 ) -> None:
-    content = bytearray(as_bytes(chest.resize((40, 30)), form.value))
+    content = bytearray(as_bytes(chest.resize((88, 66)), form.value))
     for _ in range(data.draw(st.integers(1, 20))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:

@@ -122,8 +122,8 @@ def parts_of_tiff(data: bytes) -> list[int]:
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """Noise, 64 x 48."""
-    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 64), np.uint8))
+    """Noise, 88 x 66."""
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (66, 88), np.uint8))
 
 
 @pytest.mark.parametrize("make", [jpeg, png, tiff])

@@ -26,14 +26,17 @@ def test_twelve_bits_are_significant_where_they_are_enough(largest: int, bits: i
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((0, 5, 1), "0 x 5 pixels"),
+        ((0, 5, 1), "0 x 5 pixels: export it again"),
         ((11, 10, 1), "the limit max_pixels is 100"),
+        ((3, 30, 1), "3 x 30 pixels; the shorter side must have at least min_side, 4: upload"),
+        ((1, 1, 1), "1 x 1 pixels; the shorter side"),
         ((10, 10, 3), "the limit max_frames is 2"),
     ],
 )
 def test_the_limits_name_the_value(size: tuple[int, int, int], message: str) -> None:
-    limits = Limits(max_pixels=100, max_frames=2)
+    limits = Limits(max_pixels=100, max_frames=2, min_side=4)
     limits.check(10, 10, 2)
+    limits.check(25, 4, 1)
     with pytest.raises(ImageError, match=message):
         limits.check(*size)
 

@@ -39,7 +39,7 @@ def write(directory: Path, good: Sequence[Path]) -> dict[str, str]:
 
 def all_bad_files() -> dict[str, tuple[bytes, str]]:
     """Return the content of each bad file and a part of its message, by file name."""
-    return {**_not_images(), **_damaged(), **_too_large(), **_dicom()}
+    return {**_not_images(), **_damaged(), **_wrong_size(), **_dicom()}
 
 
 def _picture(size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -64,7 +64,6 @@ def _not_images() -> dict[str, tuple[bytes, str]]:
         "archive.png": (archive.getvalue(), NOT_AN_IMAGE),
         "report.pdf": (_saved("PDF"), NOT_AN_IMAGE),
         "picture.gif": (_saved("GIF"), NOT_AN_IMAGE),
-        "picture.bmp": (_saved("BMP"), NOT_AN_IMAGE),
         "picture.webp": (_saved("WEBP"), NOT_AN_IMAGE),
         "noise.jpeg": (np.random.default_rng(1).bytes(4096), NOT_AN_IMAGE),
         "zeros.dcm": (bytes(4096), NOT_AN_IMAGE),
@@ -74,7 +73,7 @@ def _not_images() -> dict[str, tuple[bytes, str]]:
 def _damaged() -> dict[str, tuple[bytes, str]]:
     jpeg, png, tiff = _saved("JPEG"), _saved("PNG"), _saved("TIFF")
     middle = len(png) // 2
-    nan = Image.fromarray(np.full((60, 80), np.nan, np.float32))
+    nan = Image.fromarray(np.full((64, 80), np.nan, np.float32))
     return {
         "half.jpeg": (jpeg[: len(jpeg) // 2], DAMAGED),
         "header only.jpeg": (jpeg[:400], DAMAGED),
@@ -98,10 +97,11 @@ def _png_bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
 
 
-def _too_large() -> dict[str, tuple[bytes, str]]:
-    page = _picture((32, 24))
+def _wrong_size() -> dict[str, tuple[bytes, str]]:
+    page = _picture((80, 64))
     pages = {"save_all": True, "append_images": [page] * 99}
     return {
+        "strip.png": (_saved("PNG", _picture((3, 4000))), "3 x 4000 pixels; the shorter side must"),
         "bomb.png": (_png_bomb(30_000), "more pixels than the limit max_pixels"),
         "great bomb.png": (_png_bomb(2**31 - 1), "more pixels than the limit max_pixels"),
         "hundred pages.tiff": (_saved("TIFF", page, **pages), "100 frames; the limit max_frames"),

@@ -82,8 +82,7 @@ class Work:
         """The limits of an image, from the settings."""
         from xray.image import Limits
 
-        settings = self.settings
-        return Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
+        return Limits.from_settings(self.settings)
 
 
 def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:

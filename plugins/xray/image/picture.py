@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from xray.errors import ImageError
+from xray.settings import Settings
 
 
 class Format(StrEnum):
@@ -39,18 +40,30 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest image that is decoded."""
+    """The largest and the smallest image that is decoded."""
 
     max_bytes: int = 64 * 1024 * 1024
     max_pixels: int = 50_000_000
     max_frames: int = 1
     """The most frames or pages; only the first is processed."""
+    min_side: int = 64
+    """Pixels of the shorter side; a smaller image shows no chest, and has no room for a caption."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the limits that the settings give."""
+        return cls(
+            max_bytes=settings.max_bytes,
+            max_pixels=settings.max_pixels,
+            max_frames=settings.max_frames,
+            min_side=settings.min_side,
+        )
 
     def check(self, width: int, height: int, frames: int) -> None:
         """Check the size that an image's header gives, before any pixel is decoded.
 
         Raises:
-            ImageError: the image has no pixels, too many pixels or too many frames.
+            ImageError: the image has no pixels, too few or too many pixels, or too many frames.
         """
         if width < 1 or height < 1:
             raise ImageError(f"The image has {width} x {height} pixels: export it again.")
@@ -59,11 +72,20 @@ class Limits:
                 f"The image has {width} x {height} pixels; the limit max_pixels is "
                 f"{self.max_pixels}."
             )
+        if min(width, height) < self.min_side:
+            raise ImageError(
+                f"The image has {width} x {height} pixels; the shorter side must have at least "
+                f"min_side, {self.min_side}: upload the X-ray in its original size."
+            )
         if frames > self.max_frames:
             raise ImageError(
                 f"The image has {frames} frames; the limit max_frames is {self.max_frames}: "
                 "upload each image as a file of its own."
             )
+
+
+ANY_SIZE = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1)
+"""For images of this pipeline's own: their originals were checked against a case's limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from xray.image.dicom import codecs
 
 @pytest.fixture
 def small(chest: Image.Image) -> Pixels:
-    """A grey picture, 40 x 30."""
-    return np.asarray(chest.resize((40, 30)))
+    """A grey picture, 88 x 66."""
+    return np.asarray(chest.resize((88, 66)))
 
 
 def frame_of(data: bytes) -> bytes:
@@ -108,8 +108,8 @@ def test_the_end_of_a_program_is_named(
 def test_the_program_writes_its_result_to_a_pipe(small: Pixels) -> None:
     values, photometric = codecs.decode(
         *encapsulated(small),
-        rows=30,
-        columns=40,
+        rows=66,
+        columns=88,
         samples_per_pixel=1,
         photometric_interpretation="MONOCHROME2",
         bits_allocated=8,

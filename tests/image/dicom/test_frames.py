@@ -16,8 +16,8 @@ from xray.image import decode
 
 @pytest.fixture
 def small(chest: Image.Image) -> Pixels:
-    """A grey picture, 40 x 30."""
-    return np.asarray(chest.resize((40, 30)))
+    """A grey picture, 88 x 66."""
+    return np.asarray(chest.resize((88, 66)))
 
 
 def test_a_frame_larger_than_its_header_says_is_refused(small: Pixels) -> None:
@@ -39,7 +39,7 @@ def test_a_frame_larger_than_its_header_says_is_refused(small: Pixels) -> None:
 )
 def test_a_jpeg_of_another_size_is_refused(small: Pixels, form: str, syntax: str) -> None:
     frame = compressed(np.zeros((300, 400), np.uint8), form)
-    with pytest.raises(ImageError, match="says 40 x 30 pixels, the JPEG inside says 400 x 300"):
+    with pytest.raises(ImageError, match="says 88 x 66 pixels, the JPEG inside says 400 x 300"):
         decode(embedded(small, frame, syntax))
 
 

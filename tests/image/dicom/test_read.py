@@ -21,7 +21,7 @@ from xray.image import decode
 def test_damage_raises_nothing_else_and_names_nobody(
     chest: Image.Image, caplog: pytest.LogCaptureFixture, data: st.DataObject, way: str
 ) -> None:
-    content = bytearray(VARIANTS[way](np.asarray(chest.resize((40, 30)))))
+    content = bytearray(VARIANTS[way](np.asarray(chest.resize((88, 66)))))
     for _ in range(data.draw(st.integers(1, 20))):
         content[data.draw(st.integers(132, len(content) - 1))] = data.draw(st.integers(0, 255))
     message: Any = ""

@@ -190,6 +190,27 @@ def _rle_fits(frame: bytes, size: int) -> bool:
 
 
 def _decode(header: Header) -> Frame:
+    if not header.bits_below:
+        return _decode_cells(header)
+    # pydicom ignores the High Bit, and clears every bit above Bits Stored.
+    header.dataset.BitsStored = header.bits + header.bits_below
+    frame = _decode_cells(header)
+    if _is_right_aligned(header, frame.values):
+        return frame
+    return Frame(frame.values >> header.bits_below, frame.photometric)
+
+
+def _is_right_aligned(header: Header, values: npt.NDArray[Any]) -> bool:
+    """Return whether the values are in the lowest bits, against the High Bit.
+
+    The samples of a JPEG stream can be, and some writers give a wrong High Bit.
+    """
+    below = 2**header.bits_below - 1
+    return bool((values & below).any() and not (values >> header.bits).any())
+
+
+def _decode_cells(header: Header) -> Frame:
+    """Decode the pixel cells; the bits below the significant ones are still in them."""
     plugin = PLUGINS[header.syntax]
     if plugin == "gdcm":
         with decoding():

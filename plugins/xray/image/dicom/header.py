@@ -66,7 +66,10 @@ class Header:
     """The number of rows."""
     frames: int
     bits: int
-    """The significant bits of a stored value; at most 16."""
+    """The significant bits of a stored value (Bits Stored); at most 16."""
+    bits_below: int
+    """The bits of a pixel cell below the significant ones, by the High Bit (PS3.5, section 8.1.1);
+    0 in every file since 2006."""
 
 
 def read_header(source: io.BytesIO, limits: Limits) -> Header:
@@ -88,10 +91,11 @@ def read_header(source: io.BytesIO, limits: Limits) -> Header:
         width, height = int(dataset.Columns), int(dataset.Rows)
         frames = int(dataset.get("NumberOfFrames") or 1)
         bits = int(dataset.BitsStored)
+        bits_below = _bits_below(dataset, bits)
     limits.check(width, height, frames)
     if bits > 16:
         raise ImageError(f"The DICOM image has {bits} bits per pixel; at most 16 are read.")
-    return Header(dataset, syntax, width, height, frames, bits)
+    return Header(dataset, syntax, width, height, frames, bits, bits_below)
 
 
 def _read_elements(source: io.BytesIO) -> tuple[Dataset, uid.UID]:
@@ -116,6 +120,14 @@ def _read_elements(source: io.BytesIO) -> tuple[Dataset, uid.UID]:
         dataset.file_meta = FileMetaDataset(meta)
     source.seek(start + head.tell())
     return dataset, syntax
+
+
+def _bits_below(dataset: Dataset, bits: int) -> int:
+    """Return the bits below the significant ones; 0 for a High Bit that contradicts the others."""
+    high_bit = dataset.get("HighBit")
+    if high_bit is None or not bits <= int(high_bit) + 1 <= int(dataset.BitsAllocated):
+        return 0
+    return int(high_bit) + 1 - bits
 
 
 def _check_syntax(syntax: uid.UID) -> None:

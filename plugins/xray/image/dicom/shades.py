@@ -19,9 +19,12 @@ from xray.errors import ImageError
 from xray.image.damage import damaged, decoding
 from xray.image.dicom.frames import Frame
 from xray.image.dicom.header import Header
+from xray.image.grey_range import value_range
 
 _Values = npt.NDArray[np.float64]
 
+_LINEAR = "LINEAR"
+"""The VOI LUT Function of a file that names none."""
 _FAR = 1e12
 """A value far outside of every window: it is shown black, or white."""
 
@@ -70,20 +73,83 @@ def _through_palette(header: Header, values: npt.NDArray[Any]) -> npt.NDArray[np
 
 
 def _grey(header: Header, frame: Frame) -> tuple[Image.Image, int]:
-    dataset, bits, values = header.dataset, header.bits, frame.values
-    with decoding():
-        signed = dataset.PixelRepresentation != 0
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if not _has_window(dataset) and bits > 12 and values.min() >= 0 and values.max() < 2**12:
-        # 12 bits in 16, as in xray.image.picture.significant_bits: nothing says what white is.
-        low, high = 0, 2 ** max(8, int(values.max()).bit_length()) - 1
+    possible = _possible_range(header)
+    values = _clip(frame.values, *possible)
+    padding = None
+    low, high = possible
+    if not _has_window(header.dataset):
+        padding = _padding(header, values)
+        native = values if padding is None else values[~padding]
+        low, high = _shown_range(native, possible, is_padded=padding is not None)
+        np.clip(values, low, high, out=values)
     # A table of the at most 65536 values costs less than a calculation for each pixel.
     shades = _shades(header, np.arange(low, high + 1, dtype=np.float64))
     if frame.photometric == "MONOCHROME1":
         shades = 1 - shades
-    depth = 8 if bits <= 8 else 16
+    depth = 8 if header.bits <= 8 else 16
     levels = np.rint(shades * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
-    return Image.fromarray(levels[_clip(values, low, high).astype(np.int32) - low]), depth
+    grey = levels[values.astype(np.uint16) - np.uint16(low % 2**16)]
+    if padding is not None:
+        grey[padding] = 0
+    return Image.fromarray(grey), depth
+
+
+def _possible_range(header: Header) -> tuple[int, int]:
+    """Return the smallest and the largest value that the significant bits can store."""
+    with decoding():
+        signed = header.dataset.PixelRepresentation != 0
+    bits = header.bits
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _shown_range(
+    values: npt.NDArray[Any], possible: tuple[int, int], is_padded: bool
+) -> tuple[int, int]:
+    """Return the stored values between which everything is shown, for a file without a window.
+
+    Of signed and of padded values, those between the smallest and the largest are shown: how many
+    bits are stored says nothing about them.
+
+    Args:
+        values: the stored values, without padding.
+        possible: the smallest and the largest value that can be stored.
+        is_padded: whether there is padding.
+    """
+    if not values.size:
+        return possible
+    smallest, largest = int(values.min()), int(values.max())
+    full = possible
+    if is_padded or possible[0] < 0:
+        full = smallest, largest
+    elif possible[1] >= 2**12 > largest:
+        # 12 bits in 16, as in xray.image.picture.significant_bits: nothing says what white is.
+        full = 0, 2 ** max(8, largest.bit_length()) - 1
+    low, high = (int(each) for each in value_range(values, full))
+    return (low, high) if low < high else possible
+
+
+def _padding(header: Header, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Return where the image is padded to a rectangle; None if nowhere.
+
+    Padding is no part of the range of the values, and black in both polarities (PS3.3, section
+    C.7.5.1.1.2).
+    """
+    with decoding():
+        first = header.dataset.get("PixelPaddingValue")
+        if first is None:
+            return None
+        last = header.dataset.get("PixelPaddingRangeLimit")
+        ends = [_as_stored(int(each), header) for each in (first, first if last is None else last)]
+    padding = (values >= min(ends)) & (values <= max(ends))
+    return padding if padding.any() else None
+
+
+def _as_stored(value: int, header: Header) -> int:
+    """Return a padding value whose VR, US or SS, contradicts the Pixel Representation."""
+    low, high = _possible_range(header)
+    if value > high and low < 0:
+        return value - 2**16
+    return value + 2**16 if value < low == 0 else value
 
 
 def _clip(values: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[Any]:
@@ -102,6 +168,7 @@ def _shades(header: Header, values: _Values) -> _Values:
     if voi_table is not None:
         values, dark, light = voi_table.look_up(values), 0.0, voi_table.white
     elif _has_window(dataset):
+        dataset.VOILUTFunction = _voi_function(dataset)
         with decoding(), np.errstate(over="ignore"):  # the sigmoid of far values
             values = apply_windowing(values, dataset)
             dark, light = apply_windowing(np.array([-_FAR, _FAR]), dataset)
@@ -137,8 +204,25 @@ def _has_window(dataset: Dataset) -> bool:
         centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
         if centre is None or width is None:
             return False
-        first = width if isinstance(width, float | int) else width[0]
-        return float(first) >= 1  # some files have a width of 0 and mean none
+        first = float(width if isinstance(width, float | int) else width[0])
+    # Some files have a width of 0 and mean none; a linear window has a width of at least 1.
+    return first >= 1 if _voi_function(dataset) == _LINEAR else first > 0
+
+
+def _voi_function(dataset: Dataset) -> str:
+    """Return the VOI LUT Function; of a file without one, or with an empty one, LINEAR.
+
+    Raises:
+        ImageError: the function is not one of the standard's (PS3.3, section C.11.2.1.3).
+    """
+    with decoding():
+        name = str(dataset.get("VOILUTFunction") or _LINEAR).strip().upper()
+    if name not in (_LINEAR, "LINEAR_EXACT", "SIGMOID"):
+        raise ImageError(
+            "The DICOM image's VOI LUT Function is none of LINEAR, LINEAR_EXACT and SIGMOID: "
+            "export the image with one of these."
+        )
+    return name
 
 
 def _table(header: Header, keyword: str) -> LookupTable | None:

@@ -1,7 +1,8 @@
 """Readers that try to read a text where it stood on an image, upright and enlarged.
 
-They are PP-OCR's reader, Tesseract if it is installed, and OpenCV's decoders for bar codes and QR
-codes. They know where the text stood, which is an advantage over a person who finds the image.
+They are PP-OCR's reader, Tesseract if it is installed, and zxing-cpp and OpenCV's decoders for bar
+codes and QR codes. They look at every stretch of the published pixels (:mod:`bench.stretches`), and
+they know where the text stood: both are advantages over a person who finds the image.
 """
 
 from __future__ import annotations
@@ -11,44 +12,37 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from bench import stretches
 from bench.canvas import Text
+from bench.lettering import Pixels
 
 IN_A_ROW = 4
 """Characters in a row that count as read."""
-FAINTEST = 6
-"""Grey levels of a stroke from which on a reader is asked. The faintest text of the corpus has more
-than twice as many."""
+CODES = ("codes", "tall bars")
+"""The kinds whose texts are decoded."""
+_VIEWS = ((48, 0.25, cv2.INTER_CUBIC), (72, 0.1, cv2.INTER_CUBIC), (64, 0.4, cv2.INTER_LANCZOS4))
+"""The enlargements: the height of a line in pixels at least, the margin as a share of that height,
+and the interpolation."""
 
 
 def is_read(image: Image.Image, text: Text, kind: str) -> bool:
     """Return whether a reader that knows where ``text`` stood can read a part of it.
 
     Args:
-        image: in mode L.
+        image: the published image, in mode L, RGB or I;16.
         text: the text and its place.
         kind: the kind of the sample; codes are decoded.
     """
-    if kind == "codes":
-        return _is_decoded(image, text)
-    from xray.redaction import ocr
-
     wanted = plain(text.string)
-    line = _line(image, text)
-    if _is_blank(line):
-        return False
-    line = cv2.normalize(line, None, 0, 255, cv2.NORM_MINMAX)
-    if has_in_common(wanted, plain(ocr.recognize([line])[0].text)):
-        return True
-    even = cv2.createCLAHE(4, (4, 4)).apply(line)
-    if has_in_common(wanted, plain(ocr.recognize([even])[0].text)):
-        return True
-    return any(has_in_common(wanted, plain(read)) for read in _tesseract(line))
+    read = _decoded(image, text) if kind in CODES else _read(image, text)
+    return any(has_in_common(wanted, plain(found)) for found in read)
 
 
 def plain(text: str) -> str:
@@ -63,47 +57,78 @@ def has_in_common(wanted: str, read: str) -> bool:
 
 
 def names() -> list[str]:
-    """Return the names and versions of the readers of text."""
+    """Return the names and versions of the readers of text and codes."""
+    found = ["PP-OCRv6"]
     program = shutil.which("tesseract")
-    if not program:
-        return ["PP-OCRv6"]
-    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    return ["PP-OCRv6", printed.stdout.splitlines()[0]]
+    if program:
+        printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        found.append(printed.stdout.splitlines()[0])
+    try:
+        found.append(f"zxing-cpp {version('zxing-cpp')}")
+    except PackageNotFoundError:
+        pass
+    return found
 
 
-def _line(image: Image.Image, text: Text) -> Any:
-    """Return the place of ``text``, upright and with a margin; at least 40 pixels are its height.
+def _read(image: Image.Image, text: Text) -> Iterator[str]:
+    """Yield what the readers of text read at the place of ``text``."""
+    from xray.redaction import ocr
 
-    The result has shape (height, width).
+    near, place = _crop(image, text, 0.5)
+    seen = [plane for plane in stretches.planes(near) if stretches.has_stroke(plane)]
+    for height, margin, interpolation in _VIEWS:
+        for plane in seen:
+            line = _upright(plane, place, height, margin, interpolation)
+            for view in stretches.stretches(line):
+                yield ocr.recognize([view])[0].text
+    for plane in seen:
+        line = _upright(plane, place, *_VIEWS[0])
+        yield from _tesseract(stretches.full_range(line))
+        yield from _tesseract(stretches.local_contrast(line))
+
+
+def _crop(image: Image.Image, text: Text, margin: float) -> tuple[Image.Image, Pixels]:
+    """Return the part of ``image`` around ``text``, and the corners of the text in that part.
+
+    Args:
+        image: the whole image.
+        text: the text and its place.
+        margin: around the text, as a share of its height.
     """
     quad = text.quad.astype(np.float32)
+    around = margin * float(np.linalg.norm(quad[3] - quad[0])) + 2
+    left, top = np.maximum(np.floor(quad.min(axis=0) - around), 0).astype(int)
+    right, bottom = np.ceil(quad.max(axis=0) + around).astype(int)
+    box = (int(left), int(top), min(int(right), image.width), min(int(bottom), image.height))
+    return image.crop(box), quad - np.array([left, top], np.float32)
+
+
+def _upright(
+    plane: Pixels, quad: Pixels, least: int, margin: float, interpolation: int
+) -> Pixels:
+    """Return the place of a line upright, of at least ``least`` pixels in height.
+
+    The result has shape (height, width), in float32.
+    """
     width, height = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
-    scale = max(1.0, 40 / height)
-    margin = 0.25 * height * scale
+    scale = max(1.0, least / height)
+    around = margin * height * scale
     wide, tall = width * scale, height * scale
-    corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float32) + margin
+    corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float32) + around
     matrix = cv2.getPerspectiveTransform(quad, corners.astype(np.float32))
-    size = int(wide + 2 * margin), int(tall + 2 * margin)
+    size = int(wide + 2 * around), int(tall + 2 * around)
     return cv2.warpPerspective(
-        np.asarray(image), matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        plane, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE
     )
 
 
-def _is_blank(line: Any) -> bool:
-    """Return whether there is no stroke in ``line``, however faint."""
-    box = np.ones((15, 15), np.uint8)
-    light = cv2.morphologyEx(line, cv2.MORPH_TOPHAT, box)
-    dark = cv2.morphologyEx(line, cv2.MORPH_BLACKHAT, box)
-    return bool(max(light.max(), dark.max()) < FAINTEST)
-
-
-def _tesseract(line: Any) -> Iterator[str]:
+def _tesseract(line: Pixels) -> Iterator[str]:
     """Yield what Tesseract reads in ``line`` and in its negative; nothing if it isn't installed."""
     program = shutil.which("tesseract")
     if not program:
         return
-    for version in (line, 255 - line):
-        data = cv2.imencode(".png", version)[1].tobytes()
+    for view in (line, 255 - line):
+        data = cv2.imencode(".png", view)[1].tobytes()
         done = subprocess.run(
             [program, "-", "-", "--psm", "7"],
             input=data,
@@ -114,12 +139,41 @@ def _tesseract(line: Any) -> Iterator[str]:
         yield done.stdout.decode(errors="replace")
 
 
-def _is_decoded(image: Image.Image, text: Text) -> bool:
-    """Return whether a bar code or a QR code can still be decoded."""
-    left, top = np.maximum(text.quad.min(axis=0).astype(int) - 20, 0)
-    right, bottom = text.quad.max(axis=0).astype(int) + 20
-    part = np.asarray(image)[top:bottom, left:right]
-    part = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    decoded = cv2.QRCodeDetector().detectAndDecode(part)[0]
-    decoded += cv2.barcode.BarcodeDetector().detectAndDecode(part)[0]
-    return has_in_common(plain(text.string), plain(decoded))
+def _decoded(image: Image.Image, text: Text) -> Iterator[str]:
+    """Yield what the decoders read at the place of a bar code or a QR code, and in parts of it."""
+    near, _ = _crop(image, text, 0.1)
+    for plane in stretches.planes(near):
+        if not stretches.has_stroke(plane):
+            continue
+        for view in stretches.stretches(plane):
+            for times in (1, 2, 0.5):
+                scaled = cv2.resize(view, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+                yield from _decode(scaled)
+            for part in _parts(view):
+                yield from _zxing(part)
+
+
+def _parts(view: Pixels) -> Iterator[Pixels]:
+    """Yield thirds of ``view`` across and along: of a bar code, a strip of the bars is enough."""
+    yield from np.array_split(view, 3, axis=0)
+    yield from np.array_split(view, 3, axis=1)
+
+
+def _decode(view: Pixels) -> Iterator[str]:
+    yield from _zxing(view)
+    try:
+        yield cv2.QRCodeDetector().detectAndDecode(view)[0]
+        yield cv2.barcode.BarcodeDetector().detectAndDecode(view)[0]
+    except cv2.error:  # OpenCV's decoders fail on some pictures that hold no code.
+        return
+
+
+def _zxing(view: Pixels) -> Iterator[str]:
+    """Yield what zxing-cpp decodes; nothing if it isn't installed."""
+    zxing: Any
+    try:
+        import zxingcpp as zxing
+    except ImportError:
+        return
+    for found in zxing.read_barcodes(np.ascontiguousarray(view)):
+        yield found.text

@@ -45,6 +45,8 @@ from include.demo.api import Api
 from include.demo.stack import GROUP, ROOT, Stack
 from include.servers.processes import wait_until
 from include.servers.real.kafka import Kafka
+from xray.case import Source
+from xray.pseudonym import Keyring
 
 WORK = ROOT / ".cache" / "bench"
 PARTITIONS = 3
@@ -106,7 +108,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         stack.api() as api,
         Progress(console=console) as progress,
     ):
-        trials = {way.name: Trial(way, kafka, api, progress) for way in WAYS}
+        trials = {way.name: Trial(way, kafka, api, stack.keyring, progress) for way in WAYS}
         ways = {
             name: trial.measure(options.burst, options.trickle) for name, trial in trials.items()
         }
@@ -141,8 +143,11 @@ def _stack(kafka: Kafka) -> Stack:
 class Trial:
     """The messages of one way, and their results."""
 
-    def __init__(self, way: Way, kafka: Kafka, api: Api, progress: Progress) -> None:
+    def __init__(
+        self, way: Way, kafka: Kafka, api: Api, keyring: Keyring, progress: Progress
+    ) -> None:
         self._way, self._kafka, self._api, self._progress = way, kafka, api, progress
+        self._keyring = keyring
         self._producer = Producer({**kafka.client, "log_level": 2})
         self._admin = AdminClient({**kafka.client, "log_level": 2})
         self._sent: list[Sent] = []
@@ -256,7 +261,8 @@ class Trial:
         for described in self._runs(self._way.target):
             run = Run.from_api(described)
             if self._way.listener:
-                result.runs[described["conf"]["key"]].add(run)
+                key = Source.from_conf(described["conf"], self._keyring).key
+                result.runs[key].add(run)
             for key, run_ids in events:
                 if run.run_id in run_ids:
                     result.runs[key].add(run)

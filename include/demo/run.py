@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from rich.live import Live
 
 from include.demo.api import Api
 from include.demo.contact_sheet import Row, draw_contact_sheet
+from include.demo.names import names_in_database
 from include.demo.stack import HOME, ROOT, Stack
 from include.demo.table import case_table
 from include.demo.verification import (
@@ -34,7 +36,9 @@ from include.demo.verification import (
 from include.servers.processes import Child, StartError, wait_until
 from xray import audit
 from xray.airflow.config import CASE_DAG
-from xray.case import RUN_PREFIX, Buckets
+from xray.case import RUN_PREFIX, Buckets, Source
+from xray.errors import XrayError
+from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -49,6 +53,10 @@ class WatchedStack(Protocol):
     """A stack whose cases can be watched: the embedded one, or that of Docker Compose."""
 
     s3: Any
+
+    @property
+    def keyring(self) -> Keyring:
+        """The secrets that the object keys in the runs are sealed with."""
 
     @property
     def children(self) -> Sequence[Child]:
@@ -93,6 +101,7 @@ def run_cases(stack: Stack, expected: Sequence[Expected], options: argparse.Name
     write_report(cases, options.out)
     verdict = verify_audit(store, options.out / "audit")
     extra = unexpected_objects(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
+    extra += named_in_airflow(stack, cases)
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
     return print_summary(cases, wrong, extra, verdict, options.out)
 
@@ -129,7 +138,7 @@ def watch(stack: WatchedStack, api: Api, cases: list[Case]) -> list[Case]:
         while True:
             for child in stack.children:
                 child.check()
-            refresh(api, cases)
+            refresh(api, cases, stack.keyring)
             for case in cases:
                 if case.ended and not case.records:
                     case.records = audit.records(store, buckets.audit, case.case_id)
@@ -142,14 +151,22 @@ def watch(stack: WatchedStack, api: Api, cases: list[Case]) -> list[Case]:
             time.sleep(0.4)
 
 
-def refresh(api: Api, cases: Sequence[Case]) -> None:
+def refresh(api: Api, cases: Sequence[Case], keyring: Keyring) -> None:
     """Update the state of each case from Airflow."""
-    runs = {run["conf"]["key"]: run for run in api.all(f"/dags/{CASE_DAG}/dagRuns", "dag_runs")}
+    found = api.all(f"/dags/{CASE_DAG}/dagRuns", "dag_runs")
+    runs = {object_key(run["conf"], keyring): run for run in found}
     tasks = api.all(f"/dags/{CASE_DAG}/dagRuns/~/taskInstances", "task_instances", state="running")
     steps = {task["dag_run_id"]: task["task_id"] for task in tasks}
     for case in cases:
         if run := runs.get(case.key):
             case.update(run, steps.get(run["dag_run_id"], ""), RUN_PREFIX)
+
+
+def object_key(conf: dict[str, Any], keyring: Keyring) -> str | None:
+    """Return the object key in the conf of a run; None if a person has started it without one."""
+    with suppress(XrayError):
+        return Source.from_conf(conf, keyring).key
+    return None
 
 
 def write_report(cases: Sequence[Case], out: Path) -> None:
@@ -170,6 +187,17 @@ def verify_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
         path.write_bytes(store.get(bucket, entry.key).data)
         records.append((entry.key, path.read_bytes()))
     return audit.verify(records)
+
+
+def named_in_airflow(stack: Stack, cases: Sequence[Case]) -> list[str]:
+    """Return which tables of Airflow's database name a patient of the cases."""
+    assert stack.database is not None
+    return names_in_database(
+        [case.key for case in cases],
+        [RUN_PREFIX + case.case_id for case in cases if case.case_id],
+        stack.database.url,
+        stack.env["AIRFLOW__CORE__FERNET_KEY"],
+    )
 
 
 def draw_sheet(stack: Stack, cases: Sequence[Case], path: Path) -> None:

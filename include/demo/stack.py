@@ -27,6 +27,7 @@ from include.servers.embedded.database import Database
 from include.servers.processes import MARK, Child, StartError, free_port, stop_all, wait_until
 from xray.airflow import config
 from xray.case import Buckets
+from xray.pseudonym import Keyring
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".airflow"
@@ -115,6 +116,11 @@ class Stack(Server):
         self.airflow = [child for child in self.airflow if child.name != name]
         arguments = command or [name]
         self.airflow.append(Child(name, [_AIRFLOW, *arguments], env=self.env, log=self._log(name)))
+
+    @property
+    def keyring(self) -> Keyring:
+        """The secrets of the pipeline."""
+        return Keyring.from_text(self.secret)
 
     def api(self) -> Api:
         """Return a client of Airflow's REST API with the rights of the stack's user."""

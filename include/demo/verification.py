@@ -104,9 +104,13 @@ class Case:
             self.finished = datetime.fromisoformat(run["end_date"]).timestamp()
 
     def output(self, bucket: str) -> dict[str, Any] | None:
-        """Return the object that the case published in ``bucket``."""
+        """Return the image that the case published in ``bucket``."""
+        return next(iter(self.outputs(bucket)), None)
+
+    def outputs(self, bucket: str) -> list[dict[str, Any]]:
+        """Return the objects that the case published in ``bucket``, the image first."""
         outputs = self._last_record.get("outputs", ())
-        return next((output for output in outputs if output["bucket"] == bucket), None)
+        return [output for output in outputs if output["bucket"] == bucket]
 
     def caption(self) -> str:
         """Return the caption for the contact sheet."""
@@ -145,7 +149,7 @@ def expected_results(directory: Path, settings: Settings) -> list[Expected]:
     labels_file = directory / LABELS_FILE
     labels = json.loads(labels_file.read_text()) if labels_file.is_file() else {}
     model = RiskModel.load()
-    limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
+    limits = Limits.from_settings(settings)
     results = []
     for path in files_to_upload(directory):
         key = str(path.relative_to(directory))
@@ -215,7 +219,7 @@ def unexpected_objects(cases: Sequence[Case], store: ObjectStore) -> list[str]:
     problems = []
     for bucket in (buckets.processed, buckets.anonymized, buckets.quarantine, buckets.staging):
         present = {entry.key for entry in store.list(bucket)}
-        published = {output["key"] for case in cases if (output := case.output(bucket))}
+        published = {output["key"] for case in cases for output in case.outputs(bucket)}
         if extra := present - published:
             problems.append(f"{bucket} holds {len(extra)} objects that no case published")
     return problems

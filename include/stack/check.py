@@ -32,6 +32,7 @@ from xray import audit
 from xray.airflow.config import CASE_DAG, SETTINGS_VARIABLE
 from xray.case import Buckets
 from xray.errors import XrayError
+from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -41,6 +42,9 @@ class LocalStack:
     """The stack, as seen from one of its containers."""
 
     s3: Any = field(default_factory=store.client)
+    keyring: Keyring = field(
+        default_factory=lambda: Keyring.from_text(os.environ["XRAY_PSEUDONYM_SECRET"])
+    )
     children: Sequence[Child] = ()
 
 

@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 
-from tests.support import KEYRING
+from tests.support import KEYRING, SECRET
 from xray.case import Source
+from xray.errors import PermanentError, SettingsError
 from xray.notification import ObjectCreated
+from xray.pseudonym import Keyring
 
 SOURCE = Source(
     bucket="xray-data-in",
@@ -43,6 +45,48 @@ def test_a_record_becomes_a_source() -> None:
     source = Source.from_notification(record)
     assert Source.from_json(source.to_json()) == source
     assert (source.key, source.version_id, source.origin) == ("k", "v", "ceph")
+
+
+def test_the_key_is_sealed_in_a_conf() -> None:
+    conf = SOURCE.to_conf(KEYRING)
+    assert "key" not in conf
+    assert "Ada" not in str(conf)
+    assert Source.from_conf(conf, KEYRING) == SOURCE
+    # The params of a run have more fields, and an empty one for a typed key.
+    assert Source.from_conf({**conf, "key": None, "anonymize": "always"}, KEYRING) == SOURCE
+
+
+def test_a_conf_from_before_a_secret_was_added_is_the_same_case() -> None:
+    newer = Keyring(("the newest secret, long", SECRET))
+    source = Source.from_conf(SOURCE.to_conf(KEYRING), newer)
+    assert source == SOURCE
+    assert source.run_id(newer) == SOURCE.run_id(KEYRING)
+    with pytest.raises(SettingsError, match="does not hold"):
+        Source.from_conf(SOURCE.to_conf(newer), KEYRING)
+
+
+def test_a_typed_key_is_taken_as_it_is() -> None:
+    conf = {"bucket": "b", "key": "k", "sealed": None, "origin": "manual"}
+    assert Source.from_conf(conf, KEYRING) == Source(bucket="b", key="k")
+
+
+def test_a_sealed_key_opens_in_its_bucket_alone() -> None:
+    with pytest.raises(PermanentError, match="another bucket"):
+        Source.from_conf({**SOURCE.to_conf(KEYRING), "bucket": "other"}, KEYRING)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sealed": None}, "is missing: type one"),
+        ({"sealed": "", "key": ""}, "is missing: type one"),
+        ({"key": "Ada Ashgrove"}, "leave one of them out"),
+    ],
+)
+def test_a_conf_has_one_object_key(change: dict[str, str | None], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        Source.from_conf({**SOURCE.to_conf(KEYRING), **change}, KEYRING)
+    assert "Ada" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from tests.support import workers
 from tests.support.s3_proxy import Held, S3Proxy
 from xray import audit
 from xray.case import RUN_PREFIX, Buckets, Source
-from xray.pseudonym import Keyring
 from xray.storage import ObjectStore
 
 BUCKETS = Buckets(BUCKET)
@@ -99,8 +98,10 @@ class Victim:
         """Wait until the proxy holds the request of the step, and find the run."""
         assert self.held.arrived.wait(LONG), f"no request of {self.step}"
         runs = self.api.all("/dags/xray_case/dagRuns", "dag_runs")
-        (run,) = [run for run in runs if run["conf"]["key"] == self.source.key]
-        self.run_id = run["dag_run_id"]
+        keys = {
+            run["dag_run_id"]: Source.from_conf(run["conf"], self.stack.keyring).key for run in runs
+        }
+        (self.run_id,) = [run_id for run_id, key in keys.items() if key == self.source.key]
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, f"{what} of {self.step}", seconds=LONG, children=self.stack.children)
@@ -113,12 +114,11 @@ class Victim:
     def outputs(self) -> tuple[list[str], list[str]]:
         """Return the etags of the published images: annotated, anonymised."""
         etag = self.api.get(self.path)["conf"]["etag"]
-        keyring = Keyring((self.stack.secret,))
         names = (
             (BUCKETS.processed, self.source.processed_key()),
             (
                 BUCKETS.anonymized,
-                self.source.anonymized_keys(keyring, etag, "")[0],
+                self.source.anonymized_keys(self.stack.keyring, etag, "")[0],
             ),
         )
         store = ObjectStore(self.stack.s3)

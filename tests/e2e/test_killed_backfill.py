@@ -89,7 +89,7 @@ def test_a_backfill_that_is_killed_starts_each_once(stack: Stack) -> None:
         counts = api.get(f"{task}/xcomEntries/return_value")["value"]
         runs = api.all("/dags/xray_case/dagRuns", "dag_runs", limit=2000)
     assert counts["with_result"] == WITH_RESULT
-    found = Counter(run["conf"]["key"] for run in runs)
+    found = Counter(Source.from_conf(run["conf"], stack.keyring).key for run in runs)
     assert len(runs) == OBJECTS - WITH_RESULT
     assert set(found.values()) == {1}
     assert counts["started"] < len(runs), "some were started before the worker was killed"

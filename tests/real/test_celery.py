@@ -24,7 +24,7 @@ from include.servers.real.versitygw import Versitygw
 from tests.support import workers
 from tests.support.s3_proxy import S3Proxy
 from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
-from xray.case import RUN_PREFIX, Buckets
+from xray.case import RUN_PREFIX, Buckets, Source
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -208,4 +208,5 @@ def test_the_audit_trail_has_one_record_per_case(cluster: Cluster, tmp_path: Pat
     assert verdict.problems == ()
     runs: list[Any] = cluster.api.all("/dags/xray_case/dagRuns", "dag_runs")
     assert (verdict.records, verdict.cases) == (len(runs), len(runs))
-    assert len({case["conf"]["key"] for case in runs}) == len(runs)
+    keyring = cluster.stack.keyring
+    assert len({Source.from_conf(one["conf"], keyring).key for one in runs}) == len(runs)

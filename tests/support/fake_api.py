@@ -8,6 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import KEYRING
+from xray.case import Source
+
+POISON = "poison"
+"""The object key whose run breaks the server."""
+
 
 class FakeApi:
     """An API server with one run per id and a token that can expire."""
@@ -77,7 +83,7 @@ class FakeApi:
             return 200, {}
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
-        if "poison" in json.dumps(body):
+        if body["conf"] and _object_key(body["conf"]) == POISON:
             return 500, {}
         if body["dag_run_id"] in self.runs:
             return 409, {}
@@ -93,7 +99,15 @@ class FakeApi:
             for run in self.runs
         )
 
+    def object_keys(self) -> list[str]:
+        """Return the object keys in the confs of the runs, sorted."""
+        return sorted(map(_object_key, self.runs.values()))
+
     def close(self) -> None:
         """Stop the server."""
         self.server.shutdown()
         self.server.server_close()
+
+
+def _object_key(conf: dict[str, Any]) -> str:
+    return Source.from_conf(conf, KEYRING).key

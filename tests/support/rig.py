@@ -22,6 +22,7 @@ from include.servers.processes import wait_until
 from include.servers.real.kafka import Kafka
 from tests.support import ROOT, notification
 from xray.airflow.listener.trigger import NotificationTrigger
+from xray.case import Source
 
 TOPIC, DEAD_LETTERS = "storage", "storage.dlq"
 LONG = 240.0
@@ -75,7 +76,7 @@ class Rig:
         runs = self.api.all(
             "/dags/xray_case/dagRuns", "dag_runs", order_by="id", limit=PAGE, **query
         )
-        return Counter(run["conf"]["key"] for run in runs)
+        return Counter(Source.from_conf(run["conf"], self.stack.keyring).key for run in runs)
 
     def pause(self, dag_id: str, paused: bool) -> None:
         """Pause or unpause a DAG."""

@@ -12,4 +12,5 @@ __all__ = [
     "listener",
     "preload",
     "retry",
+    "unexpected",
 ]

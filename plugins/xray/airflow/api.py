@@ -140,7 +140,7 @@ class RunsClient:
                     return Started.DUPLICATE
                 case 400 | 413 | 422 as status:
                     await self._check_startable(dag_id)
-                    # The API's own message quotes the conf, which holds the object key.
+                    # The API's own message quotes the conf.
                     raise RunRefusedError(f"Airflow's API refuses the run (HTTP {status}).")
                 case 500:
                     raise RunFailedError("Airflow's API fails on the run (HTTP 500).")

@@ -16,7 +16,7 @@ class Buckets:
 
     def __post_init__(self) -> None:
         if not self.landing:
-            raise SettingsError("The bucket is missing: give the run's conf a bucket and a key.")
+            raise SettingsError("The bucket is missing: give the run's conf a bucket.")
 
     @property
     def processed(self) -> str:

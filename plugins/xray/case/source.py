@@ -1,19 +1,22 @@
 """The object of a case: its identity, and the ids and keys that are derived from it.
 
-The object key is patient data. Only the run's conf, the audit records and the
-identified buckets contain it.
+The object key is patient data. Only the audit records and the identified buckets
+contain it; in a run's conf it is sealed.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
-from typing import Self
+from typing import Any, Self
 
 from xray.case.values import Value
+from xray.errors import SettingsError
 from xray.notification import ObjectCreated
 from xray.pseudonym import Keyring, pseudonym
+from xray.seal import seal, unseal
 from xray.settings import PATIENT_PATTERN
 from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY
 
@@ -22,13 +25,15 @@ RUN_PREFIX = "xray__"
 RESTARTING_SEQUENCERS = frozenset({"versitygw"})
 """Dialects whose sequencer counts from one again when the gateway restarts, so that it does not
 identify an upload by itself."""
+SEALED = "sealed"
+"""The field of a run's conf that holds the sealed object key, in place of ``key``."""
 _OBJECT_DIGITS = 16
 """The hexadecimal digits of a case id that identify the object; the rest identifies the upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source(Value):
-    """The object of a case and the origin of the case: a run's conf."""
+    """The object of a case and the origin of the case."""
 
     bucket: str
     key: str
@@ -53,6 +58,39 @@ class Source(Value):
             event_time=created.event_time,
             origin=created.dialect,
         )
+
+    @classmethod
+    def from_conf(cls, conf: Mapping[str, Any], keyring: Keyring) -> Self:
+        """Return the source in the conf or the params of a run.
+
+        Args:
+            conf: the fields, with the object key sealed, or as a person has typed it.
+            keyring: the secrets that may have sealed the key.
+
+        Raises:
+            SettingsError: there is no object key, there are two, or the secret that has sealed it
+                is missing.
+            PermanentError: the sealed object key was changed.
+        """
+        typed, sealed = conf.get("key"), conf.get(SEALED)
+        if typed and sealed:
+            raise SettingsError(
+                "The run's conf has an object key and a sealed one: leave one of them out."
+            )
+        if not typed and not sealed:
+            raise SettingsError(
+                "The object key is missing: type one, or start the case by a backfill."
+            )
+        given = {field.name: conf[field.name] for field in fields(cls) if field.name in conf}
+        bucket = str(given.get("bucket") or "")
+        key = typed or unseal(keyring.secrets, str(sealed), context=bucket)
+        return cls(**{**given, "bucket": bucket, "key": key})
+
+    def to_conf(self, keyring: Keyring) -> dict[str, Any]:
+        """Return the conf of a run: the fields, with the object key sealed by the newest secret."""
+        conf = self.to_json()
+        key = conf.pop("key")
+        return {**conf, SEALED: seal(keyring.secrets[0], key, context=self.bucket)}
 
     def object_id(self, keyring: Keyring) -> str:
         """Return the start of the ids of all cases of the same object with the same content."""

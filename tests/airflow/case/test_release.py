@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.exceptions import DagRunTriggerException, TaskAwaitingInput
 from PIL import Image
 
 from tests.support import KEYRING
 from tests.support.fake_api import FakeApi
 from xray import audit
-from xray.airflow.case.release import BOXES, ReleaseOperator
-from xray.case import Buckets, Decision, Pinned, Scored, Source, quarantine
+from xray.airflow.case.release import BOXES, QuarantineOperator, ReleaseOperator
+from xray.case import Buckets, Decision, Outcome, Pinned, Scored, Source, quarantine
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -55,7 +55,7 @@ def context(connected: Any, chest: Image.Image, as_bytes: Callable[..., bytes]) 
     ti = SimpleNamespace(
         id="1", run_id=RUN_ID, task_id="release", try_number=1, max_tries=6, map_index=-1
     )
-    params = {**SOURCE.to_json(), "pinned": PINNED.to_json(), "scored": SCORED.to_json()}
+    params = {**SOURCE.to_conf(KEYRING), "pinned": PINNED.to_json(), "scored": SCORED.to_json()}
     dag_run = SimpleNamespace(triggering_user_name=None)
     return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
 
@@ -76,6 +76,32 @@ def answer(choice: str, boxes: str | None = None) -> dict[str, Any]:
         "responded_at": datetime(2026, 1, 2, tzinfo=UTC),
         "responded_by_user": {"id": "1", "name": "ben"},
     }
+
+
+def test_the_conf_of_a_release_has_the_key_sealed(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Outcome(
+        case_id=PINNED.case_id,
+        label="Pneumonia",
+        risk=0.9,
+        decision=Decision.QUARANTINED,
+        attempt=2,
+    )
+    ask = QuarantineOperator(
+        task_id="quarantine",
+        pinned=PINNED.to_json(),
+        scored=SCORED.to_json(),
+        reviewed=None,
+        outcome=outcome.to_json(),
+    )
+    ask.allow_nested_operators = True
+    with pytest.raises(DagRunTriggerException) as started:
+        ask.execute(context)
+    conf = started.value.conf
+    assert "Ada" not in str(conf)
+    assert started.value.dag_run_id == f"{RUN_ID}__2"
+    assert Source.from_conf(conf, KEYRING) == SOURCE
 
 
 def test_the_form_shows_the_image(

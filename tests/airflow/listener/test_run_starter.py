@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import notification
 from tests.support.deployment import KEY, Deployment, Logged, until
-from tests.support.fake_api import FakeApi
+from tests.support.fake_api import POISON, FakeApi
 from xray.case import Source
 from xray.pseudonym import Keyring
 
@@ -30,7 +30,7 @@ def test_a_refused_run_is_a_dead_letter(deployment: Deployment, api: FakeApi) ->
 
 
 def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: FakeApi) -> None:
-    deployment.send(notification("poison"))
+    deployment.send(notification(POISON))
 
     async def go() -> None:
         async with deployment.running():
@@ -44,9 +44,9 @@ def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: F
 
     with Logged() as logged:
         asyncio.run(go())
-    assert len(api.runs) == len({conf["key"] for conf in api.runs.values()})
+    assert len(api.runs) == len(set(api.object_keys()))
     ((value, headers),) = deployment.dead_letters(1)
-    assert value == notification("poison")
+    assert value == notification(POISON)
     assert "this run is to blame" in headers["xray-reason"]
 
 
@@ -62,7 +62,7 @@ def test_a_bad_record_does_not_stop_the_other_records_of_its_message(
             await until(lambda: deployment.committed() == 1, "commit")
 
     asyncio.run(go())
-    assert {conf["key"] for conf in api.runs.values()} == {"a", "b"}
+    assert api.object_keys() == ["a", "b"]
     ((_, headers),) = deployment.dead_letters(1)
     assert "eventName" in headers["xray-reason"]
 

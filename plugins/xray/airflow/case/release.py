@@ -17,7 +17,8 @@ from xray.airflow import api, config
 from xray.airflow.addresses import QUARANTINE, picture_address
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
-from xray.case import Outcome, Pinned, Scored, Work, quarantine
+from xray.airflow.unexpected import without_messages
+from xray.case import Outcome, Pinned, Scored, Work, quarantine, take_over
 
 BODY = """
 ![The quarantined X-ray]({image})
@@ -63,12 +64,14 @@ class QuarantineOperator(TriggerDagRunOperator):
         self.reviewed = reviewed
         self.outcome = outcome
 
+    @without_messages()
     def execute(self, context: Any) -> Any:
         """Start the run, once for each attempt of the case."""
         outcome = Outcome.from_json(self.outcome)
         self.trigger_run_id = f"{context['ti'].run_id}__{outcome.attempt}"
+        work = build_work(context, Pinned.from_json(self.pinned))
         self.conf = {
-            **build_work(context, Pinned.from_json(self.pinned)).source.to_json(),
+            **work.source.to_conf(work.keyring),
             "pinned": self.pinned,
             "scored": self.reviewed or self.scored,
         }
@@ -89,6 +92,7 @@ class ReleaseOperator(HITLOperator):
             **kwargs,
         )
 
+    @without_messages()
     def execute(self, context: Any) -> Any:
         """Show the image and wait."""
         work, _, _ = _case(context)
@@ -101,6 +105,7 @@ class ReleaseOperator(HITLOperator):
         )
         return super().execute(context)
 
+    @without_messages()
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> Any:
         """Carry out and record the decision; if the boxes cannot be used, open the form again."""
         answer = super().execute_complete(context, dict(event))
@@ -154,5 +159,6 @@ def _boxes(choice: str, text: str) -> list[Box]:
 def _case(context: Mapping[str, Any]) -> tuple[Work, Pinned, Scored]:
     """Return the case that the run is about."""
     params = context["params"]
-    pinned, scored = Pinned.from_json(params["pinned"]), Scored.from_json(params["scored"])
-    return build_work(context, pinned), pinned, scored
+    pinned = Pinned.from_json(params["pinned"])
+    work = build_work(context, pinned)
+    return work, pinned, take_over(work, Scored, params["scored"])

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from xray.airflow.addresses import PREVIEW, picture_address
 from xray.airflow.case.tasks import build_work, records_failure
-from xray.case import Pinned, Scored, Work, review
+from xray.case import Pinned, Scored, Work, hand_over, review, take_over
 
 BODY = """
 ![The annotated X-ray]({image})
@@ -20,7 +20,7 @@ BODY = """
 goes on.
 """
 BETWEEN = """\
-The model gives a pneumonia risk of **{risk:.2%}**: neither below {normal_below:.2%} (*Normal*) nor
+The model gives a pneumonia risk of **{risk:.0%}**: neither below {normal_below:.2%} (*Normal*) nor
 above {pneumonia_above:.2%} (*Pneumonia*)."""
 REFUSED = (
     "The model does not know images like this one (**{refused}**), so that its risk means nothing."
@@ -54,8 +54,9 @@ class ReviewOperator(HITLOperator):
     @records_failure()
     def execute(self, context: Any) -> Any:
         """Show the case and wait, unless the settings ask for no review: then skip the task."""
-        pinned, scored = Pinned.from_json(self.pinned), Scored.from_json(self.scored)
+        pinned = Pinned.from_json(self.pinned)
         work = build_work(context, pinned)
+        scored = take_over(work, Scored, self.scored)
         if not work.settings.wants_review(scored.label):
             raise AirflowSkipException(
                 f"The settings ask for no review of a case labelled {scored.label}."
@@ -69,16 +70,17 @@ class ReviewOperator(HITLOperator):
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Apply and record the choice."""
         answer = super().execute_complete(context, dict(event))
-        pinned, scored = Pinned.from_json(self.pinned), Scored.from_json(self.scored)
+        work = build_work(context, Pinned.from_json(self.pinned), records=True)
         (choice,) = answer["chosen_options"]
         user = answer["responded_by_user"]
-        return review.record_review(
-            build_work(context, pinned, records=True),
-            scored,
+        result = review.record_review(
+            work,
+            take_over(work, Scored, self.scored),
             choice=choice,
             by=user["name"] if user else None,
             at=answer["responded_at"].isoformat(),
-        ).to_json()
+        )
+        return hand_over(work, result)
 
 
 def _body(work: Work, scored: Scored) -> str:
@@ -88,7 +90,7 @@ def _body(work: Work, scored: Scored) -> str:
         image=picture_address(PREVIEW, work.source.bucket, work.case_id),
         finding=(REFUSED if scored.refused else BETWEEN).format(
             refused=scored.refused,
-            risk=scored.risk,
+            risk=settings.rounded(scored.risk),
             normal_below=settings.normal_below,
             pneumonia_above=settings.pneumonia_above,
         ),

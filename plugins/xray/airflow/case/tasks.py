@@ -1,7 +1,8 @@
 """The steps of a case as Airflow tasks.
 
 A task collects the arguments of its step, calls the step, and returns JSON. The
-object key stays in the run's conf: no value that goes between tasks holds it.
+object key is sealed in the run's conf, and each task opens it: no value that goes
+between tasks holds it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +29,21 @@ from airflow.sdk.exceptions import (
 
 from xray.airflow import api, config, connections
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
-from xray.case import Decision, Pinned, Run, Scored, Source, Staged, Work, ending, publish, steps
+from xray.airflow.unexpected import without_messages
+from xray.case import (
+    Decision,
+    Pinned,
+    Run,
+    Scored,
+    Source,
+    Staged,
+    Work,
+    ending,
+    hand_over,
+    publish,
+    steps,
+    take_over,
+)
 from xray.errors import PermanentError, SettingsError
 from xray.settings import Settings, case_settings
 
@@ -53,11 +67,12 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
 def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> Work:
     params, ti = context["params"], context["ti"]
     was_cleared = ti.max_tries > RETRIES  # Clearing a task raises its maximum of tries.
+    keyring = config.keyring()
     return Work(
         store=connections.object_store(),
-        source=Source(**{field.name: params[field.name] for field in fields(Source)}),
+        source=Source.from_conf(params, keyring),
         settings=settings,
-        keyring=config.keyring(),
+        keyring=keyring,
         run=Run(
             run_id=ti.run_id,
             task=ti.task_id,
@@ -110,7 +125,16 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
 
 @contextmanager
 def records_failure() -> Iterator[None]:
-    """Record a failure that ends the case, before Airflow handles it; for use as a decorator."""
+    """Record a failure that ends the case, before Airflow handles it; for use as a decorator.
+
+    An unexpected error reaches Airflow without its message.
+    """
+    with without_messages(), _recorded():
+        yield
+
+
+@contextmanager
+def _recorded() -> Iterator[None]:
     try:
         yield
     except (AirflowSkipException, DownstreamTasksSkipped, TaskAwaitingInput):
@@ -134,7 +158,18 @@ SOURCE_PARAMS: JSON = {
     "bucket": Param(
         "xray-data-in", type="string", minLength=3, description="The bucket of the image"
     ),
-    "key": Param("", type="string", maxLength=1024, description="The key of the image"),
+    "key": Param(
+        None,
+        type=["null", "string"],
+        maxLength=1024,
+        description="The key of the image, typed by hand. Airflow keeps a typed key as it is, in "
+        "its database and its audit log: if the key names a patient, use xray_backfill instead",
+    ),
+    "sealed": Param(
+        None,
+        type=["null", "string"],
+        description="The sealed key of the image, from the listener or a job, in place of a key",
+    ),
     "version_id": Param(None, type=["null", "string"], description="The version of the object"),
     "etag": Param(None, type=["null", "string"], description="Refuse an object with another etag"),
     "size": Param(None, type=["null", "integer"], description="Bytes, from the notification"),
@@ -176,9 +211,9 @@ def classify(pinned: JSON) -> JSON:
     scored = steps.classify(work, image)
     if unwanted := unwanted_steps(work.settings, scored.label):
         # Skipping them here saves the processes of their tasks.
-        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=scored.to_json())
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=hand_over(work, scored))
         raise DownstreamTasksSkipped(tasks=unwanted)
-    return scored.to_json()
+    return hand_over(work, scored)
 
 
 def unwanted_steps(settings: Settings, label: str) -> list[str]:
@@ -194,21 +229,23 @@ def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Print the risk on the image."""
     image = Pinned.from_json(pinned)
     work = build_work(get_current_context(), image)
-    return steps.annotate(work, image, Scored.from_json(reviewed or scored)).to_json()
+    result = take_over(work, Scored, reviewed or scored)
+    return hand_over(work, steps.annotate(work, image, result))
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 @records_failure()
 def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
     """Redact the image if the policy asks for it; otherwise skip the task."""
-    image, result = Pinned.from_json(pinned), Scored.from_json(reviewed or scored)
+    image = Pinned.from_json(pinned)
     work = build_work(get_current_context(), image)
+    result = take_over(work, Scored, reviewed or scored)
     if not work.settings.wants_anonymized(result.label):
         raise AirflowSkipException(
             f"The policy {work.settings.anonymize.value!r} asks for no anonymised copy of a case "
             f"labelled {result.label}."
         )
-    return steps.anonymize(work, image, result).to_json()
+    return hand_over(work, steps.anonymize(work, image, result))
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
@@ -218,12 +255,13 @@ def store(
 ) -> JSON:
     """Publish the results and write the audit record."""
     context, image = get_current_context(), Pinned.from_json(pinned)
+    work = build_work(context, image, records=True)
     outcome = publish.store(
-        build_work(context, image, records=True),
+        work,
         image,
-        Scored.from_json(reviewed or scored),
-        Staged.from_json(annotated),
-        Staged.from_json(anonymized) if anonymized else None,
+        take_over(work, Scored, reviewed or scored),
+        take_over(work, Staged, annotated),
+        take_over(work, Staged, anonymized) if anonymized else None,
     )
     if outcome.decision == Decision.QUARANTINED:
         api.set_note(context["ti"].run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}")

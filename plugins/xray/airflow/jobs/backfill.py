@@ -24,7 +24,8 @@ from typing import Any
 from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
-from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
+from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
 from xray.pseudonym import Keyring
 from xray.storage import ListedObject, ObjectStore
@@ -101,7 +102,7 @@ class Backfill:
         request: which objects get a case.
         store: holds the objects.
         client: starts the runs.
-        keyring: the secrets of the run ids.
+        keyring: the secrets of the run ids and of the sealed object keys.
     """
 
     def __init__(
@@ -159,13 +160,12 @@ class Backfill:
                     log.info("%d cases are active: waiting until fewer are.", active)
                 await asyncio.sleep(CAPACITY_SECONDS)
             self._waiting = not batch
-            for started in await asyncio.gather(
-                *(
-                    self._client.start(config.CASE_DAG, one.run_id(self._keyring), one.to_json())
-                    for one in batch
-                )
-            ):
+            for started in await asyncio.gather(*map(self._start_one, batch)):
                 self.counts[started.value] += 1
+
+    async def _start_one(self, source: Source) -> Started:
+        run_id, conf = source.run_id(self._keyring), source.to_conf(self._keyring)
+        return await self._client.start(config.CASE_DAG, run_id, conf)
 
     async def _reason_to_skip(self, entry: ListedObject) -> str | None:
         """Return why an object gets no case, as the name of a counter; None if it gets one."""
@@ -229,6 +229,7 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 @task
+@without_messages()
 def start_cases() -> JSON:
     """Start a case for each object that the params select; return the counts."""
     context = get_current_context()

@@ -8,9 +8,11 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 
 from xray.airflow.jobs.backfill import BackfillRequest, Only, run_backfill
+from xray.airflow.unexpected import without_messages
 
 
 @task
+@without_messages()
 def start_missed() -> dict[str, Any]:
     """Start a case for each recent object without a trace in the pipeline; return the counts."""
     context = get_current_context()

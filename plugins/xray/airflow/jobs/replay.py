@@ -24,6 +24,7 @@ from xray.airflow.api import RunsClient
 from xray.airflow.connections import KAFKA_SECONDS
 from xray.airflow.listener.dead_letters import LEFT_OUT_HEADER, REASON_HEADER
 from xray.airflow.listener.run_starter import RunStarter
+from xray.airflow.unexpected import without_messages
 from xray.errors import TransientError
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ async def replay(
 
 
 @task
+@without_messages()
 def replay_letters() -> dict[str, Any]:
     """Start the runs of the dead letters that the params select; return the counts."""
     from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook

@@ -15,6 +15,7 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, Buckets
 from xray.storage import ObjectStore
 
@@ -46,6 +47,7 @@ async def sweep(bucket: str, store: ObjectStore, client: RunsClient, before: dat
 
 
 @task
+@without_messages()
 def sweep_stage() -> dict[str, Any]:
     """Remove the staged images that ended cases have left behind; return how many."""
     params = get_current_context()["params"]

@@ -45,7 +45,7 @@ class RunStarter:
     Args:
         client: starts the runs.
         dag_id: the DAG to run.
-        keyring: the secrets of the run ids.
+        keyring: the secrets of the run ids and of the sealed object keys.
         settings: say how object keys are encoded in messages.
         wait: whether to wait while the API fails. Otherwise its error is raised.
     """
@@ -106,7 +106,7 @@ class RunStarter:
 
     async def _start(self, source: Source) -> Started | str:
         """Start one run, or return the reason why it can never be started."""
-        run_id, conf = source.run_id(self._keyring), source.to_json()
+        run_id, conf = source.run_id(self._keyring), source.to_conf(self._keyring)
         failures = own_faults = runs_started = 0
         while True:
             try:

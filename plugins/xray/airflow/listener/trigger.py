@@ -15,6 +15,7 @@ from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.dead_letters import DeadLetterProducer
 from xray.airflow.listener.listener import Listener
 from xray.airflow.listener.run_starter import RunStarter
+from xray.airflow.unexpected import without_messages
 
 
 class NotificationTrigger(BaseTrigger):
@@ -62,6 +63,11 @@ class NotificationTrigger(BaseTrigger):
         Raises:
             SettingsError: a connection or variable is missing or wrong.
         """
+        with without_messages():
+            await self._listen()
+        yield TriggerEvent(None)  # Never reached: it makes this an asynchronous generator.
+
+    async def _listen(self) -> None:
         keyring = await asyncio.to_thread(config.keyring)
         settings = await asyncio.to_thread(config.settings)
         connection = await BaseHook.aget_connection(connections.API_CONNECTION)
@@ -76,4 +82,3 @@ class NotificationTrigger(BaseTrigger):
             if own := self.task_instance:
                 listener.watch_pause(client, own.dag_id)
             await listener.listen()
-        yield TriggerEvent(None)  # Never reached: it makes this an asynchronous generator.

@@ -113,10 +113,10 @@ def names_in_database(
         unseen -= {run_id for run_id in unseen if run_id in text}
         naming[table] += pattern.search(text) is not None
     problems = [
-        f"{count} rows of Airflow's table {table} name a patient"
+        f"rows of Airflow's table {table} that name a patient: {count}"
         for table, count in naming.items()
         if count
     ]
     if unseen:
-        problems.append(f"{len(unseen)} runs were not found in Airflow's database")
+        problems.append(f"runs that were not found in Airflow's database: {len(unseen)}")
     return problems

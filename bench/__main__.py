@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except StartError as error:
             console.print(f"[red]{error}")
             return 1
-        _keep(name, result)
+        if not result.pop("partial", False):
+            _keep(name, result)
         console.print(PARTS[name].table(result))
     console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
     return 0

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -63,10 +64,8 @@ def names() -> list[str]:
     if program:
         printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         found.append(printed.stdout.splitlines()[0])
-    try:
+    with suppress(PackageNotFoundError):
         found.append(f"zxing-cpp {version('zxing-cpp')}")
-    except PackageNotFoundError:
-        pass
     return found
 
 
@@ -103,9 +102,7 @@ def _crop(image: Image.Image, text: Text, margin: float) -> tuple[Image.Image, P
     return image.crop(box), quad - np.array([left, top], np.float32)
 
 
-def _upright(
-    plane: Pixels, quad: Pixels, least: int, margin: float, interpolation: int
-) -> Pixels:
+def _upright(plane: Pixels, quad: Pixels, least: int, margin: float, interpolation: int) -> Pixels:
     """Return the place of a line upright, of at least ``least`` pixels in height.
 
     The result has shape (height, width), in float32.

@@ -3,53 +3,90 @@
 A corpus of X-rays with known text (:mod:`bench.corpus`) goes through this project's redaction, the
 original system's rule, and Presidio's image redactor if ``--presidio`` names a Python that has it.
 Then readers try to read each text where it stood (:mod:`bench.readers`). A *leak* is an image of
-which they read four characters in a row.
+which they read four characters in a row. ``python -m bench redaction --kinds depth,colour`` runs a
+part of the corpus.
 
-The risk of each result is compared twice: with the risk of the same image before text was written
-on it, which is what the fill should restore, and with the risk of the image with its text, which
-itself changes the risk.
+The kinds that are files are decoded first. This project publishes what its redaction was given, in
+8 bits; the other ways keep depth and colour. A file that the decoder refuses counts as quarantined.
+
+The risk of each result is compared twice, on the kinds that show a chest to the model: with the
+risk of the same image before text was written on it, which is what the fill should restore, and
+with the risk of the image with its text, which itself changes the risk.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 from rich.console import Console
-from rich.table import Table
 
-from bench import corpus, readers
+from bench import corpus, readers, redaction_sizes
 from bench.corpus import Sample
+from bench.redaction_figures import KINDS, summary, table
+from xray.errors import ImageError
+from xray.image import eight_bit
+from xray.redaction import redact
+
+__all__ = ["add_options", "run", "table"]
 
 SEED = 11
+WAYS = "untouched,corner,xray"
+IMAGES = 500
+"""The size of the mixed corpus."""
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "redaction.jpeg"
-WAYS = ("untouched", "corner", "presidio", "xray")
-NAMES = {
-    "untouched": "nothing",
-    "corner": "the original's corner",
-    "presidio": "Presidio's image redactor",
-    "xray": "xray.redaction",
-}
 PRESIDIO = Path(__file__).with_name("presidio.py")
+LEAST_CHANGE = 4
+"""The change of a pixel in grey levels that counts; the redaction may smooth below it."""
+
+
+class Job(NamedTuple):
+    """A sample that is measured."""
+
+    index: int
+    kind: str
+
+    @property
+    def file(self) -> str:
+        """The name of its file in the folder for Presidio."""
+        return f"{self.kind.replace(' ', '-')}-{self.index:05}.png"
+
+
+class Outcome(NamedTuple):
+    """What a way makes of an image."""
+
+    image: Image.Image
+    mask: Any = None
+    """1 where the image was drawn anew, shape (height, width), if the way knows."""
+    quarantined: bool = False
 
 
 def add_options(parser: Any) -> None:
     """Add the options of this part."""
-    parser.add_argument("--images", type=int, default=500, help="size of the corpus")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=IMAGES,
+        help=f"size of the mixed corpus; the new kinds shrink with it (default: {IMAGES})",
+    )
+    parser.add_argument("--kinds", help=f"only these, with commas between: {', '.join(KINDS)}")
+    parser.add_argument(
+        "--ways",
+        default=WAYS,
+        help="the ways to measure, with commas between (default: %(default)s)",
+    )
     parser.add_argument(
         "--presidio",
         type=Path,
@@ -61,62 +98,97 @@ def add_options(parser: Any) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure, and return the figures by way and kind."""
-    kinds = corpus.kinds(options.images)
-    console.print(f"{options.images} images, {options.workers} processes …")
-    with tempfile.TemporaryDirectory(prefix="xray-bench-") as name:
+    chosen = options.kinds.split(",") if options.kinds else None
+    partly = bool(chosen) or options.ways != WAYS
+    jobs = plan(options.images, chosen)
+    ways = options.ways.split(",")
+    console.print(f"{len(jobs)} images, {options.workers} processes …")
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="xray-bench-") as name,
+        ProcessPoolExecutor(options.workers) as pool,
+    ):
         folder = Path(name)
-        with ProcessPoolExecutor(options.workers) as pool:
-            jobs = [(n, kind, folder) for n, kind in enumerate(kinds)]
-            rows = list(pool.map(_measure, jobs))
-            if options.presidio:
-                console.print("Presidio …")
-                seconds = _presidio(options.presidio, folder)
-                rows += [row for found in pool.map(_measure_presidio, jobs) for row in found]
-            else:
-                seconds = None
-    flat = [row for found in rows for row in (found if isinstance(found, list) else [found])]
+        for done, found in enumerate(pool.map(partial(_measure, ways, folder), jobs), 1):
+            rows += found
+            _report(console, done, len(jobs), found)
+        if options.presidio:
+            console.print("Presidio …")
+            seconds = _presidio(options.presidio, folder)
+            rows += list(pool.map(partial(_measure_presidio, folder), jobs))
+            ways.insert(-1, "presidio")
     result = {
-        "images": options.images,
+        "images": len(jobs),
         "readers": readers.names(),
-        "ways": {
-            way: _summary([row for row in flat if row["way"] == way])
-            for way in WAYS
-            if any(row["way"] == way for row in flat)
-        },
-        "missed": [
-            {key: row[key] for key in ("index", "kind", "quarantined", "texts")}
-            for row in flat
-            if row["way"] == "xray" and row["leak"]
-        ],
-        "sizes": _costs(),
+        "ways": {way: summary([row for row in rows if row["way"] == way]) for way in ways},
+        "missed": _listed(rows, "leak"),
+        "withheld": _listed(rows, "quarantined"),
+        "sizes": [] if partly else redaction_sizes.costs(),
+        "partial": partly,
     }
-    if seconds is not None:
-        result["ways"]["presidio"]["all"]["cpu_seconds"] = seconds / len(kinds)
-    _picture(kinds)
+    if options.presidio:
+        result["ways"]["presidio"]["all"]["cpu_seconds"] = seconds / len(jobs)
+    if not partly:
+        _picture(jobs)
     return result
 
 
-def _measure(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
-    """Judge every way but Presidio's on one sample, and save the sample for Presidio."""
-    index, kind, folder = job
-    cv2.setNumThreads(1)
-    sample = corpus.sample(SEED, index, kind)
-    sample.image.save(folder / f"{index:05}.png", compress_level=1)
+def plan(images: int, chosen: list[str] | None = None) -> list[Job]:
+    """Return the samples: the mixed corpus of so many images, and the new kinds in proportion.
+
+    Args:
+        images: the size of the mixed corpus.
+        chosen: the kinds that are measured; None for all.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    unknown = set(chosen or ()) - set(KINDS)
+    if unknown:
+        raise ValueError(f"There is no kind {', '.join(sorted(unknown))}: use {', '.join(KINDS)}.")
+    jobs = [Job(index, kind) for index, kind in enumerate(corpus.kinds(images))]
+    for kind, count in corpus.NEW.items():
+        jobs += [Job(index, kind) for index in range(-(-count * images // IMAGES))]
+    return [job for job in jobs if not chosen or job.kind in chosen]
+
+
+def _report(console: Console, done: int, total: int, rows: list[dict[str, Any]]) -> None:
+    """Print what is published and still readable at once, and the progress now and then."""
+    for row in rows:
+        if row["way"] == "xray" and row["published_leak"]:
+            name = " ".join(filter(None, (row["kind"], str(row["index"]), row["variant"])))
+            console.print(f"  readable: {name}: {row['texts']}", highlight=False)
+    if done % 25 == 0 or done == total:
+        console.print(f"  {done} of {total}")
+
+
+def _listed(rows: list[dict[str, Any]], mark: str) -> list[dict[str, Any]]:
+    """Return the samples with a ``mark`` after this project's redaction."""
+    names = ("index", "kind", "variant", "quarantined", "texts")
     return [
-        _judge(sample, index, "untouched", lambda: (sample.image, False)),
-        _judge(sample, index, "corner", lambda: (_corner(sample.image), False)),
-        _judge(sample, index, "xray", lambda: _xray(sample.image)),
+        {name: row[name] for name in names} for row in rows if row["way"] == "xray" and row[mark]
     ]
 
 
-def _measure_presidio(job: tuple[int, str, Path]) -> list[dict[str, Any]]:
-    """Judge Presidio's result on one sample."""
-    index, kind, folder = job
+def _measure(ways: list[str], folder: Path, job: Job) -> list[dict[str, Any]]:
+    """Judge ways on one sample, and save the sample for Presidio."""
     cv2.setNumThreads(1)
-    sample = corpus.sample(SEED, index, kind)
-    with Image.open(folder / "out" / f"{index:05}.png") as image:
-        redacted = image.convert("L")
-    return [_judge(sample, index, "presidio", lambda: (redacted, False))]
+    sample = corpus.sample(SEED, job.index, job.kind)
+    try:
+        eight_bit(sample.image).convert("L").save(folder / job.file, compress_level=1)
+    except ImageError:
+        return [_row(way, job, sample, quarantined=True) for way in ways]
+    return [_judge(sample, job, way) for way in ways]
+
+
+def _measure_presidio(folder: Path, job: Job) -> dict[str, Any]:
+    """Judge Presidio's result on one sample."""
+    cv2.setNumThreads(1)
+    sample = corpus.sample(SEED, job.index, job.kind)
+    if not (folder / "out" / job.file).exists():
+        return _row("presidio", job, sample, quarantined=True)
+    with Image.open(folder / "out" / job.file) as image:
+        return _judge(sample, job, "presidio", Outcome(image.convert("L")))
 
 
 def _presidio(python: Path, folder: Path) -> float:
@@ -127,52 +199,92 @@ def _presidio(python: Path, folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _xray(image: Image.Image) -> tuple[Image.Image, bool]:
-    from xray.redaction import redact
-
-    done = redact(image)
-    return done.image, done.quarantined
+def _work(way: str, sample: Sample) -> Outcome:
+    """Return what a way makes of a sample."""
+    match way:
+        case "untouched":
+            return Outcome(sample.full)
+        case "corner":
+            return Outcome(_corner(sample.full))
+        case "xray":
+            done = redact(sample.image)
+            return Outcome(done.image, done.mask, done.quarantined)
+    raise ValueError(f"There is no way {way}: use untouched, corner or xray.")
 
 
 def _corner(image: Image.Image) -> Image.Image:
     """Blur 300 x 100 pixels at the bottom left by 5, as the original system does."""
     result = image.copy()
     box = (0, max(0, image.height - 100), min(300, image.width), image.height)
-    result.paste(image.crop(box).filter(ImageFilter.GaussianBlur(5)), box)
+    part = image.crop(box)
+    if image.mode == "I;16":  # Pillow blurs 8 bits alone.
+        blurred = Image.fromarray(cv2.GaussianBlur(np.asarray(part), (0, 0), 5))
+    else:
+        blurred = part.filter(ImageFilter.GaussianBlur(5))
+    result.paste(blurred, box)
     return result
 
 
-def _judge(
-    sample: Sample, index: int, way: str, work: Callable[[], tuple[Image.Image, bool]]
-) -> dict[str, Any]:
-    """Run one way on one sample, and return the figures."""
+def _judge(sample: Sample, job: Job, way: str, outcome: Outcome | None = None) -> dict[str, Any]:
+    """Run one way on one sample, unless its outcome is known, and return the figures."""
     began = time.process_time()
-    image, quarantined = work()
+    outcome = outcome or _work(way, sample)
     seconds = time.process_time() - began
-    before, after = np.asarray(sample.image).astype(int), np.asarray(image).astype(int)
-    changed = np.abs(before - after) > 0
-    # A filled pixel can equal the one before: it counts as changed if its neighbours are changed.
-    changed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7))) > 0
+    image = outcome.image
+    changed = _changed(sample, outcome)
     read = [text.string for text in sample.texts if readers.is_read(image, text, sample.kind)]
+    scored = sample.kind in corpus.READABLE
+    return _row(
+        way,
+        job,
+        sample,
+        leak=bool(read),
+        texts=read,
+        quarantined=outcome.quarantined,
+        published_leak=bool(read) and not outcome.quarantined,
+        characters=_removed(sample, changed),
+        false_area=float((changed & (sample.zone == 0)).mean()),
+        risk_from_bare=_risk_moved(sample.bare, image) if scored else None,
+        risk_from_text=_risk_moved(sample.image, image) if scored else None,
+        cpu_seconds=seconds,
+    )
+
+
+def _row(way: str, job: Job, sample: Sample, **figures: Any) -> dict[str, Any]:
+    """Return the figures of one sample; those of a refused file are mostly unknown."""
+    unknown = ("characters", "false_area", "risk_from_bare", "risk_from_text", "cpu_seconds")
     return {
         "way": way,
-        "index": index,
-        "kind": sample.kind,
-        "leak": bool(read),
-        "texts": read,
-        "quarantined": quarantined,
-        "published_leak": bool(read) and not quarantined,
-        "characters": _removed(sample, changed),
-        "false_area": float((changed & (sample.zone == 0)).mean()),
-        "risk_from_bare": _risk_moved(sample.bare, image),
-        "risk_from_text": _risk_moved(sample.image, image),
-        "cpu_seconds": seconds,
+        "index": job.index,
+        "kind": job.kind,
+        "variant": sample.variant,
+        "leak": False,
+        "published_leak": False,
+        "texts": [],
+        **dict.fromkeys(unknown),
+        **figures,
     }
 
 
+def _changed(sample: Sample, outcome: Outcome) -> Any:
+    """Return where the image was drawn anew, of shape (height, width)."""
+    before, after = (
+        np.asarray(eight_bit(image).convert("L")).astype(int)
+        for image in (sample.image, outcome.image)
+    )
+    changed = np.abs(before - after) >= LEAST_CHANGE
+    # A filled pixel can equal the one before: it counts as changed if its neighbours are changed.
+    box = np.ones((7, 7), np.uint8)
+    closed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, box) > 0
+    return closed if outcome.mask is None else closed | (outcome.mask > 0)
+
+
 def _removed(sample: Sample, changed: Any) -> float | None:
-    """Return the share of the letters that have lost at least nine tenths of their ink."""
-    if not sample.letters.any():
+    """Return the share of the letters that have lost at least nine tenths of their ink.
+
+    In a file, they may have lost it before the redaction: there it is not known.
+    """
+    if not sample.letters.any() or isinstance(sample.source, bytes):
         return None
     ink = np.bincount(sample.letters.ravel())[1:]
     gone = np.bincount(sample.letters.ravel(), changed.ravel())[1:]
@@ -182,7 +294,7 @@ def _removed(sample: Sample, changed: Any) -> float | None:
 def _risk_moved(before: Image.Image, after: Image.Image) -> float:
     """Return the absolute difference of the two images' risks."""
     model = _model()
-    return abs(model.score(before) - model.score(after))
+    return float(abs(model.score(before) - model.score(after)))
 
 
 @cache
@@ -193,120 +305,26 @@ def _model() -> Any:
     return RiskModel.load()
 
 
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figures of one way: of all images, of each group, and of each kind."""
-    groups: dict[str, list[dict[str, Any]]] = {
-        "all": rows,
-        "ordinary": [row for row in rows if row["kind"] in corpus.ORDINARY],
-        "hard": [row for row in rows if row["kind"] in corpus.HARD],
-    }
-    for kind in corpus.SHARES:
-        groups[kind] = [row for row in rows if row["kind"] == kind]
-    return {name: _figures(group) for name, group in groups.items() if group}
-
-
-def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    known = [row["characters"] for row in rows if row["characters"] is not None]
-    return {
-        "images": len(rows),
-        "leaks": sum(row["leak"] for row in rows),
-        "published_leaks": sum(row["published_leak"] for row in rows),
-        "quarantined": sum(row["quarantined"] for row in rows),
-        "characters": round(float(np.mean(known)), 4) if known else None,
-        "false_area": round(float(np.mean([row["false_area"] for row in rows])), 5),
-        "false_area_p95": round(float(np.percentile([row["false_area"] for row in rows], 95)), 5),
-        "risk_from_bare": round(float(np.mean([row["risk_from_bare"] for row in rows])), 5),
-        "risk_from_text": round(float(np.mean([row["risk_from_text"] for row in rows])), 5),
-        "cpu_seconds": round(float(np.mean([row["cpu_seconds"] for row in rows])), 3),
-    }
-
-
-SIZES = ((1000, 800), (1500, 1200), (2500, 2000), (4000, 3500))
-_PROBE = """
-import resource, sys, time
-from PIL import Image
-from xray.redaction import redact
-image = Image.open(sys.argv[1]).convert("L").resize((int(sys.argv[2]), int(sys.argv[3])))
-redact(image.resize((200, 160)))
-before = time.process_time()
-redact(image)
-print(time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
-
-
-def _costs() -> list[dict[str, Any]]:
-    """Return the CPU seconds and the peak memory of a process that redacts one image, by size."""
-    found = []
-    path = sorted(corpus.IMAGES.rglob("*.jpeg"))[0]
-    for width, height in SIZES:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, str(path), str(width), str(height)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seconds, mib = (float(n) for n in done.stdout.split())
-        found.append(
-            {"width": width, "height": height, "cpu_seconds": round(seconds, 2), "mib": round(mib)}
-        )
-    return found
-
-
-def _picture(kinds: list[str]) -> None:
+def _picture(jobs: list[Job]) -> None:
     """Draw the picture for the docs: one sample of each kind, before and after."""
-    from xray.redaction import redact
-
     tile = (300, 240)
-    shown = [*corpus.ORDINARY, *corpus.HARD]
+    shown = list(_first_of_each_kind(jobs))
     sheet = Image.new("L", (4 * tile[0], -(-len(shown) // 2) * tile[1]))
-    for place, kind in enumerate(shown):
-        sample = corpus.sample(SEED, kinds.index(kind), kind)
-        for offset, image in enumerate((sample.image, redact(sample.image, outline=True).image)):
-            image = image.resize((tile[0] - 4, tile[1] - 4), Image.Resampling.LANCZOS)
-            sheet.paste(image, ((place % 2 * 2 + offset) * tile[0], place // 2 * tile[1]))
+    for place, job in enumerate(shown):
+        image = corpus.sample(SEED, job.index, job.kind).image
+        for offset, side in enumerate((image, redact(image, outline=True).image)):
+            small = (
+                eight_bit(side)
+                .convert("L")
+                .resize((tile[0] - 4, tile[1] - 4), Image.Resampling.LANCZOS)
+            )
+            sheet.paste(small, ((place % 2 * 2 + offset) * tile[0], place // 2 * tile[1]))
     sheet.save(PICTURE, quality=70, optimize=True)
 
 
-def table(result: dict[str, Any]) -> Table:
-    """Return a table of the figures by way, and of this project's by kind."""
-    shown = Table(
-        title=f"Text on {result['images']} images; readers: {', '.join(result['readers'])}"
-    )
-    for name in ("", "images", "leaks", "published", "quarantined", "characters", "false area"):
-        shown.add_column(name, justify="left" if not name else "right")
-    shown.add_column("|Δrisk| to bare", justify="right")
-    shown.add_column("to text", justify="right")
-    shown.add_column("CPU-s", justify="right")
-    for way, figures in result["ways"].items():
-        for group in ("ordinary", "hard", "clean"):
-            if group in figures:
-                shown.add_row(f"{NAMES[way]}: {group}", *_cells(figures[group]))
-    for kind in corpus.SHARES:
-        if kind in result["ways"]["xray"]:
-            shown.add_row(f"  {kind}", *_cells(result["ways"]["xray"][kind]))
-    for cost in result["sizes"]:
-        shown.add_row(
-            f"{cost['width']} x {cost['height']}: {cost['mib']} MiB",
-            *[""] * 8,
-            f"{cost['cpu_seconds']:.2f}",
-        )
-    return shown
-
-
-def _cells(figures: dict[str, Any]) -> list[str]:
-    characters = figures["characters"]
-    return [
-        str(figures["images"]),
-        str(figures["leaks"]),
-        str(figures["published_leaks"]),
-        str(figures["quarantined"]),
-        "" if characters is None else f"{characters:.2%}",
-        f"{figures['false_area']:.2%}",
-        f"{figures['risk_from_bare']:.4f}",
-        f"{figures['risk_from_text']:.4f}",
-        f"{figures['cpu_seconds']:.2f}",
-    ]
-
-
-if __name__ == "__main__":
-    print(json.dumps(_costs(), indent=1))
+def _first_of_each_kind(jobs: list[Job]) -> Iterator[Job]:
+    """Yield the first sample of each kind with text."""
+    for kind in KINDS:
+        first = next((job for job in jobs if job.kind == kind), None)
+        if first and kind != "clean":
+            yield first

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +104,73 @@ def test_jpeg_has_eight_bits(chest: Image.Image) -> None:
 def test_transparency_lies_over_black(as_bytes: Save) -> None:
     clear = Image.new("RGBA", (64, 64), (255, 255, 255, 0))
     assert decode(as_bytes(clear, "PNG")).pixels.getpixel((3, 3)) == (0, 0, 0)
+
+
+def test_almost_opaque_pixels_are_blended_exactly(as_bytes: Save) -> None:
+    values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    meant = np.rint(values.astype(float) * alphas / 255)
+    for mode, channels in (("LA", 1), ("RGBA", 3)):
+        image = Image.merge(
+            mode, [Image.fromarray(each) for each in [values] * channels + [alphas]]
+        )
+        seen = np.asarray(decode(as_bytes(image, "PNG")).pixels.convert("L"))
+        assert np.array_equal(seen, meant)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "key", "options"),
+    [
+        (np.uint8, 1, 200, {}),
+        (np.uint8, 1, 255, {}),
+        (np.uint8, 3, (200, 10, 0), {}),
+        (np.uint16, 1, 40000, {}),
+        (np.uint8, 1, 85, {"bits": 2}),
+        (np.uint8, 1, 34, {"bits": 4}),
+    ],
+)
+def test_a_transparent_colour_becomes_black(
+    as_bytes: Save, dtype: type, channels: int, key: Any, options: dict[str, int]
+) -> None:
+    step = {2: 85, 4: 17}.get(options.get("bits", 8), 1)
+    values = np.random.default_rng(2).integers(0, 256 // step, (64, 64, channels)) * step
+    values[:9] = key
+    values[9:12] = np.array(key) * 0 + 255
+    pixels = (values if channels == 3 else values[..., 0]).astype(dtype)
+    in_file = key // step if channels == 1 else key
+    data = as_bytes(Image.fromarray(pixels // dtype(step)), "PNG", transparency=in_file, **options)
+    is_key = (values == np.array(key)).all(axis=2)
+    expected = np.where(is_key[..., None] if channels == 3 else is_key, 0, pixels)
+    assert np.array_equal(decode(data).pixels, expected)
+
+
+def test_a_transparent_colour_of_one_bit_becomes_black(as_bytes: Save) -> None:
+    image = Image.new("1", (64, 64), 1)
+    image.paste(0, (0, 0, 9, 9))
+    assert not np.asarray(decode(as_bytes(image, "PNG", transparency=1)).pixels).any()
+    assert np.asarray(decode(as_bytes(image, "PNG", transparency=0)).pixels).sum() > 0
+
+
+def test_a_transparent_colour_of_sixteen_bits_becomes_black() -> None:
+    row = b"\0" + struct.pack(">3H", 40000, 300, 2) * 32 + struct.pack(">3H", 500, 300, 2) * 32
+    data = png(64, 64, bits=16, kind=2, key=struct.pack(">3H", 40000, 300, 2), rows=row * 64)
+    seen = np.asarray(decode(data).pixels)
+    assert not seen[:, :32].any()
+    assert (seen[:, 32:] == (500 >> 8, 300 >> 8, 0)).all()
+
+
+def png(width: int, height: int, *, bits: int, kind: int, key: bytes, rows: bytes) -> bytes:
+    """Return a PNG file of a colour type ``kind`` with a tRNS chunk, which Pillow cannot write."""
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    result = b"\x89PNG\r\n\x1a\n"
+    for name, body in [
+        (b"IHDR", header),
+        (b"tRNS", key),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]:
+        result += struct.pack(">I", len(body)) + name + body
+        result += struct.pack(">I", zlib.crc32(name + body))
+    return result
 
 
 def test_a_turned_image_is_set_upright(chest: Image.Image, as_bytes: Save) -> None:

@@ -58,7 +58,8 @@ def dataset(pixels: npt.NDArray[Any], **elements: Any) -> Dataset:
     )
     for name, value in elements.items():
         setattr(result, name, value)
-    result.HighBit = result.BitsStored - 1
+    if "HighBit" not in elements:
+        result.HighBit = result.BitsStored - 1
     return result
 
 
@@ -131,6 +132,13 @@ def lossless(pixels: npt.NDArray[np.uint16 | np.uint8], syntax: str) -> bytes:
         writer.SetImage(change.GetOutput())
         assert writer.Write()
         return packed.read_bytes()
+
+
+def left_aligned_lossless(pixels: npt.NDArray[np.uint16], syntax: str) -> bytes:
+    """Return a file of ``lossless`` whose header puts 12 bits at the top of 16."""
+    source = pydicom.dcmread(io.BytesIO(lossless(pixels, syntax)))
+    source.BitsStored, source.HighBit = 12, 15
+    return file_bytes(source, syntax)
 
 
 def with_voi_lut(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 from pydicom import uid
 
-from tests.support.dicom_files import Pixels, compressed, dicom, embedded, rle
+from tests.support.dicom_files import (
+    Pixels,
+    compressed,
+    dicom,
+    embedded,
+    left_aligned_lossless,
+    rle,
+    twelve_bits,
+)
 from xray.errors import ImageError
 from xray.image import decode
 
@@ -41,6 +51,46 @@ def test_a_jpeg_of_another_size_is_refused(small: Pixels, form: str, syntax: str
     frame = compressed(np.zeros((300, 400), np.uint8), form)
     with pytest.raises(ImageError, match="says 88 x 66 pixels, the JPEG inside says 400 x 300"):
         decode(embedded(small, frame, syntax))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda p: dicom(p << 4, BitsStored=12, HighBit=15),
+        lambda p: dicom((p << 4) + 9, BitsStored=12, HighBit=15),
+        lambda p: dicom((p << 2) + (3 << 14), BitsStored=12, HighBit=13),
+        lambda p: left_aligned_lossless(p << 4, uid.JPEGLosslessSV1),
+        lambda p: left_aligned_lossless(p, uid.JPEGLosslessSV1),
+        lambda p: left_aligned_lossless(p, uid.JPEGLSLossless),
+        lambda p: dicom(p, BitsStored=12, HighBit=15),
+        lambda p: dicom(p, BitsStored=12, HighBit=7),
+    ],
+    ids=[
+        "left-aligned",
+        "something below",
+        "something above",
+        "JPEG of 16 bits",
+        "JPEG of 12 bits",
+        "JPEG-LS of 12 bits",
+        "wrong, too high",
+        "wrong, too low",
+    ],
+)
+def test_the_significant_bits_are_found(
+    small: Pixels, way: Callable[[npt.NDArray[np.uint16]], bytes]
+) -> None:
+    values = twelve_bits(small)
+    values[0, 0] = 4095
+    assert np.array_equal(decode(way(values)).pixels, decode(dicom(values, BitsStored=12)).pixels)
+
+
+def test_signed_values_can_be_left_aligned(small: Pixels) -> None:
+    values = small.astype(np.int16) * 16 - 2048
+    left, right = (
+        decode(dicom(pixels, BitsStored=12, HighBit=high_bit)).pixels
+        for pixels, high_bit in ((values * 16, 15), (values, 11))
+    )
+    assert np.array_equal(left, right)
 
 
 def test_a_cut_frame_is_damage(small: Pixels) -> None:

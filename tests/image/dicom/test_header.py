@@ -36,12 +36,23 @@ def test_the_file_is_left_where_the_pixel_data_begins(chest8: Pixels) -> None:
 
 
 @pytest.mark.parametrize(
+    ("high_bit", "below"), [(11, 0), (15, 4), (13, 2), (16, 0), (7, 0), (None, 0)]
+)
+def test_the_high_bit_counts_where_it_is_possible(
+    chest8: Pixels, high_bit: int | None, below: int
+) -> None:
+    source = dataset(chest8.astype(np.uint16), BitsStored=12, HighBit=high_bit)
+    assert read_header(io.BytesIO(file_bytes(source)), Limits()).bits_below == below
+
+
+@pytest.mark.parametrize(
     ("elements", "message"),
     [
         ({"SOPClassUID": uid.CTImageStorage}, "of the class CT Image Storage"),
         ({"SOPClassUID": "1.2.840.1.5120"}, "of the class unknown"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "is raw, for processing"),
         ({"Rows": 0}, "x 0 pixels"),
+        ({"Rows": 63}, "x 63 pixels; the shorter side must have at least min_side, 64"),
         ({"BitsAllocated": 32, "BitsStored": 32}, "32 bits per pixel"),
     ],
 )

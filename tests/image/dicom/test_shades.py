@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.dicom_files import VARIANTS, Pixels, dicom
+from tests.support.dicom_files import VARIANTS, Pixels, dataset, dicom, file_bytes, twelve_bits
 from xray.errors import ImageError
 from xray.image import Format, Picture, decode, encode
 from xray.image.dicom.shades import LookupTable
@@ -53,3 +55,96 @@ def test_a_wrong_lookup_table_is_damage(entries: list[int], first: int, bits: in
 def test_a_rescale_slope_of_zero_is_refused(chest8: Pixels) -> None:
     with pytest.raises(ImageError, match="make all pixels alike"):
         decode(dicom(chest8, RescaleSlope=0, RescaleIntercept=1))
+
+
+def windowed(pixels: Pixels, function: str | None) -> np.ndarray:
+    """Return the values of a picture with a window and a VOI LUT Function, from 0 to 1."""
+    elements = {} if function is None else {"VOILUTFunction": function}
+    data = dicom(
+        twelve_bits(pixels), BitsStored=12, WindowCenter=2000, WindowWidth=1500, **elements
+    )
+    return np.asarray(decode(data).pixels) / 65535
+
+
+@pytest.mark.parametrize(
+    ("function", "formula"),
+    [
+        (None, lambda x: (x - 1999.5) / 1499 + 0.5),
+        ("", lambda x: (x - 1999.5) / 1499 + 0.5),
+        ("linear ", lambda x: (x - 1999.5) / 1499 + 0.5),
+        ("LINEAR_EXACT", lambda x: (x - 2000) / 1500 + 0.5),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 2000) / 1500))),
+    ],
+)
+def test_each_voi_lut_function_has_the_standards_formula(
+    chest8: Pixels, function: str | None, formula: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    meant = formula(twelve_bits(chest8).astype(float)).clip(0, 1)
+    assert np.abs(windowed(chest8, function) - meant).max() <= 1 / 65535
+
+
+def test_an_unknown_voi_lut_function_is_refused(chest8: Pixels) -> None:
+    with pytest.raises(ImageError, match="none of LINEAR, LINEAR_EXACT and SIGMOID") as caught:
+        windowed(chest8, "Ashgr")
+    assert "Ashgr" not in str(caught.value)
+
+
+def test_an_exact_window_can_be_narrower_than_one(chest8: Pixels) -> None:
+    elements = {"RescaleSlope": 1 / 255, "RescaleIntercept": 0, "VOILUTFunction": "LINEAR_EXACT"}
+    data = dicom(chest8, WindowCenter=0.5, WindowWidth=0.5, **elements)
+    meant = ((chest8 / 255 - 0.5) * 2 + 0.5).clip(0, 1) * 255
+    assert np.abs(np.asarray(decode(data).pixels) - meant).max() <= 0.51
+
+
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("padding", "elements"),
+    [
+        (-2000, {"PixelPaddingValue": -2000}),
+        (-2000, {"PixelPaddingValue": -2010, "PixelPaddingRangeLimit": -1990}),
+        (-2000, {"PixelPaddingValue": -1990, "PixelPaddingRangeLimit": -2010}),
+        (4095, {"PixelPaddingValue": 4095}),
+    ],
+)
+def test_padding_is_black_and_the_rest_has_the_range(
+    chest8: Pixels, polarity: str, padding: int, elements: dict[str, int]
+) -> None:
+    values = chest8.astype(np.int16 if padding < 0 else np.uint16) * 4 + 100
+    values[:50], values[-50:] = padding, padding
+    data = dicom(values, PhotometricInterpretation=polarity, **elements)
+    seen = np.asarray(decode(data).pixels)
+    assert not seen[:50].any()
+    assert not seen[-50:].any()
+    native = values[50:-50].astype(float)
+    unit = (native - native.min()) / (native.max() - native.min())
+    meant = 1 - unit if polarity == "MONOCHROME1" else unit
+    assert np.abs(seen[50:-50] - meant * 65535).max() <= 0.51
+
+
+def test_a_padding_value_can_have_the_wrong_vr(chest8: Pixels) -> None:
+    values = chest8.astype(np.int16)
+    values[:50] = -2000
+    source = dataset(values)
+    source.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    right = decode(dicom(values, PixelPaddingValue=-2000))
+    assert np.array_equal(decode(file_bytes(source)).pixels, right.pixels)
+    positive = chest8.astype(np.uint16)
+    positive[:50] = 65535
+    source = dataset(positive)
+    source.add_new("PixelPaddingValue", "SS", -1)
+    assert not np.asarray(decode(file_bytes(source)).pixels)[:50].any()
+
+
+def test_an_image_of_one_value_is_no_error(chest8: Pixels) -> None:
+    flat = np.full_like(chest8, 9).astype(np.int16)
+    for elements in ({}, {"PixelPaddingValue": 9}, {"PixelPaddingValue": 8}):
+        assert len(np.unique(decode(dicom(flat, **elements)).pixels)) == 1
+
+
+def test_padding_that_no_pixel_has_changes_nothing(chest8: Pixels) -> None:
+    values = twelve_bits(chest8)
+    plain, declared = (
+        decode(dicom(values, BitsStored=12, **elements)).pixels
+        for elements in ({}, {"PixelPaddingValue": int(values.max()) + 1})
+    )
+    assert np.array_equal(plain, declared)

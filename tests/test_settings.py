@@ -17,6 +17,36 @@ def test_the_defaults_are_the_original_systems() -> None:
 
 
 @pytest.mark.parametrize(
+    ("risk", "rounded"),
+    [
+        (0.0, 0.0),
+        (0.0004, 0.0),
+        (0.5951, 0.59),
+        (0.5999, 0.59),
+        (0.6001, 0.60),
+        (0.7981, 0.80),
+        (0.80, 0.80),
+        (0.8012, 0.81),
+        (0.9349, 0.93),
+        (0.9999, 1.0),
+        (1.0, 1.0),
+    ],
+)
+def test_a_rounded_risk_has_the_same_label(risk: float, rounded: float) -> None:
+    settings = Settings()
+    assert settings.rounded(risk) == rounded
+    assert settings.label(rounded) == settings.label(risk)
+
+
+def test_a_risk_is_rounded_to_the_nearest_number_if_none_has_its_label() -> None:
+    settings = Settings(normal_below=0.801, pneumonia_above=0.803)
+    assert settings.rounded(0.802) == 0.80
+    narrow = Settings(normal_below=0.0, pneumonia_above=0.998)
+    assert narrow.rounded(0.999) == 1.0
+    assert narrow.rounded(0.997) == 0.99, "at most 1, and not Pneumonia"
+
+
+@pytest.mark.parametrize(
     ("risk", "label"),
     [
         (0.0, Label.NORMAL),

@@ -12,6 +12,7 @@ from typing import Any
 from xray.case import Buckets, Decision, Source
 from xray.errors import ImageError
 from xray.image import Limits, decode
+from xray.redaction import CERTIFICATE_SUFFIX
 from xray.risk import RiskModel
 from xray.settings import Label, Settings
 from xray.storage import ObjectStore
@@ -186,14 +187,22 @@ def _verify_anonymized(case: Case, store: ObjectStore, settings: Settings) -> li
     """Return what is wrong with the anonymised image, or with its quarantine."""
     buckets = Buckets(BUCKET)
     quarantined = case.decision == Decision.QUARANTINED
-    output = case.output(buckets.quarantine if quarantined else buckets.anonymized)
+    outputs = case.outputs(buckets.quarantine if quarantined else buckets.anonymized)
     if quarantined and case.output(buckets.anonymized):
         return ["both quarantined and published"]
-    if (output is not None) != settings.wants_anonymized(Label(str(case.label))):
-        return ["anonymised" if output else "not anonymised"]
-    if output and not _is_recorded(store, output):
+    if bool(outputs) != settings.wants_anonymized(Label(str(case.label))):
+        return ["anonymised" if outputs else "not anonymised"]
+    if outputs and not quarantined and not _has_certificate(outputs):
+        return ["the anonymised image has no certificate"]
+    if not all(_is_recorded(store, output) for output in outputs):
         return ["the anonymised image is not the recorded one"]
     return []
+
+
+def _has_certificate(outputs: Sequence[dict[str, Any]]) -> bool:
+    """Return whether an image was written together with its certificate, and nothing else."""
+    key = outputs[0]["key"]
+    return [output["key"] for output in outputs] == [key, key + CERTIFICATE_SUFFIX]
 
 
 def _verify_annotated(case: Case, store: ObjectStore) -> list[str]:

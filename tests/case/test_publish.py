@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.support import KEYRING, SECRET
 from tests.support.cases import (
     BUCKET,
     KEY,
+    anonymized_image,
     case,
     objects,
     original,
@@ -22,7 +25,7 @@ from tests.support.cases import (
     run_steps,
 )
 from xray import audit
-from xray.case import Source, Work, publish, steps
+from xray.case import Scored, Source, Work, publish, steps
 from xray.errors import ObjectError
 from xray.image import decode
 from xray.pseudonym import Keyring
@@ -43,21 +46,67 @@ def test_a_case_with_pneumonia_is_published_twice_and_recorded(s3: Any, work: Wo
     assert metadata["policy"] == "pneumonia"
     assert metadata["source-version"] == work.source.etag
 
-    ((key, (hidden, kind, metadata)),) = objects(s3, f"{BUCKET}-anonymized").items()
+    key, (hidden, kind, metadata) = anonymized_image(s3)
     assert key == work.source.anonymized_keys(KEYRING, str(work.source.etag), ".jpeg")[0]
     assert kind == "image/jpeg"
     assert set(metadata) == {"label", "risk", "model"}
     assert hidden != data
+    assert decode(hidden).pixels.mode == "L"
 
     assert objects(s3, f"{BUCKET}-staging") == {}
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert record["outcome"] == "succeeded"
     assert record["source"]["key"] == KEY
     assert record["settings"] == Settings().to_mapping()
-    assert [output["bucket"] for output in record["outputs"]] == [
-        f"{BUCKET}-anonymized",
-        f"{BUCKET}-processed",
+    assert [(output["bucket"], output["key"]) for output in record["outputs"]] == [
+        (f"{BUCKET}-anonymized", key),
+        (f"{BUCKET}-anonymized", f"{key}.json"),
+        (f"{BUCKET}-processed", work.source.processed_key()),
     ], "the annotated image is published last"
+    for output in record["outputs"]:
+        written = work.store.get(output["bucket"], output["key"])
+        assert (output["sha256"], output["size"]) == (written.sha256, len(written.data))
+    assert audit_problems(work) == ()
+
+
+def audit_problems(work: Work) -> Any:
+    """The problems of the whole audit trail."""
+    bucket = work.buckets.audit
+    trail = [(one.key, work.store.get(bucket, one.key).data) for one in work.store.list(bucket)]
+    return audit.verify(trail).problems
+
+
+def test_the_anonymised_side_has_the_risk_in_two_digits(s3: Any, work: Work) -> None:
+    pinned, scored, *staged = run_steps(work)
+    outcome = publish.store(work, pinned, scored, *staged)
+    exact, short = f"{scored.risk:.6f}", f"{scored.risk:.2f}"
+    assert not exact.startswith(f"{short}0000"), "the exact risk has more digits"
+    assert outcome.risk == float(short)
+    key, (_, _, metadata) = anonymized_image(s3)
+    assert metadata["risk"] == short
+    certificate = json.loads(objects(s3, f"{BUCKET}-anonymized")[f"{key}.json"][0])
+    assert certificate["caption"] == f"Pneumonia, risk={scored.risk:.0%}"
+    assert exact[:5] not in json.dumps(certificate)
+    ((_, _, identified),) = objects(s3, f"{BUCKET}-processed").values()
+    assert identified["risk"] == exact
+    (record,) = audit.records(work.store, work.buckets.audit, work.case_id)
+    assert record["scored"]["risk"] == scored.risk
+    assert steps.caption_of(scored) == f"Pneumonia, risk={scored.risk:.2%}"
+
+
+def test_a_risk_close_to_a_threshold_is_rounded_to_its_label(work: Work) -> None:
+    scored = Scored(risk=0.8012, label="Pneumonia", model="m")
+    assert steps.anonymous_caption_of(scored, work.settings) == "Pneumonia, risk=81%"
+    assert publish.anonymous_metadata(scored, work.settings)["risk"] == "0.81"
+
+
+def test_a_certificate_tells_no_time_and_no_case(s3: Any, work: Work) -> None:
+    run_case(work)
+    key, _ = anonymized_image(s3)
+    text = objects(s3, f"{BUCKET}-anonymized")[f"{key}.json"][0].decode()
+    for private in (work.case_id, "Ada", "1234", "2016", "admin", *key.split("/")):
+        assert private not in text
+    assert not re.search(r"20\d\d-\d\d|\d\d:\d\d", text)
 
 
 def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: Work) -> None:
@@ -84,7 +133,7 @@ def test_store_alone_can_be_run_again(s3: Any, work: Work) -> None:
 )
 def test_the_policy_decides(s3: Any, work: Work, policy: Policy, wanted: bool) -> None:
     run_case(dataclasses.replace(work, settings=Settings(anonymize=policy)))
-    assert bool(objects(s3, f"{BUCKET}-anonymized")) is wanted
+    assert len(objects(s3, f"{BUCKET}-anonymized")) == (2 if wanted else 0)
 
 
 def test_a_newer_uploads_result_is_not_overwritten(
@@ -148,7 +197,8 @@ def test_a_rerun_moves_the_image_after_a_new_secret(s3: Any, work: Work) -> None
     rotated = dataclasses.replace(work, keyring=Keyring((new, SECRET)), token="store:7")
     run_case(rotated)
     assert rotated.case_id == work.case_id
-    (key,) = objects(s3, f"{BUCKET}-anonymized")
+    key, certificate = objects(s3, f"{BUCKET}-anonymized")
+    assert certificate == f"{key}.json"
     assert key == work.source.anonymized_keys(Keyring((new,)), str(work.source.etag), ".jpeg")[0]
 
 
@@ -157,14 +207,14 @@ def test_a_rerun_moves_the_image_after_a_new_patient_pattern(
     s3: Any, work: Work, again: str, request: pytest.FixtureRequest
 ) -> None:
     run_case(work)
-    (before,) = objects(s3, f"{BUCKET}-anonymized")
+    before = set(objects(s3, f"{BUCKET}-anonymized"))
     if again == "quarantined":
         request.getfixturevalue("unredactable")
     settings = dataclasses.replace(work.settings, patient_pattern="(?P<patient>never found)")
     run_case(dataclasses.replace(work, settings=settings, token="store:7"))
     after = objects(s3, f"{BUCKET}-anonymized")
-    assert before not in after, "the patient's old pseudonym must not stay"
-    assert len(after) == (again == "published")
+    assert not before & set(after), "the patient's old pseudonym must not stay"
+    assert len(after) == (2 if again == "published" else 0)
 
 
 def test_an_image_that_the_model_refuses_is_unsure_with_the_reason(
@@ -181,7 +231,7 @@ def test_an_image_that_the_model_refuses_is_unsure_with_the_reason(
 def test_the_evidence_is_shown_on_the_identified_side_alone(s3: Any, work: Work) -> None:
     run_case(work)
     without = published(s3)
-    assert [len(objects) for objects in without] == [1, 1], "it is off by default"
+    assert [len(objects) for objects in without] == [1, 2], "it is off by default"
     run_case(dataclasses.replace(work, settings=Settings(evidence=True)))
     processed, anonymized = published(s3)
     name = KEY.replace(".jpeg", "-evidence.jpeg")

@@ -220,7 +220,7 @@ def test_a_sick_case_goes_through_all_steps(
     assert set(states.values()) == {"success"}
     assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
     name = source.anonymized_keys(KEYRING, str(source.etag), ".jpeg")[0]
-    assert keys(connected, f"{BUCKET}-anonymized") == [name]
+    assert keys(connected, f"{BUCKET}-anonymized") == [name, f"{name}.json"]
     assert keys(connected, f"{BUCKET}-staging") == []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tests.support import KEYRING, RUN
 from xray.case import Outcome, Pinned, Scored, Source, Staged, Work, publish, steps
 from xray.errors import ObjectError
+from xray.redaction import certificate_problem
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -56,6 +57,17 @@ def objects(s3: Any, bucket: str) -> dict[str, tuple[bytes, str, dict[str, str]]
 def published(s3: Any) -> list[Any]:
     """The objects of the bucket of annotated images, and of that of anonymised images."""
     return [objects(s3, f"{BUCKET}-{name}") for name in ("processed", "anonymized")]
+
+
+def anonymized_image(s3: Any) -> tuple[str, tuple[bytes, str, dict[str, str]]]:
+    """The key and the object of the one anonymised image, which has a certificate beside it."""
+    found = objects(s3, f"{BUCKET}-anonymized")
+    key, beside = sorted(found)
+    assert beside == f"{key}.json"
+    document, kind, metadata = found[beside]
+    assert (kind, metadata) == ("application/json", {})
+    assert certificate_problem(found[key][0], document, KEYRING.secrets) is None
+    return key, found[key]
 
 
 def original(s3: Any) -> bytes:

@@ -7,6 +7,7 @@ imported by module, and import what they need for pixels where they need it.
 
 from xray.case import ending, publish, quarantine, review, steps
 from xray.case.buckets import Buckets
+from xray.case.handover import hand_over, take_over
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
 from xray.case.values import SOURCE_ETAG, Decision, Outcome, Pinned, Scored, Staged
 from xray.case.work import Run, Work
@@ -25,8 +26,10 @@ __all__ = [
     "Staged",
     "Work",
     "ending",
+    "hand_over",
     "publish",
     "quarantine",
     "review",
     "steps",
+    "take_over",
 ]

@@ -5,12 +5,13 @@ A person's release of a quarantined image publishes as well: see :mod:`xray.case
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from xray import audit
-from xray.case.steps import annotate, anonymize, draw_evidence
+from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
     SOURCE_ETAG,
     SOURCE_MODIFIED,
@@ -21,6 +22,7 @@ from xray.case.values import (
     Staged,
 )
 from xray.case.work import Work, clear_quarantine, clear_stage, record, remove_all, unstage
+from xray.settings import Settings
 
 
 def store(
@@ -52,7 +54,7 @@ def store(
     return Outcome(
         case_id=pinned.case_id,
         label=scored.label,
-        risk=scored.risk,
+        risk=work.settings.rounded(scored.risk),
         decision=decision,
         attempt=written["attempt"],
     )
@@ -69,17 +71,60 @@ def publish(
     work: Work, bucket: str, key: str, staged: Staged, metadata: dict[str, str]
 ) -> dict[str, Any]:
     """Copy a staged image to an output bucket, and return the audit record's entry for it."""
-    data = unstage(work, staged)
-    work.store.put(bucket, key, data, content_type=staged.content_type, metadata=metadata)
-    return {"bucket": bucket, "key": key, "sha256": staged.sha256, "size": staged.size}
+    return _put(work, bucket, key, unstage(work, staged), staged.content_type, metadata)
 
 
-def anonymous_metadata(scored: Scored) -> dict[str, str]:
-    """Return the object metadata that reveals nothing about the person.
+def publish_anonymized(
+    work: Work,
+    key: str,
+    staged: Staged,
+    scored: Scored,
+    redaction: Mapping[str, Any],
+    *,
+    masked: int | None = None,
+) -> list[dict[str, Any]]:
+    """Publish an anonymised image with its certificate, and return the audit record's entries.
+
+    The certificate is written first, so that no image is without one.
+
+    Args:
+        work: the case.
+        key: of the image.
+        staged: the image.
+        scored: the result of *classify*, or of the review after it.
+        redaction: the result of the redaction, as the audit record has it.
+        masked: the number of boxes masked by the person who released the image; None if no person
+            had to release it.
+
+    Raises:
+        ImageError: the image is not 8-bit grey.
+    """
+    from xray.redaction import CERTIFICATE_SUFFIX, certify
+
+    bucket, settings = work.buckets.anonymized, work.settings
+    image = unstage(work, staged)
+    document = certify(
+        image,
+        redaction,
+        work.keyring.secrets,
+        keep_markers=settings.keep_markers,
+        outline=settings.outline_redactions,
+        caption=anonymous_caption_of(scored, settings),
+        masked=masked,
+    )
+    beside = _put(work, bucket, key + CERTIFICATE_SUFFIX, document, "application/json", {})
+    metadata = anonymous_metadata(scored, settings)
+    return [_put(work, bucket, key, image, staged.content_type, metadata), beside]
+
+
+def anonymous_metadata(scored: Scored, settings: Settings) -> dict[str, str]:
+    """Return the object metadata that reveals nothing about the person, and is not unique to a
+    case.
 
     It holds no risk if the model refused the image.
     """
-    score = {"refused": scored.refused} if scored.refused else {"risk": f"{scored.risk:.6f}"}
+    risk = f"{settings.rounded(scored.risk):.2f}"
+    score = {"refused": scored.refused} if scored.refused else {"risk": risk}
     return {"model": scored.model, "label": scored.label, **score}
 
 
@@ -91,6 +136,15 @@ def withdraw(work: Work, pinned: Pinned) -> None:
         return  # An earlier attempt, or another case of the same content, has published it all.
     _retract(work, pinned, "")
     clear_quarantine(work)
+
+
+def _put(
+    work: Work, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str]
+) -> dict[str, Any]:
+    """Write an object, and return the audit record's entry for it."""
+    work.store.put(bucket, key, data, content_type=content_type, metadata=metadata)
+    digest = hashlib.sha256(data).hexdigest()
+    return {"bucket": bucket, "key": key, "sha256": digest, "size": len(data)}
 
 
 def _decision(anonymized: Staged | None) -> Decision:
@@ -111,10 +165,12 @@ def _publish_all(
     """Publish all images of a case, and return the audit record's entries in order."""
     outputs = []
     if anonymized:
-        outputs.append(_publish_anonymized(work, pinned, scored, anonymized))
+        outputs += _publish_or_quarantine(work, pinned, scored, anonymized)
     buckets = work.buckets
+    exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
     identified = {
-        **anonymous_metadata(scored),
+        **anonymous_metadata(scored, work.settings),
+        **exact,
         "case-id": pinned.case_id,
         "policy": work.settings.anonymize.value,
         "source-version": pinned.version_id or pinned.etag,
@@ -130,39 +186,41 @@ def _publish_all(
     return outputs
 
 
-def _publish_anonymized(
+def _publish_or_quarantine(
     work: Work, pinned: Pinned, scored: Scored, anonymized: Staged
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Publish or quarantine the anonymised image, and remove what an earlier attempt published."""
-    buckets, metadata = work.buckets, anonymous_metadata(scored)
     if anonymized.quarantined:
         key = f"{work.case_id}/image{anonymized.suffix}"
-        output = publish(work, buckets.quarantine, key, anonymized, metadata)
+        metadata = anonymous_metadata(scored, work.settings)
+        output = publish(work, work.buckets.quarantine, key, anonymized, metadata)
         _retract(work, pinned, anonymized.suffix)
-        return output
+        return [output]
     key, *_ = work.anonymized_keys(pinned.etag, anonymized.suffix)
-    output = publish(work, buckets.anonymized, key, anonymized, metadata)
+    outputs = publish_anonymized(work, key, anonymized, scored, anonymized.redaction or {})
     for old in _anonymized_names(work, pinned, anonymized.suffix) - {key}:
-        work.store.delete(buckets.anonymized, old)
+        remove_all(work, work.buckets.anonymized, old)
     clear_quarantine(work)
-    return output
+    return outputs
 
 
 def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
-    """Remove the content's anonymised image, if there is one, under every key it may have."""
+    """Remove the content's anonymised image and its certificate, under every key they may have."""
     for name in _anonymized_names(work, pinned, suffix):
         remove_all(work, work.buckets.anonymized, name)
 
 
 def _anonymized_names(work: Work, pinned: Pinned, suffix: str) -> set[str]:
-    """Return the keys that the anonymised image may have.
+    """Return the keys that the anonymised image may have. Its certificate's key starts with one.
 
     An earlier attempt may have used an older secret, or another ``patient_pattern``, whose keys
     only the audit trail holds.
     """
+    from xray.redaction import CERTIFICATE_SUFFIX
+
     trail = audit.records(work.store, work.buckets.audit, work.case_id)
     return set(work.anonymized_keys(pinned.etag, suffix)) | {
-        output["key"]
+        output["key"].removesuffix(CERTIFICATE_SUFFIX)
         for earlier in trail
         for output in earlier.get("outputs") or ()
         if output["bucket"] == work.buckets.anonymized

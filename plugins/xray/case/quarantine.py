@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case.buckets import Buckets
-from xray.case.publish import anonymous_metadata, publish, superseded
+from xray.case.publish import publish_anonymized, superseded
 from xray.case.review import PREVIEW_SIDE
-from xray.case.steps import caption_of
+from xray.case.steps import anonymous_caption_of
 from xray.case.values import Decision, Pinned, Scored
 from xray.case.work import Work, clear_quarantine, record, stage
 from xray.errors import ObjectError
@@ -61,7 +61,7 @@ def release(
         at: the time of the decision, in ISO 8601.
 
     Raises:
-        ObjectError: the image is no longer in quarantine.
+        ObjectError: the image, or the record of its redaction, is no longer there.
     """
     outputs: list[dict[str, Any]] = []
     decision = Decision.QUARANTINED
@@ -70,7 +70,7 @@ def release(
             decision = Decision.SUPERSEDED
         else:
             decision = Decision.ANONYMIZED
-            outputs = [_publish_quarantined(work, pinned, scored, boxes)]
+            outputs = _publish_quarantined(work, pinned, scored, boxes)
     record(
         work,
         audit.RELEASED,
@@ -86,29 +86,45 @@ def release(
 
 def _publish_quarantined(
     work: Work, pinned: Pinned, scored: Scored, boxes: Sequence[Box]
-) -> dict[str, Any]:
-    """Publish a quarantined image with the ``boxes`` masked."""
-    from xray.image import print_caption
+) -> list[dict[str, Any]]:
+    """Publish a quarantined image with the ``boxes`` masked, and its certificate."""
+    from xray.image import anonymous, print_caption
     from xray.redaction import masked
 
     suffix, picture = _read_quarantined(work.store, work.buckets, work.case_id)
-    drawn = print_caption(masked(picture.pixels, boxes), caption_of(scored), picture.depth)
-    staged = stage(work, "released", picture, drawn)
+    picture = anonymous(picture)  # Earlier versions kept depth and colour.
+    caption = anonymous_caption_of(scored, work.settings)
+    staged = stage(work, "released", picture, print_caption(masked(picture.pixels, boxes), caption))
     key, *_ = work.anonymized_keys(pinned.etag, suffix)
-    output = publish(work, work.buckets.anonymized, key, staged, anonymous_metadata(scored))
+    outputs = publish_anonymized(
+        work, key, staged, scored, _recorded_redaction(work), masked=len(boxes)
+    )
     work.store.delete(work.buckets.staging, staged.name)
-    return output
+    return outputs
+
+
+def _recorded_redaction(work: Work) -> dict[str, Any]:
+    """Return the result of the redaction after which the image was quarantined."""
+    trail = audit.records(work.store, work.buckets.audit, work.case_id)
+    found: dict[str, Any] | None = None
+    for earlier in trail:
+        found = earlier.get("redaction", found)
+    if found is None:
+        raise ObjectError(
+            f"The record of the quarantine is no longer in {work.buckets.audit}: clear the case's "
+            "run."
+        )
+    return found
 
 
 def _read_quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tuple[str, Picture]:
     """Return the suffix of a quarantined image's key, and the image."""
-    from xray.image import Limits, decode
+    from xray.image import ANY_SIZE, decode
 
     bucket = buckets.quarantine
     for entry in store.list(bucket, f"{case_id}/"):
         content = store.get(bucket, entry.key)
-        # The image was checked against the case's limits before it was quarantined.
-        return PurePosixPath(entry.key).suffix, decode(content.data, limits=Limits(2**40, 2**40))
+        return PurePosixPath(entry.key).suffix, decode(content.data, limits=ANY_SIZE)
     raise ObjectError(
         f"The image is no longer in {bucket}: the case was run again, or somebody has decided on "
         "it already."

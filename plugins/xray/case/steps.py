@@ -13,7 +13,7 @@ from xray.case.source import Source
 from xray.case.values import Pinned, Scored, Staged
 from xray.case.work import Work, read_pinned_image, stage
 from xray.errors import NotFoundError, ObjectError, XrayError
-from xray.settings import Label
+from xray.settings import Label, Settings
 
 ANNOUNCED_EARLY = timedelta(minutes=5)
 """How long after its notification an object may be missing: some stores announce it early."""
@@ -102,7 +102,7 @@ def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
 
 def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
-    """Redact the image, then print the risk on it, and stage it.
+    """Redact the image, then print the rounded risk on it, and stage it.
 
     No risk is printed on an image that is to be quarantined: a person may still redact it.
     """
@@ -113,13 +113,12 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     picture, settings = anonymous(read_pinned_image(work, pinned)), work.settings
     redaction = redact(
         picture.pixels,
-        picture.depth,
         keep_markers=settings.keep_markers,
         outline=settings.outline_redactions,
     )
     drawn = redaction.image
     if not redaction.quarantined:
-        drawn = print_caption(drawn, caption_of(scored), picture.depth)
+        drawn = print_caption(drawn, anonymous_caption_of(scored, settings))
     return replace(stage(work, "anonymized", picture, drawn), redaction=redaction.summary())
 
 
@@ -135,10 +134,23 @@ def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
 
 def caption_of(scored: Scored) -> str:
-    """Return the text that is printed on the image."""
+    """Return the text that is printed on the annotated image."""
+    return _caption(scored, scored.risk, decimals=2)
+
+
+def anonymous_caption_of(scored: Scored, settings: Settings) -> str:
+    """Return the text that is printed on the anonymised image, with the rounded risk."""
+    return _caption(scored, settings.rounded(scored.risk), decimals=0)
+
+
+def _caption(scored: Scored, risk: float, *, decimals: int) -> str:
     from xray.image import caption_text
 
     by_a_person = bool(scored.review and scored.review["by"])
     return caption_text(
-        Label(scored.label), scored.risk, reviewed=by_a_person, refused=scored.refused
+        Label(scored.label),
+        risk,
+        reviewed=by_a_person,
+        refused=scored.refused,
+        decimals=decimals,
     )

@@ -13,18 +13,23 @@ contrast, and the reader reads what it finds. Text that is still there is remove
 result is checked again. An image on which text remains is *quarantined*.
 
 :mod:`~xray.redaction.redactor` puts the three together, and :mod:`~xray.redaction.thresholds` has
-all numbers that decide. :mod:`~xray.redaction.files` and :mod:`~xray.redaction.command` are the
-command line.
+all numbers that decide. :mod:`~xray.redaction.certificate` writes and checks the certificate of a
+published image. :mod:`~xray.redaction.files` and :mod:`~xray.redaction.command` are the command
+line.
 """
 
+from xray.redaction.certificate import CERTIFICATE_SUFFIX, certificate_problem, certify
 from xray.redaction.fill import filled, masked
 from xray.redaction.geometry import Box
 from xray.redaction.redactor import ENGINE, Redaction, redact
 
 __all__ = [
+    "CERTIFICATE_SUFFIX",
     "ENGINE",
     "Box",
     "Redaction",
+    "certificate_problem",
+    "certify",
     "filled",
     "masked",
     "redact",

@@ -1,18 +1,30 @@
-"""The command line of the redaction: ``python -m xray.redaction IN OUT [--report FILE]``.
+"""The command line of the redaction.
 
-It redacts a file or a folder. The files keep their names, except that DICOM becomes PNG: rename
-the files if their names identify a patient. A quarantined image is not written.
+``python -m xray.redaction IN OUT [--report FILE]`` redacts a file or a folder. The files keep
+their names, except that DICOM becomes PNG: rename the files if their names identify a patient. A
+quarantined image is not written.
+
+``python -m xray.redaction verify IMAGE CERTIFICATE [--secret-file FILE]`` checks the certificate of
+a published image. ``./verify`` is a file or a folder of that name.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from xray.pseudonym import Keyring
+from xray.redaction.certificate import certificate_problem, conclusion
 from xray.redaction.files import redact_files
+
+VERIFY = "verify"
+"""The first argument of a call that checks a certificate."""
+SECRET_ENVIRONMENT = "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET"  # noqa: S105 - its name, not its value
+"""The environment variable from which Airflow takes the Variable with the secrets."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,13 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line's arguments; None for those of the process.
 
     Returns:
-        The exit status: 0 if all images were redacted, 1 if one failed or was quarantined. A wrong
-        call exits with 2.
+        The exit status: 0 if all images were redacted, or the certificate holds; 1 if an image
+        failed or was quarantined, or the certificate does not hold. A wrong call exits with 2.
+
+    Raises:
+        SettingsError: the secret for a certificate is too short, or no valid list.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return _verify(given[1:]) if given[:1] == [VERIFY] else _redact(given)
+
+
+def _redact(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m xray.redaction",
+        usage="python -m xray.redaction [-h] [--report FILE] IN OUT\n"
+        "       python -m xray.redaction verify [-h] [--secret-file FILE] IMAGE CERTIFICATE",
         description="Remove the text on images, and their metadata. File names are kept. An image "
-        "on which text remains is not written.",
+        "on which text remains is not written. With verify: check the certificate of a published "
+        "image.",
     )
     parser.add_argument("source", metavar="IN", type=Path, help="an image, or a folder of images")
     parser.add_argument("target", metavar="OUT", type=Path, help="a file, or a folder")
@@ -48,3 +71,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         sys.stdout.write(text)
     return 0 if all(entry["output"] is not None for entry in report) else 1
+
+
+def _verify(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m xray.redaction {VERIFY}",
+        description="Check that a certificate was sealed by this deployment and belongs to the "
+        "image. The exit status is 0 if it does, and 1 if it does not.",
+    )
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="the published image")
+    parser.add_argument(
+        "certificate", metavar="CERTIFICATE", type=Path, help="the object IMAGE.json beside it"
+    )
+    parser.add_argument(
+        "--secret-file",
+        metavar="FILE",
+        type=Path,
+        help="the value of the Airflow Variable xray_pseudonym_secret; by default that of the "
+        f"environment variable {SECRET_ENVIRONMENT}",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        image, document = options.image.read_bytes(), options.certificate.read_bytes()
+        secret = os.environ.get(SECRET_ENVIRONMENT, "")
+        if options.secret_file:
+            secret = options.secret_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+        name = getattr(error, "filename", None) or options.secret_file
+        parser.error(f"{name} cannot be read: {reason}")
+    secrets = Keyring.from_text(secret).secrets if secret else ()
+    if reason := certificate_problem(image, document, secrets):
+        sys.stdout.write(f"{options.image}: {reason}\n")
+        return 1
+    sys.stdout.write(f"{options.image}: {conclusion(document)}\n")
+    return 0

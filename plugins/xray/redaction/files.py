@@ -55,7 +55,7 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
     except OSError as error:
         return {**entry, "error": f"The file cannot be read: {error.strerror}."}
     picture = anonymous(original)
-    redaction = redact(picture.pixels, picture.depth)
+    redaction = redact(picture.pixels)
     entry = {
         **entry,
         "boxes": [list(box) for box in redaction.boxes],

@@ -4,5 +4,5 @@ The plain packages and modules can be read and tested without Airflow. Only
 :mod:`xray.airflow` and :mod:`xray.web` import it.
 """
 
-__version__ = "0.2.0.dev0"
+VERSION = "0.2.0.dev0"
 """The version: of a release as CHANGELOG.md names it; ``.dev0`` before the next one."""

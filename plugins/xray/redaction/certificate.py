@@ -32,7 +32,7 @@ from typing import Any
 
 from PIL import Image
 
-from xray import __version__
+from xray import VERSION
 from xray.errors import ImageError
 from xray.image import ANY_SIZE, decode
 from xray.redaction.ocr import DETECTOR, READER
@@ -106,7 +106,7 @@ def certify(
             "outline": outline,
             "thresholds": hashlib.sha256(_canonical(asdict(THRESHOLDS))).hexdigest(),
         },
-        "versions": {"xray": __version__, **{name: _version(name) for name in _DISTRIBUTIONS}},
+        "versions": {"xray": VERSION, **{name: _version(name) for name in _DISTRIBUTIONS}},
         "models": list(_MODELS),
     }
     seal = {"algorithm": _ALGORITHM, "value": _seal(secrets[0], content)}

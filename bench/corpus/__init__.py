@@ -23,7 +23,7 @@ from bench.corpus.sample import Sample
 
 __all__ = ["HARD", "IMAGES", "NEW", "ORDINARY", "READABLE", "SHARES", "Sample", "kinds", "sample"]
 
-NEW: dict[str, int] = {"depth": 48, "colour": 40, "tiny": 48, "edge": 32, "tall bars": 24}
+NEW: dict[str, int] = {"depth": 60, "colour": 40, "tiny": 48, "edge": 32, "tall bars": 24}
 """The number of samples of each new kind that come with 500 of the mixed ones."""
 READABLE = (*SHARES, "tiny", "edge", "tall bars")
 """The kinds that show a chest to the risk model as it is."""

@@ -31,6 +31,8 @@ def draw(rng: np.random.Generator, index: int) -> Sample:
     height, width = dark.shape
     here = np.s_[top : top + height, left : left + width]
     low, high = rng.uniform(0, 30), rng.uniform(200, 255)
+    if rng.random() < 0.2:  # A pale print.
+        low, high = rng.uniform(70, 110), rng.uniform(160, 200)
     canvas.pixels[here] = np.rint(high + (low - high) * dark).astype(np.uint8)
     canvas.letters[here] = dark > 0.5
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)

@@ -69,7 +69,12 @@ def _near_black(rng: np.random.Generator) -> _Drawn:
     height = np.exp(rng.uniform(np.log(40), np.log(1500)))
     noise = rng.choice([0, height / 12])
     values = chest * 65535 + _ink(canvas) * height + rng.normal(0, noise, chest.shape)
-    return files.raster(np.rint(values.clip(0, 65535)).astype(np.uint16), "PNG"), chest, canvas
+    values = np.rint(values.clip(0, 65535)).astype(np.uint16)
+    return (
+        (files.raster(values, "PNG") if rng.random() < 0.6 else files.dicom(values)),
+        chest,
+        canvas,
+    )
 
 
 def _hot_pixel(rng: np.random.Generator) -> _Drawn:
@@ -126,7 +131,8 @@ def _shoulder(
     plain = _chest(rng) * 2600 + 700
     values, region = with_strip(plain, ground, rng)
     canvas = ink_layer(rng, values.shape, region)
-    values += (ink - values) * _ink(canvas)
+    bare = values / 4095
+    values = values + (ink - values) * _ink(canvas)
     polarity = rng.choice(["MONOCHROME1", "MONOCHROME2"])
     data = files.dicom(
         np.rint(values.clip(0, 4095)).astype(np.uint16),
@@ -134,7 +140,6 @@ def _shoulder(
         PhotometricInterpretation=str(polarity),
         **elements(rng),
     )
-    bare = values / 4095
     return data, (1 - bare if polarity == "MONOCHROME1" else bare), canvas
 
 
@@ -184,14 +189,31 @@ def _integer(rng: np.random.Generator) -> _Drawn:
     return files.raster(values, "TIFF"), chest, canvas
 
 
-def _faint(rng: np.random.Generator, level: int, noise: float, form: str) -> _Drawn:
-    """Text a few grey levels above or below a nearly uniform ground."""
-    height = int(rng.integers(2, 6)) if not noise and form == "PNG" else int(rng.integers(4, 6))
+def _faint(
+    rng: np.random.Generator,
+    level: int,
+    *,
+    noise: float = 0.0,
+    slope: float = 0.0,
+    form: str = "PNG",
+) -> _Drawn:
+    """Text a few grey levels above or below a nearly uniform ground.
+
+    Args:
+        rng: the source of the picture.
+        level: of the ground.
+        noise: its deviation in grey levels.
+        slope: the most that the ground rises over the whole picture, in grey levels.
+        form: the format of the file.
+    """
+    plain = not noise and not slope and form == "PNG"
+    height = int(rng.integers(2 if plain else 4, 6))
     if level > 250 or (level >= height and rng.random() < 0.4):
         height = -height
     chest, region = with_strip(_chest(rng), level / 255, rng)
     canvas = ink_layer(rng, chest.shape, region)
-    values = chest * 255 + _ink(canvas) * height + rng.normal(0, noise, chest.shape)
+    rise = np.linspace(0, rng.uniform(0, slope), chest.shape[1])
+    values = chest * 255 + rise + _ink(canvas) * height + rng.normal(0, noise, chest.shape)
     options = {"quality": int(rng.integers(93, 99))} if form == "JPEG" else {}
     pixels = np.rint(values).clip(0, 255).astype(np.uint8)
     return files.raster(pixels, form, **options), chest, canvas
@@ -208,9 +230,10 @@ _VARIANTS: dict[str, Callable[[np.random.Generator], _Drawn]] = {
     "lookup table": _lookup_table,
     "float": _float,
     "integer": _integer,
-    "faint on black": lambda rng: _faint(rng, 0, 0.0, "PNG"),
-    "faint on grey": lambda rng: _faint(rng, int(rng.integers(5, 256)), 0.0, "PNG"),
-    "faint in noise": lambda rng: _faint(rng, int(rng.integers(0, 240)), 0.6, "PNG"),
-    "faint in JPEG": lambda rng: _faint(rng, int(rng.integers(0, 240)), 0.0, "JPEG"),
+    "faint on black": lambda rng: _faint(rng, 0),
+    "faint on grey": lambda rng: _faint(rng, int(rng.integers(5, 256))),
+    "faint in noise": lambda rng: _faint(rng, int(rng.integers(0, 240)), noise=0.6),
+    "faint in JPEG": lambda rng: _faint(rng, int(rng.integers(0, 240)), form="JPEG"),
+    "faint on a slope": lambda rng: _faint(rng, int(rng.integers(0, 180)), slope=60),
 }
 """The ways to hide text; each has the same number of samples."""

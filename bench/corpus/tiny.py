@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cv2
 import font_roboto
 import numpy as np
@@ -39,19 +41,12 @@ def draw(rng: np.random.Generator, index: int) -> Sample:
     height = rng.uniform(5, 12.5)
     if face == BITMAP:
         height = 8.0 if height < 10 else 16.0
-    size, count = round(height / _CAPITAL), int(rng.integers(1, 7))
-    while True:
-        strings = [line(rng) for _ in range(count)]
-        ink, letters, lines = draw_block(strings, face, size, 0, wobble=False, rng=rng)
-        if all(np.less(ink.shape, bare.shape)):
-            break
-        count, size = max(1, count - 1), max(8, size - 1)
-    if face is not None and rng.random() < 0.3:  # Without grey edges, as older software writes.
-        ink = (ink > 0.4).astype(np.float32)
-    canvas.stamp(ink, letters, lines, contrast=(60, 200))
-    lossy = rng.random() < 0.5
+    _write(canvas, face, round(height / _CAPITAL))
+    with suppress(ValueError):  # There is no room for more.
+        for _ in range(int(rng.choice([0, 0, 1, 2]))):
+            _write(canvas, face, round(height / _CAPITAL))
     pixels = canvas.pixels
-    if lossy:
+    if rng.random() < 0.5:
         data = files.raster(pixels, "JPEG", quality=int(rng.integers(85, 97)))
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     return on_canvas(
@@ -61,6 +56,31 @@ def draw(rng: np.random.Generator, index: int) -> Sample:
         Image.fromarray(bare),
         canvas,
     )
+
+
+def _write(canvas: Canvas, face: str | None, size: int) -> None:
+    """Write a block of one to six lines, fewer where they don't fit.
+
+    Args:
+        canvas: the picture.
+        face: the font.
+        size: of the font, in pixels.
+
+    Raises:
+        ValueError: there is no room for the text.
+    """
+    rng = canvas.rng
+    angle = float(rng.choice([90, 270])) if rng.random() < 0.1 else 0.0
+    count = int(rng.integers(1, 7))
+    while True:
+        strings = [line(rng) for _ in range(count)]
+        ink, letters, lines = draw_block(strings, face, size, angle, wobble=False, rng=rng)
+        if all(np.less(ink.shape, canvas.pixels.shape)):
+            break
+        count, size = max(1, count - 1), max(8, size - 1)
+    if face is not None and rng.random() < 0.3:  # Without grey edges, as older software writes.
+        ink = (ink > 0.4).astype(np.float32)
+    canvas.stamp(ink, letters, lines, contrast=(60, 200), ground=rng.random() < 0.1)
 
 
 def _name(face: str | None) -> str:

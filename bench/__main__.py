@@ -1,7 +1,7 @@
 """The benchmarks: ``make bench [PART=…]``, or ``python -m bench [PART] [options]``.
 
 Each part measures on this machine, prints a table, and writes its figures to ``bench/results.json``
-under its name. The figures of the other parts stay.
+under its name. The figures of the other parts stay. A run over some kinds of images is only printed.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except StartError as error:
             console.print(f"[red]{error}")
             return 1
-        if not result.pop("partial", False):
+        partial = result.pop("partial", False)
+        if not partial:
             _keep(name, result)
         console.print(PARTS[name].table(result))
-    console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
+        if not partial:
+            console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
     return 0
 
 

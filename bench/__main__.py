@@ -1,7 +1,8 @@
 """The benchmarks: ``make bench [PART=…]``, or ``python -m bench [PART] [options]``.
 
 Each part measures on this machine, prints a table, and writes its figures to ``bench/results.json``
-under its name. The figures of the other parts stay. A run over some kinds of images is only printed.
+under its name. The figures of the other parts stay. A run over some kinds of images is only
+printed.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ the backfill runs, its return value those at the end.
     params={
         "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
         "prefix": Param(
-            None, type=["null", "string"], description="Only keys with this prefix; empty for all"
+            None,
+            type=["null", "string"],
+            description="Only keys with this prefix; empty for all. Airflow keeps what is typed: "
+            "type no name of a patient",
         ),
         "since": Param(
             None,

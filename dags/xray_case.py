@@ -29,10 +29,11 @@ DOC = """
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
 | **quarantine** | asks a person if text could not be removed; skipped otherwise |
 
-Each run is the case of one notification, and its run id contains the case id. **Clear** a task to
-run it and the following tasks again: the outputs are the same, and the audit trail gets one more
-record. A failure that a retry cannot fix ends the case at once, and the **note** of the run gives
-the reason.
+Each run is the case of one notification, and its run id contains the case id. Its conf holds the
+key of the object sealed, because a key may name a patient; the audit record of an ended case holds
+the key itself. **Clear** a task to run it and the following tasks again: the outputs are the same,
+and the audit trail gets one more record. A failure that a retry cannot fix ends the case at once,
+and the **note** of the run gives the reason.
 """
 
 

@@ -82,7 +82,7 @@ def test_only_the_listener_has_a_schedule(dags: dict[str, Any]) -> None:
     assert schedules == {"xray_listener": "@continuous"}
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"xray_case", "xray_release"}))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_default_params_are_valid(dags: dict[str, Any], name: str) -> None:
     """The UI sends an empty text as null, which a param must allow to be valid."""
     for param in dags[name].params.values():
@@ -201,7 +201,7 @@ def run_case(dags: dict[str, Any], s3: Any, content: bytes) -> tuple[str, dict[s
     key = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=content)["ETag"].strip('"')
     source = Source(bucket=BUCKET, key=key, etag=etag, size=len(content))
-    run = dags["xray_case"].test(run_conf=source.to_json())
+    run = dags["xray_case"].test(run_conf=source.to_conf(KEYRING))
     states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
     return str(run.state), states, source
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import traceback
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from tests.support import ROOT
 from xray.airflow.unexpected import UnexpectedError, without_messages
 from xray.errors import ImageError
 
@@ -34,3 +36,17 @@ def test_errors_that_name_no_patient_pass(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, without_messages():
         raise error
     assert caught.value is error
+
+
+def test_every_task_and_operator_leaves_messages_out() -> None:
+    """A task is a function with the decorator ``task``, or the ``execute…`` of an operator."""
+    found = []
+    for folder in ("case", "jobs"):
+        for path in sorted((ROOT / "plugins" / "xray" / "airflow" / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    decorators = {ast.unparse(one).split("(")[0] for one in node.decorator_list}
+                    if "task" in decorators or node.name.startswith("execute"):
+                        found.append(node.name)
+                        assert decorators & {"without_messages", "records_failure"}, node.name
+    assert {"fetch", "start_cases", "replay_letters", "execute", "execute_complete"} <= set(found)

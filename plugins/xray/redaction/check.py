@@ -1,26 +1,28 @@
 """The check of a redacted image: text that is still on it.
 
-The detector looks at the result with equalized contrast, which the search does not do, and the
-reader decides about everything that the detector finds.
+Another engine than the search's looks at the result, at another scale and with equalized contrast.
+A decoder looks for bar codes. The search's detector looks once more around the text that was
+removed, in full resolution, because text comes in blocks. All candidates are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-from xray.redaction import ocr
+from xray.redaction import codes, ocr, tesseract
 from xray.redaction.fill import filled
 from xray.redaction.find import is_certain, is_legible, strong_clusters
 from xray.redaction.geometry import (
+    Box,
     Grey,
     Mask,
     Rectangle,
+    bounding_boxes,
     draw_rectangle,
     is_covered,
     is_line,
@@ -28,39 +30,115 @@ from xray.redaction.geometry import (
     without_margin,
 )
 from xray.redaction.thresholds import THRESHOLDS
-from xray.redaction.views import grey_views
+from xray.redaction.views import equalize_contrast
 
 
-def remaining_text(image: Image.Image, depth: int | None, removed: Mask, markers: Mask) -> Mask:
-    """Return a mask of the text that is still legible on a redacted image.
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """The result of the check."""
+
+    mask: Mask
+    """1 where text is still legible."""
+    read: int
+    """The number of candidates that were read."""
+    is_complete: bool
+    """Whether all candidates were read."""
+
+
+def look_again(grey: Grey, removed: Mask, markers: Mask, new: Mask | None = None) -> SecondLook:
+    """Look for text that is still legible on a redacted picture.
 
     Args:
-        image: the redacted image, in mode L, RGB or I;16.
-        depth: in mode I;16, the number of bits in use; None to find it from the values.
-        removed: 1 where text was removed already. What the detector finds there is ignored.
+        grey: the redacted picture, shape (height, width).
+        removed: 1 where text was removed already. What is found inside of it is ignored.
         markers: 1 where a marker stays. The check does not see them.
+        new: 1 where text was removed after an earlier look, which saw the rest of the picture as it
+            is; None for the first look.
     """
+    view = filled(grey, markers)
     mask = np.zeros(removed.shape, np.uint8)
-    extensions = list(line_extensions(removed))
-    for whole in grey_views(image, depth):
-        view = filled(whole, markers)
-        for extension in extensions:
-            if is_legible(view, extension):
-                draw_rectangle(mask, extension)
-        likely = ocr.likely_text(equalize_contrast(view), THRESHOLDS.check_likelihood)
-        rectangles = [rectangle for rectangle, _ in likely]
-        rectangles += [c.rectangle for c in strong_clusters(view) if is_certain(c)]
-        remaining = THRESHOLDS.max_read
-        for rectangle in rectangles:
-            if (
-                remaining
-                and not is_covered(removed, rectangle, THRESHOLDS.check_covered)
-                and min(rectangle[1]) >= THRESHOLDS.min_line_height
-            ):
-                remaining -= 1
-                if is_legible(view, rectangle):
-                    draw_rectangle(mask, rectangle)
-    return mask
+    lens = _boxes_around(removed if new is None else new)
+    certain: list[Rectangle] = []
+    doubtful: list[Rectangle] = []
+    whole = 0, 0, view.shape[1], view.shape[0]
+    for box in (whole,) if new is None else lens:
+        for rectangles, part in zip((certain, doubtful), _otherwise_found(view, box), strict=True):
+            rectangles.extend(part)
+    for rectangle in certain:
+        if not is_covered(removed, rectangle, THRESHOLDS.check_covered):
+            draw_rectangle(mask, rectangle)
+    candidates = [
+        *((part, THRESHOLDS.rest_letters) for part in line_extensions(removed)),
+        *((part, THRESHOLDS.rest_letters) for box in lens for part in _nearby_text(view, box)),
+        *((part, THRESHOLDS.legible_letters) for part in doubtful),
+    ]
+    read = 0
+    for rectangle, letters in candidates:
+        if (
+            min(rectangle[1]) < THRESHOLDS.min_line_height
+            or is_covered(removed, rectangle, THRESHOLDS.check_covered)
+            or is_covered(mask, rectangle, THRESHOLDS.already_covered)
+        ):
+            continue
+        if read == THRESHOLDS.max_check_read:
+            return SecondLook(mask, read, is_complete=False)
+        read += 1
+        if is_legible(view, rectangle, letters):
+            draw_rectangle(mask, rectangle)
+    return SecondLook(mask, read, is_complete=True)
+
+
+def _boxes_around(mask: Mask) -> tuple[Box, ...]:
+    """Return a box around each part of ``mask`` and its neighbourhood."""
+    reach = THRESHOLDS.lens_reach
+    return bounding_boxes(cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)))
+
+
+def _otherwise_found(grey: Grey, box: Box) -> tuple[list[Rectangle], list[Rectangle]]:
+    """Return what is text by itself in a part of the picture, and what must be read.
+
+    The second engine, the decoder of codes and the search's strong marks find it.
+    """
+    left, top, right, bottom = box
+    part = grey[top:bottom, left:right]
+    certain, doubtful = _lines_of_second_engine(part)
+    certain += codes.decoded_codes(part)
+    doubtful += [cluster.rectangle for cluster in strong_clusters(part) if is_certain(cluster)]
+    return [_moved(r, left, top) for r in certain], [_moved(r, left, top) for r in doubtful]
+
+
+def _moved(rectangle: Rectangle, left: int, top: int) -> Rectangle:
+    (x, y), size, angle = rectangle
+    return (x + left, y + top), size, angle
+
+
+def _lines_of_second_engine(grey: Grey) -> tuple[list[Rectangle], list[Rectangle]]:
+    """Return the lines of which the second engine is certain, and those to be read again."""
+    scale = THRESHOLDS.check_scale
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    certain, doubtful = [], []
+    for rectangle, text, confidence in tesseract.find_lines(equalize_contrast(small), 1 / scale):
+        letters = ocr.letter_count(text)
+        if (
+            letters >= THRESHOLDS.check_certain_letters
+            and confidence >= THRESHOLDS.check_certain_confidence
+        ):
+            certain.append(rectangle)
+        elif letters >= THRESHOLDS.check_letters and confidence >= THRESHOLDS.check_confidence:
+            doubtful.append(rectangle)
+    return certain, doubtful
+
+
+def _nearby_text(grey: Grey, box: Box) -> list[Rectangle]:
+    """Return what the detector takes for text in a part of the picture, in full resolution.
+
+    Text comes in blocks. Where a block runs from a dark part of the picture to a bright one, some
+    of its lines are too faint to be found in the whole picture.
+    """
+    left, top, right, bottom = box
+    likelihood = ocr.likelihood(equalize_contrast(grey[top:bottom, left:right]))
+    found = ocr.text_rectangles(likelihood, 1, THRESHOLDS.lens_likelihood)
+    return [_moved(rectangle, left, top) for rectangle, _ in found]
 
 
 def line_extensions(mask: Mask) -> Iterator[Rectangle]:
@@ -82,27 +160,3 @@ def line_extensions(mask: Mask) -> Iterator[Rectangle]:
             centre = np.array([x, y]) + end * along * (width + length) / 2
             if 0 <= centre[0] < mask.shape[1] and 0 <= centre[1] < mask.shape[0]:
                 yield (float(centre[0]), float(centre[1])), (length, height), angle
-
-
-def equalize_contrast(grey: Grey) -> Grey:
-    """Return ``grey`` with the same contrast everywhere, so that faint text becomes visible.
-
-    Each pixel's difference to the local mean is divided by the local standard deviation.
-    """
-    values = grey.astype(np.float32)
-    difference = values - _smooth(values, THRESHOLDS.equalize_mean_side)
-    # cv2.blur keeps running sums: rounding can make a mean of squares slightly negative.
-    variance = np.maximum(_smooth(difference * difference, THRESHOLDS.equalize_deviation_side), 0)
-    deviation = np.sqrt(variance) + THRESHOLDS.equalize_noise
-    equalized = THRESHOLDS.equalize_middle + difference / deviation * THRESHOLDS.equalize_contrast
-    result: Grey = equalized.clip(0, 255).astype(np.uint8)
-    return result
-
-
-def _smooth(values: npt.NDArray[np.float32], side: int) -> Any:
-    """Average twice over a square of this ``side`` in pixels.
-
-    The result is close to a Gaussian with a standard deviation of 0.41 times the side, and costs
-    the same at every width.
-    """
-    return cv2.blur(cv2.blur(values, (side, side)), (side, side))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xray.redaction import markers, ocr, strokes
+from xray.redaction import codes, markers, ocr, strokes
 from xray.redaction.fill import filled
 from xray.redaction.geometry import (
     Grey,
@@ -24,11 +24,13 @@ from xray.redaction.geometry import (
     draw_rectangle,
     is_covered,
     is_line,
+    stretch_contrast,
     upright,
     with_margin,
 )
 from xray.redaction.strokes import Cluster
 from xray.redaction.thresholds import THRESHOLDS
+from xray.redaction.views import equalize_contrast, even_line
 
 
 class Finder:
@@ -57,12 +59,13 @@ class Finder:
         """Fill :attr:`mask` and :attr:`markers`."""
         strong = strong_clusters(self._grey)
         likely = ocr.likely_text(self._grey, THRESHOLDS.candidate_likelihood)
+        faint, likelihood = _faint_text(self._grey)
         if min(self._grey.shape) < THRESHOLDS.soft_anatomy_side:
             certain, doubtful = [], strong
         else:
             certain = self._certain_rectangles(strong, likely)
             doubtful = [cluster for cluster in strong if not is_certain(cluster)]
-        self.mask_rectangles(certain)
+        self.mask_rectangles(certain + codes.bar_codes(self._grey))
         candidates = sorted(doubtful, key=_rank)[: THRESHOLDS.max_strong_read]
         if self._where is None:
             # The search beside a marker leaves weak text to the search of the whole picture.
@@ -72,8 +75,12 @@ class Finder:
                 min_ratio=THRESHOLDS.weak_ratio,
             )
             candidates += sorted(weak, key=_rank)
-        lines = [cluster.rectangle for cluster in candidates if could_be_a_line(cluster)]
-        self._mask_legible([rectangle for rectangle, _ in likely] + lines)
+        lines = [
+            cluster.rectangle
+            for cluster in candidates
+            if could_be_a_line(cluster) and _is_likely(likelihood, cluster.rectangle)
+        ]
+        self._mask_legible([rectangle for rectangle, _ in likely + faint] + lines)
 
     def _certain_rectangles(
         self, strong: list[Cluster], likely: list[tuple[Rectangle, float]]
@@ -182,6 +189,27 @@ class Finder:
         return self._where is None or is_covered(self._where, rectangle, 0)
 
 
+def _faint_text(grey: Grey) -> tuple[list[tuple[Rectangle, float]], Grey]:
+    """Find what the detector takes for text in a picture with equalized contrast.
+
+    Returns:
+        The rectangles as :func:`~xray.redaction.ocr.text_rectangles` does, and the likelihood of
+        text (0 to 255) for each pixel of ``grey``.
+    """
+    scale = THRESHOLDS.faint_scale
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    likelihood = ocr.likelihood(equalize_contrast(small))
+    found = ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.candidate_likelihood)
+    levels = (likelihood * 255).astype(np.uint8)
+    return found, cv2.resize(levels, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _is_likely(likelihood: Grey, rectangle: Rectangle) -> bool:
+    """Return whether the detector sees any text in ``rectangle``, however unlikely."""
+    part = upright(likelihood, rectangle, 0, stretch=False)
+    return bool(part.max() > THRESHOLDS.least_likelihood * 255)
+
+
 def strong_clusters(grey: Grey) -> list[Cluster]:
     """Return the clusters of marks that stand out strongly."""
     return strokes.clusters(
@@ -218,8 +246,14 @@ def could_be_a_line(cluster: Cluster) -> bool:
     )
 
 
-def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
-    """Return whether the reader can read ``rectangle``, upright or upside down."""
+def is_legible(grey: Grey, rectangle: Rectangle, letters: int = THRESHOLDS.legible_letters) -> bool:
+    """Return whether the reader can read ``rectangle``, upright or upside down.
+
+    Args:
+        grey: the picture.
+        rectangle: the part to read.
+        letters: the minimum number of letters and digits in legible text.
+    """
     height = min(rectangle[1])
     if height > THRESHOLDS.max_line_height * min(grey.shape):
         return False
@@ -230,12 +264,15 @@ def is_legible(grey: Grey, rectangle: Rectangle) -> bool:
         THRESHOLDS.legible_anatomy_confidence if is_like_anatomy else THRESHOLDS.legible_confidence
     )
     margin = THRESHOLDS.reading_margin * height + THRESHOLDS.reading_margin_pixels
-    part = upright(grey, rectangle, margin)
-    for line in (part, np.ascontiguousarray(part[::-1, ::-1])):
-        text, confidence = ocr.recognize([line])[0]
-        if ocr.letter_count(text) >= THRESHOLDS.legible_letters and confidence > least:
-            return True
-    return False
+    part = upright(grey, rectangle, margin, stretch=False)
+    lines = stretch_contrast(part), even_line(part)
+    readings = [ocr.recognize(line) for line in lines]
+    if max(ocr.letter_count(text) for text, _ in readings) >= THRESHOLDS.turned_letters:
+        # Text that is upside down looks like some letters, too.
+        readings += [ocr.recognize(np.ascontiguousarray(line[::-1, ::-1])) for line in lines]
+    return any(
+        ocr.letter_count(text) >= letters and confidence > least for text, confidence in readings
+    )
 
 
 def _rank(cluster: Cluster) -> float:

@@ -74,7 +74,7 @@ def is_marker(part: Grey) -> bool:
     The part is read in all four directions, because a name that lies on its side may be read as
     an l. If the text is longer in another direction, it is no marker.
     """
-    readings = [ocr.recognize([stretch_contrast(np.rot90(part, turns))])[0] for turns in range(4)]
+    readings = [ocr.recognize(stretch_contrast(np.rot90(part, turns))) for turns in range(4)]
     texts = [
         reading.text.strip(" .-")
         for reading in readings

@@ -116,18 +116,15 @@ def _detect(tile: Grey) -> npt.NDArray[np.float32]:
     return result
 
 
-def recognize(lines: list[Grey]) -> list[RecognizedText]:
-    """Read level lines of text, each an array of shape (height, width)."""
-    recognized = []
-    for line in lines:
-        height, width = line.shape
-        scaled = round(width * LINE_HEIGHT / height)
-        wide = int(np.clip(scaled, SHORTEST_LINE, THRESHOLDS.max_line_length))
-        small = cv2.resize(line, (wide, LINE_HEIGHT), interpolation=cv2.INTER_AREA)
-        padding = max(0, SHORTEST_INPUT - wide)
-        small = cv2.copyMakeBorder(small, 0, 0, 0, padding, cv2.BORDER_REPLICATE)
-        recognized.append(_decode(_run(READER, small)[0]))
-    return recognized
+def recognize(line: Grey) -> RecognizedText:
+    """Read a level line of text, shape (height, width)."""
+    height, width = line.shape
+    scaled = round(width * LINE_HEIGHT / height)
+    wide = int(np.clip(scaled, SHORTEST_LINE, THRESHOLDS.max_line_length))
+    small = cv2.resize(line, (wide, LINE_HEIGHT), interpolation=cv2.INTER_AREA)
+    padding = max(0, SHORTEST_INPUT - wide)
+    small = cv2.copyMakeBorder(small, 0, 0, 0, padding, cv2.BORDER_REPLICATE)
+    return _decode(_run(READER, small)[0])
 
 
 def letter_count(text: str) -> int:

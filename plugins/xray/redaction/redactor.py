@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from xray.redaction.check import remaining_text
+from xray.redaction import tesseract
+from xray.redaction.check import look_again
 from xray.redaction.fill import filled, outlined
 from xray.redaction.find import Finder
-from xray.redaction.geometry import Box, Mask, bounding_boxes
+from xray.redaction.geometry import Box, Grey, Mask, bounding_boxes
 from xray.redaction.thresholds import THRESHOLDS
-from xray.redaction.views import grey_views
+from xray.redaction.views import Magnifier, flattened, stretched
 
 ENGINE = "strokes+PP-OCRv6"
-"""The name of this method in audit records and reports."""
+"""The name of the search in audit records and reports."""
+CHECK_ENGINE = f"Tesseract {tesseract.MODEL}+zxing-cpp"
+"""The name of the check in audit records and reports."""
+
+
+@dataclass(slots=True)
+class Check:
+    """What the check of the result did, over all its rounds."""
+
+    engine: str = CHECK_ENGINE
+    rounds: int = 0
+    read: int = 0
+    """The number of candidates that were read."""
+    regions: int = 0
+    """The number of regions in which it found text that the search had missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,66 +39,84 @@ class Redaction:
     """A redacted image, and what was removed from it."""
 
     image: Image.Image
+    """The pixels that were inspected, without the text; mode L."""
     boxes: tuple[Box, ...]
     """A box around each text that was removed."""
     mask: Mask
     """1 where the image was drawn anew, shape (height, width)."""
     engine: str
+    scale: float
+    """The scale at which the image was inspected: a small image is enlarged."""
+    check: Check
     verified: bool
-    """Whether the check of the result found no legible text."""
+    """Whether the check read all its candidates in the result and found no legible text."""
     quarantined: bool
     """Whether the image must not be published."""
 
     def summary(self) -> dict[str, Any]:
-        """Return the part of an audit record that describes the redaction."""
+        """Return the part of an audit record and a certificate that describes the redaction."""
         return {
             "engine": self.engine,
+            "scale": round(self.scale, 2),
             "regions": len(self.boxes),
+            "check": asdict(self.check),
             "verified": self.verified,
             "quarantined": self.quarantined,
         }
 
 
-def redact(
-    image: Image.Image,
-    depth: int | None = None,
-    *,
-    keep_markers: bool = True,
-    outline: bool = False,
-) -> Redaction:
+def redact(image: Image.Image, *, keep_markers: bool = True, outline: bool = False) -> Redaction:
     """Remove the text on ``image``.
 
     Args:
-        image: the picture, in mode L, RGB or I;16. It is not changed.
-        depth: in mode I;16, the number of bits in use; None to find it from the values.
+        image: the picture, in mode L: what is published has no more depth or colour than what is
+            inspected. It is not changed.
         keep_markers: whether a laterality marker that stands alone stays.
         outline: whether a thin line shows where text was removed.
+
+    Raises:
+        ValueError: the picture is in another mode.
     """
-    pixels = np.asarray(image)
-    mask = np.zeros(pixels.shape[:2], np.uint8)
-    markers = np.zeros_like(mask)
-    for view in grey_views(image, depth):
-        finder = Finder(view, keep_markers)
-        finder.find()
-        mask |= finder.mask
-        markers |= finder.markers
-    result, verified = pixels, False
-    for _ in range(THRESHOLDS.rounds):
-        result = filled(pixels, mask)
-        if mask.mean() > THRESHOLDS.max_masked:
-            break
-        remaining = remaining_text(Image.fromarray(result), depth, mask, markers)
-        if not remaining.any():
-            verified = True
-            break
-        mask |= remaining
-    if outline:
-        result = outlined(result, mask)
+    if image.mode != "L":
+        raise ValueError(f"Only a picture in mode L can be inspected, not one in {image.mode}.")
+    pixels = flattened(np.asarray(image))
+    magnifier = Magnifier(pixels.shape)
+    finder = Finder(stretched(magnifier.enlarge(pixels)), keep_markers)
+    finder.find()
+    check = Check()
+    found, result, verified = _checked(pixels, magnifier, finder, check)
+    mask = magnifier.reduce(found)
     return Redaction(
-        image=Image.fromarray(result),
+        image=Image.fromarray(outlined(result, mask) if outline else result),
         boxes=bounding_boxes(mask),
         mask=mask,
         engine=ENGINE,
+        scale=magnifier.scale,
+        check=check,
         verified=verified,
         quarantined=not verified,
     )
+
+
+def _checked(
+    pixels: Grey, magnifier: Magnifier, finder: Finder, check: Check
+) -> tuple[Mask, Grey, bool]:
+    """Remove what was found, and look again until nothing is left or the rounds run out.
+
+    Returns:
+        The mask of all text in the enlarged picture, the picture without it, and whether the last
+        look read all its candidates and found nothing.
+    """
+    mask, new = finder.mask, None
+    while True:
+        removed = magnifier.reduce(mask)
+        result = filled(pixels, removed)
+        if removed.mean() > THRESHOLDS.max_masked or check.rounds == THRESHOLDS.rounds:
+            return mask, result, False
+        look = look_again(stretched(magnifier.enlarge(result)), mask, finder.markers, new)
+        check.rounds += 1
+        check.read += look.read
+        check.regions += len(bounding_boxes(look.mask))
+        if not look.mask.any():
+            return mask, result, look.is_complete
+        mask, new = mask | look.mask, look.mask

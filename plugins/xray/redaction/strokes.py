@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xray.redaction.geometry import Grey, Rectangle
+from xray.redaction.geometry import Grey, Mask, Rectangle
 from xray.redaction.thresholds import THRESHOLDS
 
 
@@ -98,15 +98,38 @@ class _Marks:
     """Whether each mark could be a letter by its shape."""
 
 
-def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
-    """Find the marks in a top hat or a black hat."""
+def marked(hat: Grey, min_contrast: float, min_ratio: float) -> Mask:
+    """Return a mask of the pixels in a top hat or a black hat that stand out.
+
+    Args:
+        hat: shape (height, width).
+        min_contrast: minimum contrast of a pixel, in grey levels.
+        min_ratio: minimum contrast of a pixel, as a multiple of the background's.
+    """
+    return _stands_out(hat, _background(hat), min_contrast, min_ratio)
+
+
+def _background(hat: Grey) -> npt.NDArray[np.float32]:
+    """Return the mean contrast around each pixel, in grey levels."""
     side = THRESHOLDS.background_side
     bounded = np.minimum(hat, THRESHOLDS.max_background).astype(np.float32)
-    background = cv2.boxFilter(bounded, -1, (side, side))
+    background: Any = cv2.boxFilter(bounded, -1, (side, side))
+    return np.asarray(background)
+
+
+def _stands_out(
+    hat: Grey, background: npt.NDArray[np.float32], min_contrast: float, min_ratio: float
+) -> Mask:
     least = np.maximum(min_contrast, min_ratio * background + THRESHOLDS.background_offset)
-    marked = (hat > least).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
-    rows, columns = np.nonzero(marked)
+    return np.asarray(hat > least, np.uint8)
+
+
+def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
+    """Find the marks in a top hat or a black hat."""
+    background = _background(hat)
+    mask = _stands_out(hat, background, min_contrast, min_ratio)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    rows, columns = np.nonzero(mask)
     owner = labels[rows, columns]
     area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     wide, tall = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]

@@ -21,12 +21,20 @@ class Thresholds:
     text is the shorter side of its rectangle, at any angle. A *share* is a number from 0 to 1.
     """
 
-    # Grey views of the image (views.py).
+    # The picture in which text is looked for (views.py).
 
-    min_colour: int = 48
-    """Largest difference between the colour channels of a pixel, in grey levels, above which the
-    image gets a second view for coloured text. Compression makes smaller differences in a grey
-    JPEG."""
+    flat_contrast: int = 2
+    """Grey levels of contrast up to which a structure is removed where nothing else is stronger."""
+    flat_width: int = 21
+    """Pixels of width up to which such a structure is removed, and of the neighbourhood."""
+    small_side: int = 1200
+    """Pixels of the shorter side below which a picture is enlarged, because its type may be small
+    as well."""
+    enlarged_side: int = 1500
+    """Pixels of the shorter side of an enlarged picture, unless it would be enlarged more than the
+    next number."""
+    max_enlargement: float = 3.0
+    """Maximum enlargement of a small picture."""
     soft_anatomy_side: int = 400
     """Pixels of the image's shorter side from which on anatomy is too soft to look like strokes.
     In a smaller image, everything is read, and the detector gets the full resolution."""
@@ -68,6 +76,25 @@ class Thresholds:
     max_side_per_reach: int = 7
     """Maximum longer side of a mark, as a multiple of the pixels by which it is grown."""
 
+    # Bar codes (codes.py).
+
+    min_bars: int = 6
+    """Minimum number of bars in a code."""
+    min_bar_length: int = 40
+    """Minimum length of a bar, in pixels. Shorter bars are marks as letters are."""
+    max_bar_width: float = 12.0
+    """Maximum width of a bar, in pixels."""
+    min_bar_ratio: float = 5.0
+    """Minimum length of a bar, as a multiple of its width."""
+    bar_gap: int = 12
+    """Pixels by which bars are grown to meet their neighbours."""
+    bar_difference: float = 0.2
+    """Maximum difference of a bar's length to the median, as a share of the median."""
+    bar_turn: float = 5.0
+    """Maximum angle between a bar and the median direction, in degrees."""
+    code_height: float = 0.5
+    """Minimum height of a decoded code, as a share of its width."""
+
     # Certain text: removed without being read (find.py).
 
     certain_marks: int = 3
@@ -98,6 +125,10 @@ class Thresholds:
 
     # Candidates: removed if they are legible (find.py).
 
+    faint_scale: float = 0.7
+    """Scale of the picture with equalized contrast in which the detector looks for faint text."""
+    least_likelihood: float = 0.05
+    """Likelihood (0 to 1) of the detector there, below which a cluster of marks is not read."""
     candidate_likelihood: float = 0.2
     """Likelihood (0 to 1) of the detector above which a pixel belongs to a candidate."""
     max_read: int = 24
@@ -131,6 +162,8 @@ class Thresholds:
     """Confidence of the reader (0 to 1) above which text is legible."""
     legible_anatomy_confidence: float = 0.85
     """The same in a large line and in a small image, where the reader sees letters in anatomy."""
+    turned_letters: int = 2
+    """Minimum number of letters and digits in a line that is also read upside down."""
     reading_margin: float = 0.3
     """Margin around a line that is read, as a share of its height. The reader expects some space
     around a line."""
@@ -204,30 +237,53 @@ class Thresholds:
     min_fill_reach: int = 8
     """Minimum width of the surroundings from which a part is filled, in pixels. A large part is
     filled from surroundings that are as wide as its shorter side."""
-    max_masked: float = 0.25
+    max_masked: float = 0.5
     """Share of the image that is text, above which it is a document and is quarantined."""
-    rounds: int = 3
+    rounds: int = 5
     """Number of rounds of removal and check before the image is quarantined."""
 
     # The check of the result (check.py).
 
-    check_likelihood: float = 0.15
-    """Likelihood (0 to 1) of the detector above which a pixel belongs to a candidate. It is lower
-    than in the search: all candidates of the check must be legible."""
-    check_covered: float = 0.5
+    check_scale: float = 0.7
+    """Scale of the picture that the second engine looks at. The search looks at others."""
+    check_ink: float = 50.0
+    """Grey levels from the local mean, in the picture with equalized contrast, from which on a
+    pixel is ink for the second engine."""
+    check_letters: int = 3
+    """Minimum number of letters and digits in a line of the second engine."""
+    check_confidence: float = 0.3
+    """Confidence (0 to 1) of the second engine above which a line must be read again."""
+    check_certain_letters: int = 4
+    """Minimum number of letters and digits in a line of which the second engine is certain."""
+    check_certain_confidence: float = 0.8
+    """Confidence (0 to 1) of the second engine above which a line is text by itself."""
+    max_check_read: int = 64
+    """Maximum number of candidates that the check reads. If there are more, the image is not
+    verified."""
+    check_covered: float = 0.8
     """Share of a candidate above which, if the mask covers it, its text was removed already."""
+    lens_reach: int = 96
+    """Pixels around removed text in which more text is looked for in full resolution."""
+    lens_likelihood: float = 0.1
+    """Likelihood (0 to 1) of the detector above which a pixel there belongs to a candidate."""
+    rest_letters: int = 2
+    """Minimum number of letters and digits in legible text beside text that was removed."""
     extension_length: float = 4.0
     """Length of the rectangle that is read beyond an end of a line, as a multiple of its height."""
     equalize_mean_side: int = 37
     """Side of the square for the local mean, in pixels; it is applied twice."""
     equalize_deviation_side: int = 61
     """Side of the square for the local standard deviation, in pixels; it is applied twice."""
-    equalize_noise: float = 4.0
+    equalize_noise: float = 1.5
     """Grey levels that are added to the standard deviation, so that noise stays faint."""
     equalize_middle: float = 128.0
     """Grey level of the local mean in the result."""
     equalize_contrast: float = 40.0
     """Contrast of one standard deviation in the result, in grey levels."""
+    line_noise: float = 0.5
+    """Grey levels that are added to the standard deviation in a single line."""
+    line_contrast: float = 60.0
+    """Contrast of one standard deviation in a single line, in grey levels."""
 
 
 THRESHOLDS = Thresholds()

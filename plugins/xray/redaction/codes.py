@@ -1,0 +1,117 @@
+"""Bar codes: by their parallel bars, and by a decoder.
+
+A bar can be much longer than a letter, so that the search for strokes takes it for an edge. The
+bars of a code are straight, parallel, close together, and equally long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from xray.redaction.geometry import Grey, Rectangle, lengthwise
+from xray.redaction.strokes import hats, marked
+from xray.redaction.thresholds import THRESHOLDS
+
+
+def bar_codes(grey: Grey) -> list[Rectangle]:
+    """Return a rectangle around each group of bars in ``grey``, shape (height, width)."""
+    found: list[Rectangle] = []
+    for scale in THRESHOLDS.scales:
+        size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
+        if min(size) < THRESHOLDS.stroke_width:
+            break
+        small = grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        for hat in hats(small):
+            for group in _groups(_bars(hat), small.shape):
+                (x, y), (width, height), angle = cv2.minAreaRect(group)
+                found.append(
+                    ((x / scale, y / scale), (width / scale, height / scale), float(angle))
+                )
+    return found
+
+
+def decoded_codes(grey: Grey) -> list[Rectangle]:
+    """Return a rectangle around each bar code or QR code in ``grey`` that zxing-cpp decodes.
+
+    The decoder also tries the picture upright, inverted and reduced.
+    """
+    import zxingcpp
+
+    found = []
+    for picture in (grey, 255 - grey):
+        for code in zxingcpp.read_barcodes(picture):
+            at = code.position
+            corners = [
+                (corner.x, corner.y)
+                for corner in (at.top_left, at.top_right, at.bottom_right, at.bottom_left)
+            ]
+            centre, (width, height), angle = lengthwise(
+                cv2.minAreaRect(np.array(corners, np.float32))  # type: ignore[arg-type]
+            )
+            # The decoder reads a bar code along a few lines, which may be all that it reports.
+            least = THRESHOLDS.code_height * width
+            found.append((centre, (width, max(height, least)), angle))
+    return found
+
+
+def _bars(hat: Grey) -> list[npt.NDArray[Any]]:
+    """Return the corners, shape (4, 2), of each long and straight mark in a hat."""
+    mask = marked(hat, THRESHOLDS.weak_contrast, THRESHOLDS.weak_ratio)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    longer = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    area = stats[:, cv2.CC_STAT_AREA]
+    is_long = (longer >= THRESHOLDS.min_bar_length) & (area <= THRESHOLDS.max_bar_width * longer)
+    is_long[0] = False
+    bars = []
+    for number in np.flatnonzero(is_long).tolist():
+        left, top, width, height, _ = stats[number].tolist()
+        rows, columns = np.nonzero(labels[top : top + height, left : left + width] == number)
+        pixels = np.column_stack([columns + left, rows + top]).astype(np.float32)
+        rectangle: Any = cv2.minAreaRect(pixels)
+        short, long = sorted(rectangle[1])
+        if short <= THRESHOLDS.max_bar_width and long >= THRESHOLDS.min_bar_ratio * short:
+            bars.append(cv2.boxPoints(rectangle))
+    return bars
+
+
+def _groups(bars: list[npt.NDArray[Any]], shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
+    """Return the corners of the bars of each group of close, parallel and equally long bars."""
+    if len(bars) < THRESHOLDS.min_bars:
+        return []
+    lengths, angles = zip(*(_length_and_angle(corners) for corners in bars), strict=True)
+    canvas = np.zeros(shape, np.uint8)
+    for corners in bars:
+        cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
+    reach = THRESHOLDS.bar_gap
+    grown = cv2.dilate(canvas, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    _, labels = cv2.connectedComponents(grown)
+    owner = np.array([_label(labels, corners) for corners in bars])
+    groups = []
+    for number in np.unique(owner).tolist():
+        here = np.flatnonzero(owner == number)
+        length, angle = np.median(np.array(lengths)[here]), np.median(np.array(angles)[here])
+        turn = np.abs((np.array(angles)[here] - angle + 90) % 180 - 90)
+        like = np.abs(np.array(lengths)[here] - length) <= THRESHOLDS.bar_difference * length
+        alike = here[like & (turn <= THRESHOLDS.bar_turn)]
+        if len(alike) >= THRESHOLDS.min_bars:
+            groups.append(np.concatenate([bars[n] for n in alike]))
+    return groups
+
+
+def _length_and_angle(corners: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return a bar's length in pixels, and its direction from 0 to 180 degrees."""
+    sides = corners[1] - corners[0], corners[2] - corners[1]
+    side = max(sides, key=lambda vector: float(np.hypot(*vector)))
+    return float(np.hypot(*side)), float(np.degrees(np.arctan2(side[1], side[0])) % 180)
+
+
+def _label(labels: npt.NDArray[Any], corners: npt.NDArray[Any]) -> int:
+    """Return the label at the centre of a bar."""
+    x, y = corners.mean(axis=0)
+    row = int(np.clip(round(float(y)), 0, labels.shape[0] - 1))
+    column = int(np.clip(round(float(x)), 0, labels.shape[1] - 1))
+    return int(labels[row, column])

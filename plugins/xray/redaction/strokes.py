@@ -20,6 +20,9 @@ import numpy.typing as npt
 from xray.redaction.geometry import Grey, Mask, Rectangle
 from xray.redaction.thresholds import THRESHOLDS
 
+_STRIP = 256
+"""Rows of a picture that are processed at once where copies of it are needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -106,30 +109,43 @@ def marked(hat: Grey, min_contrast: float, min_ratio: float) -> Mask:
         min_contrast: minimum contrast of a pixel, in grey levels.
         min_ratio: minimum contrast of a pixel, as a multiple of the background's.
     """
-    return _stands_out(hat, _background(hat), min_contrast, min_ratio)
+    return _stands_out(hat, _sums_around(hat), min_contrast, min_ratio)
 
 
-def _background(hat: Grey) -> npt.NDArray[np.float32]:
-    """Return the mean contrast around each pixel, in grey levels."""
+def _sums_around(hat: Grey) -> npt.NDArray[np.int32]:
+    """Return the sum of the contrast in the square around each pixel, in grey levels."""
     side = THRESHOLDS.background_side
-    bounded = np.minimum(hat, THRESHOLDS.max_background).astype(np.float32)
-    background: Any = cv2.boxFilter(bounded, -1, (side, side))
-    return np.asarray(background)
+    bounded = np.minimum(hat, THRESHOLDS.max_background)
+    sums: Any = cv2.boxFilter(bounded, cv2.CV_32S, (side, side), normalize=False)
+    return np.asarray(sums)
+
+
+def _background(sums: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """Return the mean contrast around each pixel, in grey levels."""
+    return (sums * (1 / THRESHOLDS.background_side**2)).astype(np.float32)
 
 
 def _stands_out(
-    hat: Grey, background: npt.NDArray[np.float32], min_contrast: float, min_ratio: float
+    hat: Grey, sums: npt.NDArray[np.int32], min_contrast: float, min_ratio: float
 ) -> Mask:
-    least = np.maximum(min_contrast, min_ratio * background + THRESHOLDS.background_offset)
-    return np.asarray(hat > least, np.uint8)
+    """Return what :func:`marked` returns, for known sums."""
+    mask = np.empty(hat.shape, np.uint8)
+    # In strips: the whole background as real numbers would take hundreds of megabytes.
+    for top in range(0, len(hat), _STRIP):
+        here = slice(top, top + _STRIP)
+        least = min_ratio * _background(sums[here]) + THRESHOLDS.background_offset
+        mask[here] = hat[here] > np.maximum(min_contrast, least)
+    return mask
 
 
 def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
     """Find the marks in a top hat or a black hat."""
-    background = _background(hat)
-    mask = _stands_out(hat, background, min_contrast, min_ratio)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    sums = _sums_around(hat)
+    mask = _stands_out(hat, sums, min_contrast, min_ratio)
     rows, columns = np.nonzero(mask)
+    background = _background(sums[rows, columns])
+    del sums  # The labels take as much memory.
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     owner = labels[rows, columns]
     area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     wide, tall = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
@@ -147,7 +163,7 @@ def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
         owner,
         longer_side,
         np.bincount(owner, hat[rows, columns], count) / area,
-        np.bincount(owner, background[rows, columns], count) / area,
+        np.bincount(owner, background, count) / area,
         is_like_a_letter,
     )
 

@@ -247,8 +247,8 @@ class Thresholds:
     check_scale: float = 0.7
     """Scale of the picture that the second engine looks at. The search looks at others."""
     check_ink: float = 50.0
-    """Grey levels from the local mean, in the picture with equalized contrast, from which on a
-    pixel is ink for the second engine."""
+    """Grey levels from the middle, in the picture with equalized contrast, from which on a pixel is
+    ink for the second engine."""
     check_letters: int = 3
     """Minimum number of letters and digits in a line of the second engine."""
     check_confidence: float = 0.3
@@ -270,15 +270,18 @@ class Thresholds:
     """Minimum number of letters and digits in legible text beside text that was removed."""
     extension_length: float = 4.0
     """Length of the rectangle that is read beyond an end of a line, as a multiple of its height."""
-    equalize_mean_side: int = 37
-    """Side of the square for the local mean, in pixels; it is applied twice."""
-    equalize_deviation_side: int = 61
-    """Side of the square for the local standard deviation, in pixels; it is applied twice."""
-    equalize_noise: float = 1.5
+    equalize_width: int = 25
+    """Side of the square of the opening and the closing, in pixels. Strokes are narrower."""
+    equalize_most: float = 10.0
+    """Grey levels to which differences are limited in the standard deviation, so that strong text
+    does not hide faint text."""
+    equalize_side: int = 61
+    """Side of the square for the standard deviation, in pixels; it is applied twice."""
+    equalize_noise: float = 0.7
     """Grey levels that are added to the standard deviation, so that noise stays faint."""
     equalize_middle: float = 128.0
-    """Grey level of the local mean in the result."""
-    equalize_contrast: float = 40.0
+    """Grey level in the result of a pixel that differs from nothing around it."""
+    equalize_contrast: float = 50.0
     """Contrast of one standard deviation in the result, in grey levels."""
     line_noise: float = 0.5
     """Grey levels that are added to the standard deviation in a single line."""

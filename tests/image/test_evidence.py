@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,3 +29,15 @@ def test_faint_evidence_is_shown_faintly() -> None:
     image = Image.new("L", (100, 100), 128)
     strong, faint = (draw_evidence(image, [[value]]).getpixel((50, 50)) for value in (5.0, 0.2))
     assert strong[0] - 128 > 5 * (faint[0] - 128) > 0
+
+
+def test_the_drawing_takes_little_memory() -> None:
+    """Real numbers for each colour of each pixel would take 90 bytes a pixel."""
+    image = Image.new("L", (1000, 500), 128)
+    tracemalloc.start()
+    try:
+        draw_evidence(image, [[1.0, -1.0]])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * 1000 * 500

@@ -33,7 +33,10 @@ def draw_evidence(
     # The strongest cell gets the full opacity, unless all cells are weak.
     unit = cells / max(_MIN_FULL_SCALE, float(np.abs(cells).max()))
     smooth = np.asarray(Image.fromarray(unit).resize(image.size, Image.Resampling.BICUBIC))
-    opacity = (np.abs(smooth).clip(0, 1) * _MAX_OPACITY)[..., None]
-    colour = np.where(smooth[..., None] > 0, _FOR, _AGAINST)
-    ground = np.asarray(eight_bit(image, depth).convert("RGB"), dtype=np.float32)
-    return Image.fromarray(np.rint(ground * (1 - opacity) + colour * opacity).astype(np.uint8))
+    result = np.array(eight_bit(image, depth).convert("RGB"))
+    # Row by row: a large image in three colours of real numbers takes more than a gigabyte.
+    for row, strength in zip(result, smooth, strict=True):
+        opacity = (np.abs(strength).clip(0, 1) * _MAX_OPACITY)[:, None]
+        colour = np.where(strength[:, None] > 0, _FOR, _AGAINST)
+        row[:] = np.rint(row.astype(np.float32) * (1 - opacity) + colour * opacity)
+    return Image.fromarray(result)

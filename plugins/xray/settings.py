@@ -121,7 +121,7 @@ class Settings:
         metadata=_about("Largest object that is read, in bytes", minimum=1),
     )
     max_pixels: int = field(
-        default=50_000_000, metadata=_about("Largest image that is decoded, in pixels", minimum=1)
+        default=20_000_000, metadata=_about("Largest image that is decoded, in pixels", minimum=1)
     )
     min_side: int = field(
         default=64,

@@ -43,7 +43,7 @@ class Limits:
     """The largest and the smallest image that is decoded."""
 
     max_bytes: int = 64 * 1024 * 1024
-    max_pixels: int = 50_000_000
+    max_pixels: int = 20_000_000
     max_frames: int = 1
     """The most frames or pages; only the first is processed."""
     min_side: int = 64

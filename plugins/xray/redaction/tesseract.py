@@ -81,8 +81,10 @@ def _lines(paper: Any, scale: float) -> Iterator[FoundLine]:
 @cache
 def _engine() -> Any:
     """Load the engine, once per process: on first use, after the task's process was forked."""
-    from tesserocr import OEM, PSM, PyTessBaseAPI
+    from tesserocr import OEM, PSM, LeptLogLevel, PyTessBaseAPI, set_leptonica_log_level
 
+    # Leptonica, which handles the engine's pictures, prints to stderr where a box is empty.
+    set_leptonica_log_level(LeptLogLevel.NONE)
     engine = PyTessBaseAPI(path=_model_folder(), lang=MODEL, psm=PSM.SPARSE_TEXT, oem=OEM.LSTM_ONLY)
     engine.SetVariable("debug_file", "/dev/null")
     engine.SetVariable("thresholding_method", _SAUVOLA)

@@ -26,6 +26,7 @@ from tests.support.cases import (
 )
 from xray import audit
 from xray.case import Scored, Source, Work, publish, steps
+from xray.case.work import stage
 from xray.errors import ObjectError
 from xray.image import decode
 from xray.pseudonym import Keyring
@@ -126,6 +127,30 @@ def test_store_alone_can_be_run_again(s3: Any, work: Work) -> None:
     assert publish.store(dataclasses.replace(work, token="store:7"), *ready).attempt == 2
     assert published(s3) == before
     assert objects(s3, f"{BUCKET}-staging") == {}
+
+
+def test_an_anonymised_image_that_an_earlier_version_staged_is_made_again(
+    s3: Any, work: Work
+) -> None:
+    pinned, scored, annotated, anonymized = run_steps(work)
+    assert anonymized is not None
+    assert anonymized.redaction is not None
+    picture = decode(original(s3))
+    colour = picture.pixels.convert("RGB")
+    earlier = dataclasses.replace(
+        stage(work, "anonymized", picture, colour),
+        redaction={
+            name: anonymized.redaction[name]
+            for name in ("engine", "regions", "verified", "quarantined")
+        },
+    )
+    assert publish.store(work, pinned, scored, annotated, earlier).decision.value == (
+        "published and anonymised"
+    )
+    _, (hidden, _, _) = anonymized_image(s3)
+    assert decode(hidden).pixels.mode == "L"
+    (record,) = audit.records(work.store, work.buckets.audit, work.case_id)
+    assert record["redaction"] == anonymized.redaction
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from include.demo.stack import Stack
 from include.demo.verification import BUCKET
 from include.servers.processes import wait_until
 from tests.support import workers
-from tests.support.s3_proxy import Held, S3Proxy
+from tests.support.s3_proxy import HOLD_SECONDS, Held, S3Proxy
 from xray import audit
 from xray.case import RUN_PREFIX, Buckets, Source
 from xray.storage import ObjectStore
@@ -42,7 +42,12 @@ def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "conn_type": "aws",
         "login": "demo",
         "password": "demo",
-        "extra": {"endpoint_url": proxy.url, "region_name": "us-east-1"},
+        "extra": {
+            "endpoint_url": proxy.url,
+            "region_name": "us-east-1",
+            # By default, botocore sends a held request again after 30 s, and the task goes on.
+            "config_kwargs": {"read_timeout": 2 * HOLD_SECONDS},
+        },
     }
     with Stack(
         home=tmp_path_factory.mktemp("stack"),

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
-HOLD_SECONDS = 120.0
+HOLD_SECONDS = 300.0
 """Seconds after which a held request continues, so that no test hangs."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 from cryptography.fernet import Fernet, InvalidToken
@@ -40,8 +41,10 @@ def identifying_words(key: str) -> set[str]:
 def name_pattern(keys: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that finds a word of an object key; it finds nothing if there are none."""
     words = sorted(set().union(*map(identifying_words, keys)))
-    # JSON spells some letters in its own way.
-    forms = dict.fromkeys(form for word in words for form in (word, json.dumps(word)[1:-1]))
+    # JSON and addresses spell some letters in their own way.
+    forms = dict.fromkeys(
+        form for word in words for form in (word, json.dumps(word)[1:-1], quote(word))
+    )
     return re.compile("|".join(map(_whole_word, forms)) or r"(?!)")
 
 

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -39,7 +40,10 @@ def test_the_parts_of_a_key_that_name_its_patient() -> None:
 def test_each_part_is_found_as_a_whole_word(key: str) -> None:
     pattern = name_pattern([key])
     for word in identifying_words(key):
-        for text in (word, f'{{"key": "{word}"}}', json.dumps({"key": word}), f"s3://b/{word}"):
+        for text in (
+            *(word, f'{{"key": "{word}"}}', json.dumps({"key": word})),
+            *(f"s3://b/{word}", f"http://s3/b/{quote(word)}?versionId=1"),
+        ):
             assert pattern.search(text), text
     assert not pattern.search("Ashgroves 11957-07-10 012345 demo")
     assert not name_pattern([]).search("")

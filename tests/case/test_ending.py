@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from tests.support import RUN
-from tests.support.cases import BUCKET, RefusingStore, objects, published, run_case, run_steps
+from tests.support.cases import (
+    BUCKET,
+    RefusingStore,
+    anonymized_image,
+    objects,
+    published,
+    run_case,
+    run_steps,
+)
 from xray import audit
 from xray.case import Work, ending, publish, steps
 from xray.errors import ImageError, ObjectError, SettingsError, TransientError
+from xray.storage import ObjectStore
 
 
 def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -> None:
@@ -25,6 +34,38 @@ def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -
     ending.abandon(work, caught.value, ready[0])
     assert published(s3) == [{}, {}]
     assert objects(s3, f"{BUCKET}-staging") == {}
+
+
+class CrashingStore(ObjectStore):
+    """A store that fails once, when a certificate is written."""
+
+    failed = False
+
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+        """Write an object; fail after the first certificate."""
+        super().put(bucket, key, data, **options)
+        if key.endswith(".jpeg.json") and not self.failed:
+            self.failed = True
+            raise TransientError("The store is away.")
+
+
+@pytest.mark.parametrize("retried", [True, False])
+def test_a_case_that_ends_between_the_certificate_and_the_image(
+    s3: Any, work: Work, retried: bool
+) -> None:
+    work = dataclasses.replace(work, store=CrashingStore(s3))
+    ready = run_steps(work)
+    with pytest.raises(TransientError) as caught:
+        publish.store(work, *ready)
+    (certificate,) = objects(s3, f"{BUCKET}-anonymized")
+    assert certificate.endswith(".json"), "no image is without a certificate"
+    if retried:
+        publish.store(work, *ready)
+        key, _ = anonymized_image(s3)
+        assert certificate == f"{key}.json"
+    else:
+        ending.abandon(work, caught.value, ready[0])
+        assert published(s3) == [{}, {}]
 
 
 def test_a_rerun_that_fails_leaves_what_was_published(s3: Any, work: Work) -> None:

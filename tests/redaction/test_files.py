@@ -99,7 +99,7 @@ def test_the_command_makes_png_of_dicom(tmp_path: Path, lung: Image.Image, as_by
     result = (target / "a.png").read_bytes()
     assert SECRET.encode() not in result
     with Image.open(target / "a.png") as image:
-        assert (image.mode, image.size, image.info) == ("I;16", chest.size, {})
+        assert (image.mode, image.size, image.info) == ("L", chest.size, {})
     assert run(source / "a.dcm", tmp_path / "one.png")[1][0]["output"] == str(tmp_path / "one.png")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +12,7 @@ from PIL import Image
 from tests.support.text_images import ink, with_text
 from xray.redaction.find import strong_clusters
 from xray.redaction.geometry import draw_rectangle
-from xray.redaction.strokes import Cluster, clusters, hats
+from xray.redaction.strokes import Cluster, clusters, hats, marked
 
 
 def covers(cluster: Cluster, letters: np.ndarray) -> bool:
@@ -94,3 +97,23 @@ def test_a_lower_floor_finds_fainter_text() -> None:
 
 def test_a_picture_smaller_than_a_stroke_has_no_clusters() -> None:
     assert clusters(np.zeros((5, 200), np.uint8), min_contrast=6, min_ratio=2) == []
+
+
+def test_what_stands_out_is_marked() -> None:
+    hat = np.full((200, 200), 3, np.uint8)
+    hat[50:60, 50:60] = 30
+    hat[150:160, 150:160] = 10
+    mask = marked(hat, 6, 2.2)
+    assert mask.dtype == np.uint8
+    assert (mask > 0).tolist() == (hat > 3).tolist()
+    assert not marked(hat, 6, 9)[150:160, 150:160].any(), "too little beside the background"
+    assert not marked(hat, 11, 2.2)[150:160, 150:160].any(), "too faint"
+
+
+def test_many_marks_are_grouped_in_time() -> None:
+    """The cost grows with the area, and not with the square of the number of marks."""
+    grainy = np.random.default_rng(1).random((1200, 1200)) < 0.004
+    pixels = np.where(cv2.dilate(grainy.astype(np.uint8), np.ones((3, 3))) > 0, 200, 60)
+    begun = time.process_time()
+    assert len(clusters(pixels.astype(np.uint8), min_contrast=22, min_ratio=3)) > 300
+    assert time.process_time() - begun < 5

@@ -1,6 +1,7 @@
 """Images with text that an 8-bit view of all their values does not show, and other odd ones.
 
-Each function takes an 8-bit grey picture with text on it, and returns a file.
+Each function takes an 8-bit grey picture with text on it, or one without text and the place of the
+text, and returns a file.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import io
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydicom import DataElement
+from pydicom.dataset import Dataset
 
 from tests.support.dicom_files import dataset, dicom, file_bytes, twelve_bits
 
 Pixels = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.bool_]
 
 
 def saved(pixels: npt.NDArray[np.generic], form: str) -> bytes:
@@ -51,7 +55,7 @@ def empty_voi_lut_function(pixels: Pixels) -> bytes:
     )
 
 
-def sigmoid_shoulder(pixels: Pixels, text: npt.NDArray[np.bool_], **elements: object) -> bytes:
+def sigmoid_shoulder(pixels: Pixels, text: Places, **elements: object) -> bytes:
     """Return a DICOM file with ``text`` where a sigmoid is almost flat: 4095 on 3800."""
     values = twelve_bits(pixels)
     values[:100] = 3800
@@ -60,7 +64,50 @@ def sigmoid_shoulder(pixels: Pixels, text: npt.NDArray[np.bool_], **elements: ob
     return file_bytes(dataset(values, BitsStored=12, **{**window, **elements}))
 
 
-def low_byte(pixels: Pixels, text: npt.NDArray[np.bool_]) -> bytes:
+def lookup_table_shoulder(pixels: Pixels, text: Places, **elements: object) -> bytes:
+    """Return a DICOM file with ``text`` where a VOI LUT is almost flat: 4095 on 3600."""
+    values = twelve_bits(pixels)
+    values[:100] = 3600
+    values[text] = 4095
+    source = dataset(values, BitsStored=12, **elements)
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 16]
+    levels = np.interp(np.arange(4096), [0, 600, 3500, 4095], [0, 300, 65235, 65535])
+    table["LUTData"] = DataElement(0x00283006, "OW", np.rint(levels).astype("<u2").tobytes())
+    source.VOILUTSequence = [table]
+    return file_bytes(source)
+
+
+def above_black(pixels: Pixels, text: Places, height: int) -> bytes:
+    """Return a 16-bit PNG file with ``text`` of this ``height`` above a black border."""
+    values = pixels.astype(np.uint16) * 257
+    values[:100] = 0
+    values[text] = height
+    return saved(values, "PNG")
+
+
+def few_levels_above_black(pixels: Pixels, text: Places, height: int) -> bytes:
+    """Return an 8-bit PNG file with ``text`` of this ``height`` above a black border."""
+    values = pixels.copy()
+    values[:100] = 0
+    values[text] = height
+    return saved(values, "PNG")
+
+
+def hue(pixels: Pixels, text: Places) -> bytes:
+    """Return a PNG file with ``text`` in a colour that is as bright as its ground."""
+    values = np.stack([pixels] * 3, axis=2)
+    values[:100] = 130
+    values[text] = 156, 111, 156
+    return saved(values, "PNG")
+
+
+def nearly_opaque(pixels: Pixels, text: Places) -> bytes:
+    """Return a PNG file whose alpha is 255, and 252 where ``text`` is."""
+    return saved(np.dstack([pixels, np.where(text, 252, 255).astype(np.uint8)]), "PNG")
+
+
+def low_byte(pixels: Pixels, text: Places) -> bytes:
     """Return a 16-bit PNG file with ``text`` in its low byte alone."""
     return saved((pixels.astype(np.uint16) << 8) + np.where(text, 128, 0).astype(np.uint16), "PNG")
 

@@ -35,3 +35,17 @@ def letter() -> Image.Image:
     for line in range(11):
         image = with_text(image, "Ada Ashgrove 1957-07-10 1234", (4, 27 * line), size=26)
     return image
+
+
+def code(kind: str, text: str, module: int) -> npt.NDArray[np.uint8]:
+    """Return a bar code or QR code with its white border, as zxing-cpp writes it.
+
+    Args:
+        kind: a format of zxing-cpp, such as ``Code128``.
+        text: what the code says.
+        module: the width of the thinnest bar, in pixels.
+    """
+    import zxingcpp
+
+    written = zxingcpp.create_barcode(text, getattr(zxingcpp.BarcodeFormat, kind))
+    return np.array(written.to_image(scale=module), np.uint8)

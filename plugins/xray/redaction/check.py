@@ -89,9 +89,16 @@ def look_again(grey: Grey, removed: Mask, markers: Mask, new: Mask | None = None
 
 
 def _boxes_around(mask: Mask) -> tuple[Box, ...]:
-    """Return a box around each part of ``mask`` and its neighbourhood."""
+    """Return boxes around the parts of ``mask`` and their neighbourhood; they do not overlap."""
     reach = THRESHOLDS.lens_reach
-    return bounding_boxes(cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)))
+    around = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    boxes, before = bounding_boxes(around), 0
+    while len(boxes) != before:
+        before = len(boxes)
+        for left, top, right, bottom in boxes:
+            around[top:bottom, left:right] = 1
+        boxes = bounding_boxes(around)
+    return boxes
 
 
 def _otherwise_found(grey: Grey, box: Box) -> tuple[list[Rectangle], list[Rectangle]]:
@@ -118,13 +125,16 @@ def _lines_of_second_engine(grey: Grey) -> tuple[list[Rectangle], list[Rectangle
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     certain, doubtful = [], []
     for rectangle, text, confidence in tesseract.find_lines(equalize_contrast(small), 1 / scale):
-        letters = ocr.letter_count(text)
-        if (
+        letters, (width, height) = ocr.letter_count(text), rectangle[1]
+        if letters < THRESHOLDS.check_letters or width > THRESHOLDS.check_pitch * letters * height:
+            continue
+        is_certain_of_it = (
             letters >= THRESHOLDS.check_certain_letters
             and confidence >= THRESHOLDS.check_certain_confidence
-        ):
+        )
+        if is_certain_of_it:
             certain.append(rectangle)
-        elif letters >= THRESHOLDS.check_letters and confidence >= THRESHOLDS.check_confidence:
+        elif confidence >= THRESHOLDS.check_confidence:
             doubtful.append(rectangle)
     return certain, doubtful
 

@@ -48,6 +48,8 @@ class Finder:
         """1 where there is text."""
         self.markers = np.zeros(grey.shape, np.uint8)
         """1 where there is a marker that stays."""
+        self.is_complete = True
+        """Whether all candidates of the detector were read."""
         self._grey = grey
         self._without_markers = grey
         """The picture without the markers that stay. A marker inside a candidate's rectangle must
@@ -66,7 +68,9 @@ class Finder:
             certain = self._certain_rectangles(strong, likely)
             doubtful = [cluster for cluster in strong if not is_certain(cluster)]
         self.mask_rectangles(certain + codes.bar_codes(self._grey))
-        candidates = sorted(doubtful, key=_rank)[: THRESHOLDS.max_strong_read]
+        detected = [rectangle for rectangle, _ in likely + faint]
+        self.is_complete = self._read(detected, THRESHOLDS.max_read)
+        self._read(self._lines(doubtful, likelihood), THRESHOLDS.max_strong_read)
         if self._where is None:
             # The search beside a marker leaves weak text to the search of the whole picture.
             weak = strokes.clusters(
@@ -74,13 +78,7 @@ class Finder:
                 min_contrast=THRESHOLDS.weak_contrast,
                 min_ratio=THRESHOLDS.weak_ratio,
             )
-            candidates += sorted(weak, key=_rank)
-        lines = [
-            cluster.rectangle
-            for cluster in candidates
-            if could_be_a_line(cluster) and _is_likely(likelihood, cluster.rectangle)
-        ]
-        self._mask_legible([rectangle for rectangle, _ in likely + faint] + lines)
+            self._read(self._lines(weak, likelihood), THRESHOLDS.max_weak_read)
 
     def _certain_rectangles(
         self, strong: list[Cluster], likely: list[tuple[Rectangle, float]]
@@ -163,19 +161,31 @@ class Finder:
         strongest = np.percentile(contrast, THRESHOLDS.new_stroke_percentile)
         return bool(strongest > THRESHOLDS.new_stroke_contrast)
 
-    def _mask_legible(self, rectangles: Iterable[Rectangle]) -> None:
-        """Add the legible ones of ``rectangles`` to :attr:`mask`; at most ``max_read`` are read."""
+    def _lines(self, clusters: list[Cluster], likelihood: Grey) -> list[Rectangle]:
+        """Return the clusters that are worth reading, the likeliest first."""
+        return [
+            cluster.rectangle
+            for cluster in sorted(clusters, key=_rank)
+            if could_be_a_line(cluster) and _is_likely(likelihood, cluster.rectangle)
+        ]
+
+    def _read(self, rectangles: Iterable[Rectangle], most: int) -> bool:
+        """Add the legible ones of ``rectangles`` to :attr:`mask`; at most ``most`` are read.
+
+        Returns:
+            Whether all of them were read.
+        """
         seen = self.mask.copy()
-        remaining = THRESHOLDS.max_read
         for rectangle in rectangles:
             if not self._is_worth_reading(rectangle, seen):
                 continue
-            if not remaining:
-                break
-            remaining -= 1
+            if not most:
+                return False
+            most -= 1
             if is_legible(self._without_markers, rectangle):
                 draw_rectangle(seen, rectangle)
                 self.mask_rectangles([rectangle])
+        return True
 
     def _is_worth_reading(self, rectangle: Rectangle, seen: Mask) -> bool:
         """Return whether a candidate is large enough, not ``seen`` yet, and in the right place."""
@@ -190,18 +200,20 @@ class Finder:
 
 
 def _faint_text(grey: Grey) -> tuple[list[tuple[Rectangle, float]], Grey]:
-    """Find what the detector takes for text in a picture with equalized contrast.
+    """Find what the detector takes for text in pictures with equalized contrast.
 
     Returns:
         The rectangles as :func:`~xray.redaction.ocr.text_rectangles` does, and the likelihood of
         text (0 to 255) for each pixel of ``grey``.
     """
-    scale = THRESHOLDS.faint_scale
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    likelihood = ocr.likelihood(equalize_contrast(small))
-    found = ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.candidate_likelihood)
-    levels = (likelihood * 255).astype(np.uint8)
-    return found, cv2.resize(levels, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    found, levels = [], np.zeros(grey.shape, np.uint8)
+    for scale in THRESHOLDS.faint_scales:
+        small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        likelihood = ocr.likelihood(equalize_contrast(small))
+        found += ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.candidate_likelihood)
+        here = cv2.resize((likelihood * 255).astype(np.uint8), grey.shape[::-1])
+        np.maximum(levels, here, out=levels)
+    return sorted(found, key=lambda pair: -pair[1]), levels
 
 
 def _is_likely(likelihood: Grey, rectangle: Rectangle) -> bool:
@@ -260,9 +272,6 @@ def is_legible(grey: Grey, rectangle: Rectangle, letters: int = THRESHOLDS.legib
     is_like_anatomy = (
         height >= THRESHOLDS.large_line_height or min(grey.shape) < THRESHOLDS.soft_anatomy_side
     )
-    least = (
-        THRESHOLDS.legible_anatomy_confidence if is_like_anatomy else THRESHOLDS.legible_confidence
-    )
     margin = THRESHOLDS.reading_margin * height + THRESHOLDS.reading_margin_pixels
     part = upright(grey, rectangle, margin, stretch=False)
     lines = stretch_contrast(part), even_line(part)
@@ -270,9 +279,19 @@ def is_legible(grey: Grey, rectangle: Rectangle, letters: int = THRESHOLDS.legib
     if max(ocr.letter_count(text) for text, _ in readings) >= THRESHOLDS.turned_letters:
         # Text that is upside down looks like some letters, too.
         readings += [ocr.recognize(np.ascontiguousarray(line[::-1, ::-1])) for line in lines]
-    return any(
-        ocr.letter_count(text) >= letters and confidence > least for text, confidence in readings
-    )
+    return any(_is_text(reading, letters, is_like_anatomy) for reading in readings)
+
+
+def _is_text(reading: ocr.RecognizedText, letters: int, is_like_anatomy: bool) -> bool:
+    """Return whether the reader is confident enough of what it has read.
+
+    In anatomy it sees a few letters, but seldom many.
+    """
+    count = ocr.letter_count(reading.text)
+    least = THRESHOLDS.legible_confidence
+    if is_like_anatomy and count < THRESHOLDS.many_letters:
+        least = THRESHOLDS.legible_anatomy_confidence
+    return count >= letters and reading.confidence > least
 
 
 def _rank(cluster: Cluster) -> float:

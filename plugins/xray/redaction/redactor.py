@@ -118,5 +118,5 @@ def _checked(
         check.read += look.read
         check.regions += len(bounding_boxes(look.mask))
         if not look.mask.any():
-            return mask, result, look.is_complete
+            return mask, result, look.is_complete and finder.is_complete
         mask, new = mask | look.mask, look.mask

@@ -23,9 +23,9 @@ class Thresholds:
 
     # The picture in which text is looked for (views.py).
 
-    flat_contrast: int = 2
+    flat_contrast: int = 3
     """Grey levels of contrast up to which a structure is removed where nothing else is stronger."""
-    flat_width: int = 21
+    flat_width: int = 11
     """Pixels of width up to which such a structure is removed, and of the neighbourhood."""
     small_side: int = 1200
     """Pixels of the shorter side below which a picture is enlarged, because its type may be small
@@ -125,15 +125,18 @@ class Thresholds:
 
     # Candidates: removed if they are legible (find.py).
 
-    faint_scale: float = 0.7
-    """Scale of the picture with equalized contrast in which the detector looks for faint text."""
-    least_likelihood: float = 0.05
+    faint_scales: tuple[float, ...] = (0.7, 0.4, 0.2)
+    """Scales of the picture with equalized contrast in which the detector looks for faint text. A
+    reduction averages noise, which hides faint text otherwise."""
+    least_likelihood: float = 0.15
     """Likelihood (0 to 1) of the detector there, below which a cluster of marks is not read."""
     candidate_likelihood: float = 0.2
     """Likelihood (0 to 1) of the detector above which a pixel belongs to a candidate."""
-    max_read: int = 24
-    """Maximum number of candidates that are read on one view, the likeliest first. It limits the
-    time."""
+    max_read: int = 100
+    """Maximum number of the detector's candidates that are read. If there are more, the image is
+    not verified."""
+    max_weak_read: int = 12
+    """Maximum number of clusters of weak marks that are read, the likeliest first."""
     max_strong_read: int = 12
     """Maximum number of strong clusters among the candidates, so that weak ones are read too."""
     min_line_length: float = 12.0
@@ -162,7 +165,9 @@ class Thresholds:
     """Confidence of the reader (0 to 1) above which text is legible."""
     legible_anatomy_confidence: float = 0.85
     """The same in a large line and in a small image, where the reader sees letters in anatomy."""
-    turned_letters: int = 2
+    many_letters: int = 5
+    """Number of letters and digits from which on the reader hardly ever sees them in anatomy."""
+    turned_letters: int = 3
     """Minimum number of letters and digits in a line that is also read upside down."""
     reading_margin: float = 0.3
     """Margin around a line that is read, as a share of its height. The reader expects some space
@@ -244,27 +249,30 @@ class Thresholds:
 
     # The check of the result (check.py).
 
-    check_scale: float = 0.7
+    check_scale: float = 0.6
     """Scale of the picture that the second engine looks at. The search looks at others."""
     check_ink: float = 50.0
     """Grey levels from the middle, in the picture with equalized contrast, from which on a pixel is
     ink for the second engine."""
     check_letters: int = 3
     """Minimum number of letters and digits in a line of the second engine."""
-    check_confidence: float = 0.3
+    check_confidence: float = 0.5
     """Confidence (0 to 1) of the second engine above which a line must be read again."""
+    check_pitch: float = 1.3
+    """Maximum width of its letters, as a multiple of the line's height. The second engine sees
+    wider ones in anatomy alone."""
     check_certain_letters: int = 4
     """Minimum number of letters and digits in a line of which the second engine is certain."""
     check_certain_confidence: float = 0.8
     """Confidence (0 to 1) of the second engine above which a line is text by itself."""
-    max_check_read: int = 64
+    max_check_read: int = 100
     """Maximum number of candidates that the check reads. If there are more, the image is not
     verified."""
     check_covered: float = 0.8
     """Share of a candidate above which, if the mask covers it, its text was removed already."""
     lens_reach: int = 96
     """Pixels around removed text in which more text is looked for in full resolution."""
-    lens_likelihood: float = 0.1
+    lens_likelihood: float = 0.2
     """Likelihood (0 to 1) of the detector above which a pixel there belongs to a candidate."""
     rest_letters: int = 2
     """Minimum number of letters and digits in legible text beside text that was removed."""
@@ -283,7 +291,9 @@ class Thresholds:
     """Grey level in the result of a pixel that differs from nothing around it."""
     equalize_contrast: float = 50.0
     """Contrast of one standard deviation in the result, in grey levels."""
-    line_noise: float = 0.5
+    even_line_height: int = 48
+    """Maximum height of a single line with the same contrast everywhere, in pixels."""
+    line_noise: float = 0.1
     """Grey levels that are added to the standard deviation in a single line."""
     line_contrast: float = 60.0
     """Contrast of one standard deviation in a single line, in grey levels."""

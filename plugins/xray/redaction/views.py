@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -105,8 +107,13 @@ def even_line(part: Grey) -> Grey:
     Args:
         part: the line with its margin, shape (height, width).
     """
-    side = part.shape[0] | 1
-    values = part.astype(np.float32)
+    height, width = part.shape
+    values: Any = part.astype(np.float32)
+    scale = THRESHOLDS.even_line_height / height
+    if scale < 1:  # To reduce the line averages noise, which would hide faint text.
+        size = max(1, round(width * scale)), THRESHOLDS.even_line_height
+        values = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    side = values.shape[0] | 1
     difference = values - cv2.blur(values, (side, side))
     variance = np.maximum(cv2.blur(difference * difference, (side, side)), 0)
     deviation = np.sqrt(variance) + THRESHOLDS.line_noise

@@ -183,7 +183,7 @@ class Training:
         for name, level in (("NORMAL", 70), ("PNEUMONIA", 190)):
             (folder / "in" / name).mkdir(parents=True)
             for index in range(24):
-                pixels = rng.normal(level, 20, (32, 32))
+                pixels = rng.normal(level, 20, (64, 64))
                 pixels[8:24, 8:24] += 60 if name == "NORMAL" else -60
                 image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
                 stem = f"person{index}_virus_1" if name == "PNEUMONIA" else f"IM-{index:04d}-0001"

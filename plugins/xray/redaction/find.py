@@ -71,6 +71,9 @@ class Finder:
         detected = [rectangle for rectangle, _ in likely + faint]
         self.is_complete = self._read(detected, THRESHOLDS.max_read)
         self._read(self._lines(doubtful, likelihood), THRESHOLDS.max_strong_read)
+        if not self._keep_markers and self._where is None:
+            lone = [c.rectangle for c in strong if _is_likely(likelihood, c.rectangle)]
+            self.mask_rectangles(rectangle for rectangle in lone if self._is_marker(rectangle))
         if self._where is None:
             # The search beside a marker leaves weak text to the search of the whole picture.
             weak = strokes.clusters(
@@ -160,6 +163,15 @@ class Finder:
             return False
         strongest = np.percentile(contrast, THRESHOLDS.new_stroke_percentile)
         return bool(strongest > THRESHOLDS.new_stroke_contrast)
+
+    def _is_marker(self, rectangle: Rectangle) -> bool:
+        """Return whether ``rectangle`` holds a marker and nothing else."""
+        left, top, width, height = cv2.boundingRect(cv2.boxPoints(with_margin(rectangle)))
+        if not markers.is_compact(width, height):
+            return False
+        left, top, bottom, right = max(0, left), max(0, top), top + height, left + width
+        part = self._grey[top:bottom, left:right]
+        return part.size > 0 and bool(markers.marker_letters(part).any())
 
     def _lines(self, clusters: list[Cluster], likelihood: Grey) -> list[Rectangle]:
         """Return the clusters that are worth reading, the likeliest first."""

@@ -7,7 +7,7 @@ removed, in full resolution, because text comes in blocks. All candidates are re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def look_again(grey: Grey, removed: Mask, markers: Mask, new: Mask | None = None
             draw_rectangle(mask, rectangle)
     candidates = [
         *((part, THRESHOLDS.rest_letters) for part in line_extensions(removed)),
-        *((part, THRESHOLDS.rest_letters) for box in lens for part in _nearby_text(view, box)),
+        *((part, THRESHOLDS.rest_letters) for part in _nearby_text(view, lens)),
         *((part, THRESHOLDS.legible_letters) for part in doubtful),
     ]
     read = 0
@@ -139,16 +139,22 @@ def _lines_of_second_engine(grey: Grey) -> tuple[list[Rectangle], list[Rectangle
     return certain, doubtful
 
 
-def _nearby_text(grey: Grey, box: Box) -> list[Rectangle]:
-    """Return what the detector takes for text in a part of the picture, in full resolution.
+def _nearby_text(grey: Grey, boxes: Sequence[Box]) -> Iterator[Rectangle]:
+    """Yield what the detector takes for text in parts of the picture, in full resolution.
 
     Text comes in blocks. Where a block runs from a dark part of the picture to a bright one, some
-    of its lines are too faint to be found in the whole picture.
+    of its lines are too faint to be found in the whole picture. Very large parts are reduced, which
+    limits the time.
     """
-    left, top, right, bottom = box
-    likelihood = ocr.likelihood(equalize_contrast(grey[top:bottom, left:right]))
-    found = ocr.text_rectangles(likelihood, 1, THRESHOLDS.lens_likelihood)
-    return [_moved(rectangle, left, top) for rectangle, _ in found]
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    scale = min(1.0, (THRESHOLDS.max_lens_area / max(1, area)) ** 0.5)
+    for left, top, right, bottom in boxes:
+        part = grey[top:bottom, left:right]
+        if scale < 1:
+            part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        likelihood = ocr.likelihood(equalize_contrast(part))
+        found = ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.lens_likelihood)
+        yield from (_moved(rectangle, left, top) for rectangle, _ in found)
 
 
 def line_extensions(mask: Mask) -> Iterator[Rectangle]:

@@ -222,7 +222,8 @@ def _faint_text(grey: Grey) -> tuple[list[tuple[Rectangle, float]], Grey]:
     for scale in THRESHOLDS.faint_scales:
         small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         likelihood = ocr.likelihood(equalize_contrast(small))
-        found += ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.candidate_likelihood)
+        rectangles = ocr.text_rectangles(likelihood, 1 / scale, THRESHOLDS.candidate_likelihood)
+        found += [pair for pair in rectangles if pair[1] > THRESHOLDS.faint_likelihood]
         here = cv2.resize((likelihood * 255).astype(np.uint8), grey.shape[::-1])
         np.maximum(levels, here, out=levels)
     return sorted(found, key=lambda pair: -pair[1]), levels

@@ -1,8 +1,7 @@
 """Text by neural networks: where it is, and what it says.
 
 The networks are PP-OCR's (Apache-2.0), from the wheel of ``rapidocr``: nothing is downloaded.
-onnxruntime runs them on one thread and without a memory arena, so that the process gives back the
-memory that a large image needed.
+onnxruntime runs them on one thread. The tiles of the detector limit the memory that it needs.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def _session(name: str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.enable_mem_pattern = False  # Each tile and each line has a size of its own.
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(
         str(files("rapidocr") / "models" / name), options, providers=["CPUExecutionProvider"]

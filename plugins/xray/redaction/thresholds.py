@@ -27,6 +27,8 @@ class Thresholds:
     """Grey levels of contrast up to which a structure is removed where nothing else is stronger."""
     flat_width: int = 11
     """Pixels of width up to which such a structure is removed, and of the neighbourhood."""
+    flat_surroundings: int = 61
+    """Pixels of the wider surroundings, which say whether such a structure is light or dark."""
     small_side: int = 1200
     """Pixels of the shorter side below which a picture is enlarged, because its type may be small
     as well."""
@@ -128,11 +130,14 @@ class Thresholds:
     faint_scales: tuple[float, ...] = (0.7, 0.4, 0.2)
     """Scales of the picture with equalized contrast in which the detector looks for faint text. A
     reduction averages noise, which hides faint text otherwise."""
+    faint_likelihood: float = 0.5
+    """Likelihood (0 to 1) of the detector that some pixel of a candidate there must exceed. Of the
+    corpus's faint text, the detector is certain; noise and anatomy stay below."""
     least_likelihood: float = 0.15
     """Likelihood (0 to 1) of the detector there, below which a cluster of marks is not read."""
     candidate_likelihood: float = 0.2
     """Likelihood (0 to 1) of the detector above which a pixel belongs to a candidate."""
-    max_read: int = 100
+    max_read: int = 150
     """Maximum number of the detector's candidates that are read. If there are more, the image is
     not verified."""
     max_weak_read: int = 12
@@ -272,6 +277,8 @@ class Thresholds:
     """Share of a candidate above which, if the mask covers it, its text was removed already."""
     lens_reach: int = 96
     """Pixels around removed text in which more text is looked for in full resolution."""
+    max_lens_area: float = 6e6
+    """Maximum area that is looked at in full resolution, in pixels. Otherwise it is reduced."""
     lens_likelihood: float = 0.2
     """Likelihood (0 to 1) of the detector above which a pixel there belongs to a candidate."""
     rest_letters: int = 2

@@ -25,10 +25,15 @@ def flattened(grey: Grey) -> Grey:
     side = THRESHOLDS.flat_width
     box = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
     opened = cv2.morphologyEx(grey, cv2.MORPH_OPEN, box)
-    contrast = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, box) - opened
-    busy = cv2.dilate(contrast, box) > THRESHOLDS.flat_contrast
-    flat = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, box)
-    result: Grey = np.where(busy, grey, flat)
+    closed = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, box)
+    busy = cv2.dilate(closed - opened, box) > THRESHOLDS.flat_contrast
+    # Light text vanishes if the opening comes first, dark text if the closing does; the other order
+    # leaves a blot, which differs more from the wider surroundings.
+    without_light = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, box)
+    without_dark = cv2.morphologyEx(closed, cv2.MORPH_OPEN, box)
+    around = cv2.blur(grey, (THRESHOLDS.flat_surroundings,) * 2)
+    is_light = cv2.absdiff(without_light, around) <= cv2.absdiff(without_dark, around)
+    result: Grey = np.where(busy, grey, np.where(is_light, without_light, without_dark))
     return result
 
 

@@ -88,6 +88,8 @@ def _engine() -> Any:
     engine = PyTessBaseAPI(path=_model_folder(), lang=MODEL, psm=PSM.SPARSE_TEXT, oem=OEM.LSTM_ONLY)
     engine.SetVariable("debug_file", "/dev/null")
     engine.SetVariable("thresholding_method", _SAUVOLA)
+    # The engine would read each doubtful line inverted, too. It gets both kinds of ink anyway.
+    engine.SetVariable("invert_threshold", "0")
     return engine
 
 

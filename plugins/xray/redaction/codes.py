@@ -13,31 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 from xray.redaction.geometry import Grey, Rectangle, lengthwise
-from xray.redaction.strokes import hats, marked
+from xray.redaction.strokes import marked, scaled_hats
 from xray.redaction.thresholds import THRESHOLDS
 
 
 def bar_codes(grey: Grey) -> list[Rectangle]:
     """Return a rectangle around each group of bars in ``grey``, shape (height, width)."""
     found: list[Rectangle] = []
-    for scale in THRESHOLDS.scales:
-        size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
-        if min(size) < THRESHOLDS.stroke_width:
-            break
-        small = grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        for hat in hats(small):
-            for group in _groups(_bars(hat), small.shape):
-                (x, y), (width, height), angle = cv2.minAreaRect(group)
-                found.append(
-                    ((x / scale, y / scale), (width / scale, height / scale), float(angle))
-                )
+    for scale, hat in scaled_hats(grey):
+        for group in _groups(_bars(hat), hat.shape):
+            (x, y), (width, height), angle = cv2.minAreaRect(group)
+            found.append(((x / scale, y / scale), (width / scale, height / scale), float(angle)))
     return found
 
 
 def decoded_codes(grey: Grey) -> list[Rectangle]:
     """Return a rectangle around each bar code or QR code in ``grey`` that zxing-cpp decodes.
 
-    The decoder also tries the picture upright, inverted and reduced.
+    The decoder itself reads no light bars on dark ground, so that it gets the negative, too.
     """
     import zxingcpp
 
@@ -82,7 +75,7 @@ def _groups(bars: list[npt.NDArray[Any]], shape: tuple[int, ...]) -> list[npt.ND
     """Return the corners of the bars of each group of close, parallel and equally long bars."""
     if len(bars) < THRESHOLDS.min_bars:
         return []
-    lengths, angles = zip(*(_length_and_angle(corners) for corners in bars), strict=True)
+    lengths, angles = np.array([_length_and_angle(corners) for corners in bars]).T
     canvas = np.zeros(shape, np.uint8)
     for corners in bars:
         cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
@@ -93,10 +86,10 @@ def _groups(bars: list[npt.NDArray[Any]], shape: tuple[int, ...]) -> list[npt.ND
     groups = []
     for number in np.unique(owner).tolist():
         here = np.flatnonzero(owner == number)
-        length, angle = np.median(np.array(lengths)[here]), np.median(np.array(angles)[here])
-        turn = np.abs((np.array(angles)[here] - angle + 90) % 180 - 90)
-        like = np.abs(np.array(lengths)[here] - length) <= THRESHOLDS.bar_difference * length
-        alike = here[like & (turn <= THRESHOLDS.bar_turn)]
+        length, angle = np.median(lengths[here]), np.median(angles[here])
+        turn = np.abs((angles[here] - angle + 90) % 180 - 90)
+        is_as_long = np.abs(lengths[here] - length) <= THRESHOLDS.bar_difference * length
+        alike = here[is_as_long & (turn <= THRESHOLDS.bar_turn)]
         if len(alike) >= THRESHOLDS.min_bars:
             groups.append(np.concatenate([bars[n] for n in alike]))
     return groups

@@ -53,15 +53,22 @@ def clusters(grey: Grey, *, min_contrast: float, min_ratio: float) -> list[Clust
         min_contrast: minimum contrast of a mark, in grey levels.
         min_ratio: minimum contrast of a mark, as a multiple of the background's.
     """
-    found: list[Cluster] = []
+    return [
+        cluster
+        for scale, hat in scaled_hats(grey)
+        for cluster in _clusters(hat, 1 / scale, min_contrast, min_ratio)
+    ]
+
+
+def scaled_hats(grey: Grey) -> Iterator[tuple[float, Grey]]:
+    """Yield both hats (:func:`hats`) of ``grey`` at each scale, with the scale."""
     for scale in THRESHOLDS.scales:
         size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
         if min(size) < THRESHOLDS.stroke_width:
             break
         small = grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         for hat in hats(small):
-            found.extend(_clusters(hat, 1 / scale, min_contrast, min_ratio))
-    return found
+            yield scale, hat
 
 
 def hats(grey: Grey) -> tuple[Grey, Grey]:

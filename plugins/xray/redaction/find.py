@@ -69,7 +69,7 @@ class Finder:
             doubtful = [cluster for cluster in strong if not is_certain(cluster)]
         self.mask_rectangles(certain + codes.bar_codes(self._grey))
         detected = [rectangle for rectangle, _ in likely + faint]
-        self.is_complete = self._read(detected, THRESHOLDS.max_read)
+        self.is_complete &= self._read(detected, THRESHOLDS.max_read)
         self._read(self._lines(doubtful, likelihood), THRESHOLDS.max_strong_read)
         if not self._keep_markers and self._where is None:
             lone = [c.rectangle for c in strong if _is_likely(likelihood, c.rectangle)]
@@ -141,6 +141,7 @@ class Finder:
             where=component[here].astype(np.uint8),
         )
         finder.find()
+        self.is_complete &= finder.is_complete
         result = np.zeros_like(self.mask)
         result[here] = finder.mask
         return result
@@ -165,12 +166,11 @@ class Finder:
         return bool(strongest > THRESHOLDS.new_stroke_contrast)
 
     def _is_marker(self, rectangle: Rectangle) -> bool:
-        """Return whether ``rectangle`` holds a marker and nothing else."""
+        """Return whether the text in ``rectangle`` is a marker."""
         left, top, width, height = cv2.boundingRect(cv2.boxPoints(with_margin(rectangle)))
         if not markers.is_compact(width, height):
             return False
-        left, top, bottom, right = max(0, left), max(0, top), top + height, left + width
-        part = self._grey[top:bottom, left:right]
+        part = self._grey[max(0, top) : top + height, max(0, left) : left + width]
         return part.size > 0 and bool(markers.marker_letters(part).any())
 
     def _lines(self, clusters: list[Cluster], likelihood: Grey) -> list[Rectangle]:

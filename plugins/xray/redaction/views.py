@@ -16,8 +16,9 @@ def flattened(grey: Grey) -> Grey:
 
     Where every structure in the neighbourhood has a contrast of at most ``flat_contrast`` grey
     levels, structures that are narrower than ``flat_width`` are removed by a morphological opening
-    and closing. No pixel changes by more than ``flat_contrast``, and slopes stay as they are. Noise
-    hides a contrast as low as this everywhere else.
+    and closing. No pixel changes by more than ``flat_contrast``, and slopes stay as they are. In
+    noise and in stronger structures, the picture stays as it is: the search looks for faint text
+    there.
 
     Args:
         grey: the picture, shape (height, width), uint8.

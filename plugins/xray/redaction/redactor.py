@@ -50,8 +50,11 @@ class Redaction:
     check: Check
     verified: bool
     """Whether the check read all its candidates in the result and found no legible text."""
-    quarantined: bool
-    """Whether the image must not be published."""
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether the image must not be published, because it is not verified."""
+        return not self.verified
 
     def summary(self) -> dict[str, Any]:
         """Return the part of an audit record and a certificate that describes the redaction."""
@@ -94,7 +97,6 @@ def redact(image: Image.Image, *, keep_markers: bool = True, outline: bool = Fal
         scale=magnifier.scale,
         check=check,
         verified=verified,
-        quarantined=not verified,
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from xray.case import Buckets, Decision, Source
 from xray.errors import ImageError
 from xray.image import Limits, decode
-from xray.redaction import CERTIFICATE_SUFFIX
 from xray.risk import RiskModel
 from xray.settings import Label, Settings
 from xray.storage import ObjectStore
+from xray.suffixes import CERTIFICATE_KEY
 
 BUCKET = "xray-data-in"
 """The input bucket of the demo and of the local stack."""
@@ -200,9 +200,9 @@ def _verify_anonymized(case: Case, store: ObjectStore, settings: Settings) -> li
 
 
 def _has_certificate(outputs: Sequence[dict[str, Any]]) -> bool:
-    """Return whether an image was written together with its certificate, and nothing else."""
+    """Return whether the objects are exactly an image and its certificate."""
     key = outputs[0]["key"]
-    return [output["key"] for output in outputs] == [key, key + CERTIFICATE_SUFFIX]
+    return [output["key"] for output in outputs] == [key, key + CERTIFICATE_KEY]
 
 
 def _verify_annotated(case: Case, store: ObjectStore) -> list[str]:

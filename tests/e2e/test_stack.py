@@ -36,9 +36,10 @@ from xray import audit
 from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 from xray.case import Buckets, Source, quarantine
 from xray.image import decode
-from xray.redaction import CERTIFICATE_SUFFIX, certificate_problem
+from xray.redaction import certificate_problem
 from xray.settings import Settings
 from xray.storage import ObjectStore
+from xray.suffixes import CERTIFICATE_KEY
 
 BUCKETS = Buckets(BUCKET)
 LONG = 120.0
@@ -130,13 +131,11 @@ def test_every_case_comes_out_right(stack: Stack, cases: list[Case], api: Api) -
 def test_every_anonymised_image_has_its_certificate(stack: Stack, cases: list[Case]) -> None:
     store, bucket = ObjectStore(stack.s3), BUCKETS.anonymized
     keys = [entry.key for entry in store.list(bucket)]
-    images = [key for key in keys if not key.endswith(CERTIFICATE_SUFFIX)]
+    images = [key for key in keys if not key.endswith(CERTIFICATE_KEY)]
     assert images
-    assert sorted(keys) == sorted([*images, *(key + CERTIFICATE_SUFFIX for key in images)])
+    assert sorted(keys) == sorted([*images, *(key + CERTIFICATE_KEY for key in images)])
     for key in images:
-        image, certificate = (
-            store.get(bucket, one).data for one in (key, key + CERTIFICATE_SUFFIX)
-        )
+        image, certificate = (store.get(bucket, one).data for one in (key, key + CERTIFICATE_KEY))
         assert certificate_problem(image, certificate, stack.keyring.secrets) is None
         risk = stack.s3.head_object(Bucket=bucket, Key=key)["Metadata"]["risk"]
         assert len(risk) == len("0.93")
@@ -551,7 +550,7 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
     for entry in store.list(BUCKETS.anonymized):
         head = stack.s3.head_object(Bucket=BUCKETS.anonymized, Key=entry.key)
         assert not pattern.search(entry.key + json.dumps(head["Metadata"]))
-        if entry.key.endswith(CERTIFICATE_SUFFIX):
+        if entry.key.endswith(CERTIFICATE_KEY):
             certificate = store.get(BUCKETS.anonymized, entry.key).data
             assert not pattern.search(certificate.decode())
 

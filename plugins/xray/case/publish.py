@@ -23,6 +23,7 @@ from xray.case.values import (
 )
 from xray.case.work import Work, clear_quarantine, clear_stage, record, remove_all, unstage
 from xray.settings import Settings
+from xray.suffixes import CERTIFICATE_KEY
 
 
 def store(
@@ -99,7 +100,7 @@ def publish_anonymized(
     Raises:
         ImageError: the image is not 8-bit grey.
     """
-    from xray.redaction import CERTIFICATE_SUFFIX, certify
+    from xray.redaction import certify
 
     bucket, settings = work.buckets.anonymized, work.settings
     image = unstage(work, staged)
@@ -112,7 +113,7 @@ def publish_anonymized(
         caption=anonymous_caption_of(scored, settings),
         masked=masked,
     )
-    beside = _put(work, bucket, key + CERTIFICATE_SUFFIX, document, "application/json", {})
+    beside = _put(work, bucket, key + CERTIFICATE_KEY, document, "application/json", {})
     metadata = anonymous_metadata(scored, settings)
     return [_put(work, bucket, key, image, staged.content_type, metadata), beside]
 
@@ -222,11 +223,9 @@ def _anonymized_names(work: Work, pinned: Pinned, suffix: str) -> set[str]:
     An earlier attempt may have used an older secret, or another ``patient_pattern``, whose keys
     only the audit trail holds.
     """
-    from xray.redaction import CERTIFICATE_SUFFIX
-
     trail = audit.records(work.store, work.buckets.audit, work.case_id)
     return set(work.anonymized_keys(pinned.etag, suffix)) | {
-        output["key"].removesuffix(CERTIFICATE_SUFFIX)
+        output["key"].removesuffix(CERTIFICATE_KEY)
         for earlier in trail
         for output in earlier.get("outputs") or ()
         if output["bucket"] == work.buckets.anonymized

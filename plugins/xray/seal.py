@@ -37,7 +37,8 @@ def seal(secret: str, text: str, *, context: str) -> str:
     Args:
         secret: the secret that opens it again.
         text: what to seal.
-        context: where the sealed text belongs. It opens nowhere else.
+        context: where the sealed text belongs. The sealed text can be opened only with the same
+            context.
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

@@ -106,15 +106,14 @@ def _publish_quarantined(
 def _recorded_redaction(work: Work) -> dict[str, Any]:
     """Return the result of the redaction after which the image was quarantined."""
     trail = audit.records(work.store, work.buckets.audit, work.case_id)
-    found: dict[str, Any] | None = None
-    for earlier in trail:
-        found = earlier.get("redaction", found)
-    if found is None:
+    found = [earlier["redaction"] for earlier in trail if "redaction" in earlier]
+    if not found:
         raise ObjectError(
             f"The record of the quarantine is no longer in {work.buckets.audit}: clear the case's "
             "run."
         )
-    return found
+    result: dict[str, Any] = found[-1]
+    return result
 
 
 def _read_quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tuple[str, Picture]:

@@ -18,7 +18,7 @@ from xray.airflow.addresses import QUARANTINE, picture_address
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
-from xray.case import Outcome, Pinned, Scored, Work, quarantine, take_over
+from xray.case import Outcome, Pinned, Scored, Source, Work, quarantine, take_over
 
 BODY = """
 ![The quarantined X-ray]({image})
@@ -69,9 +69,9 @@ class QuarantineOperator(TriggerDagRunOperator):
         """Start the run, once for each attempt of the case."""
         outcome = Outcome.from_json(self.outcome)
         self.trigger_run_id = f"{context['ti'].run_id}__{outcome.attempt}"
-        work = build_work(context, Pinned.from_json(self.pinned))
+        keyring = config.keyring()
         self.conf = {
-            **work.source.to_conf(work.keyring),
+            **Source.from_conf(context["params"], keyring).to_conf(keyring),
             "pinned": self.pinned,
             "scored": self.reviewed or self.scored,
         }

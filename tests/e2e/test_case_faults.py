@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from include.demo.stack import Stack
 from include.demo.verification import BUCKET
 from include.servers.processes import wait_until
 from tests.support import workers
-from tests.support.s3_proxy import HOLD_SECONDS, Held, S3Proxy
+from tests.support.s3_proxy import Held, S3Proxy
 from xray import audit
 from xray.case import RUN_PREFIX, Buckets, Source
 from xray.storage import ObjectStore
@@ -38,23 +37,12 @@ def proxy() -> Iterator[S3Proxy]:
 @pytest.fixture(scope="module")
 def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start a stack whose workers reach the store through the proxy; the test does not use it."""
-    connection = {
-        "conn_type": "aws",
-        "login": "demo",
-        "password": "demo",
-        "extra": {
-            "endpoint_url": proxy.url,
-            "region_name": "us-east-1",
-            # By default, botocore sends a held request again after 30 s, and the task goes on.
-            "config_kwargs": {"read_timeout": 2 * HOLD_SECONDS},
-        },
-    }
     with Stack(
         home=tmp_path_factory.mktemp("stack"),
         parallelism=16,
         settings={"anonymize": "always"},
         airflow_settings={
-            "AIRFLOW_CONN_XRAY_S3": json.dumps(connection),
+            "AIRFLOW_CONN_XRAY_S3": proxy.connection("demo", "demo"),
             "AIRFLOW__XRAY__RETRY_SECONDS": "1",
             "AIRFLOW__XRAY__RETRIES": str(RETRIES),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",

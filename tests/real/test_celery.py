@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -117,12 +116,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         redis = servers.enter_context(Redis(folder / "redis"))
         proxy = servers.enter_context(S3Proxy())
         proxy.upstream = gateway.endpoint
-        connection = {
-            "conn_type": "aws",
-            "login": gateway.access_key,
-            "password": gateway.secret_key,
-            "extra": {"endpoint_url": proxy.url, "region_name": "us-east-1"},
-        }
         stack = Stack(
             home=folder / "airflow",
             kafka=kafka.client,
@@ -133,7 +126,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 **shared_settings("celery.env"),
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
                 "AIRFLOW__CELERY__BROKER_URL": redis.url,
-                "AIRFLOW_CONN_XRAY_S3": json.dumps(connection),
+                "AIRFLOW_CONN_XRAY_S3": proxy.connection(gateway.access_key, gateway.secret_key),
             },
         )
         with stack, stack.api() as api:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +55,18 @@ class S3Proxy:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def connection(self, login: str, password: str) -> str:
+        """Return an Airflow connection to the server through the proxy, as JSON."""
+        extra = {
+            "endpoint_url": self.url,
+            "region_name": "us-east-1",
+            # By default, botocore sends a held request again after 30 s, and the task goes on.
+            "config_kwargs": {"read_timeout": 2 * HOLD_SECONDS},
+        }
+        return json.dumps(
+            {"conn_type": "aws", "login": login, "password": password, "extra": extra}
+        )
 
     def hold(self, method: str, path: str, nth: int = 1) -> Held:
         """Hold the ``nth`` request of this method and ``path``, which is ``bucket/key``."""

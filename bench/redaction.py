@@ -175,7 +175,7 @@ def _measure(ways: list[str], folder: Path, job: Job) -> list[dict[str, Any]]:
     cv2.setNumThreads(1)
     sample = corpus.sample(SEED, job.index, job.kind)
     try:
-        eight_bit(sample.image).convert("L").save(folder / job.file, compress_level=1)
+        _grey(sample.image).save(folder / job.file, compress_level=1)
     except ImageError:
         return [_row(way, job, sample, quarantined=True) for way in ways]
     return [_judge(sample, job, way) for way in ways]
@@ -266,11 +266,15 @@ def _row(way: str, job: Job, sample: Sample, **figures: Any) -> dict[str, Any]:
     }
 
 
+def _grey(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as 8-bit grey."""
+    return eight_bit(image).convert("L")
+
+
 def _changed(sample: Sample, outcome: Outcome) -> Any:
     """Return where the image was drawn anew, of shape (height, width)."""
     before, after = (
-        np.asarray(eight_bit(image).convert("L")).astype(int)
-        for image in (sample.image, outcome.image)
+        np.asarray(_grey(image)).astype(int) for image in (sample.image, outcome.image)
     )
     changed = np.abs(before - after) >= LEAST_CHANGE
     # A filled pixel can equal the one before: it counts as changed if its neighbours are changed.
@@ -313,11 +317,7 @@ def _picture(jobs: list[Job]) -> None:
     for place, job in enumerate(shown):
         image = corpus.sample(SEED, job.index, job.kind).image
         for offset, side in enumerate((image, redact(image, outline=True).image)):
-            small = (
-                eight_bit(side)
-                .convert("L")
-                .resize((tile[0] - 4, tile[1] - 4), Image.Resampling.LANCZOS)
-            )
+            small = _grey(side).resize((tile[0] - 4, tile[1] - 4), Image.Resampling.LANCZOS)
             sheet.paste(small, ((place % 2 * 2 + offset) * tile[0], place // 2 * tile[1]))
     sheet.save(PICTURE, quality=70, optimize=True)
 

@@ -10,7 +10,7 @@ text. A sealed text is ``1.`` and, in URL-safe base64:
 the rest the AES-256-GCM ciphertext with its tag
 ======== ========================================================
 
-The key and its id are derived from a secret by HKDF-SHA256 (RFC 5869). The text
+The key and its id are derived from a secret: see :mod:`xray.derivation`. The text
 is padded, so that the length of a sealed text says little about it.
 """
 
@@ -20,13 +20,15 @@ import secrets as randomness
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 
+from xray.derivation import ID_BYTES, DerivedKey, derive
 from xray.errors import PermanentError, SettingsError
 
 FORM = "1."
 """What a sealed text starts with: the version of its form."""
 BLOCK = 256
 """The padded length of a text is a multiple of this, in bytes."""
-_ID_BYTES, _NONCE_BYTES, _KEY_BYTES, _TAG_BYTES = 8, 12, 32, 16
+_NONCE_BYTES, _TAG_BYTES = 12, 16
+_PURPOSE = "seal of a text, form 1"
 _END = b"\x80"
 """Ends the text; zeros follow (the padding of ISO/IEC 7816-4)."""
 
@@ -42,12 +44,12 @@ def seal(secret: str, text: str, *, context: str) -> str:
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    key_id, key = _derive(secret)
+    key = _key(secret)
     nonce = randomness.token_bytes(_NONCE_BYTES)
     padded = text.encode("utf-8", "surrogatepass") + _END
     padded += bytes(-len(padded) % BLOCK)
-    ciphertext = AESGCM(key).encrypt(nonce, padded, _bound(context))
-    return _text(key_id + nonce + ciphertext)
+    ciphertext = AESGCM(key.value).encrypt(nonce, padded, _bound(context))
+    return _text(key.id + nonce + ciphertext)
 
 
 def unseal(secrets: Sequence[str], sealed: str, *, context: str) -> str:
@@ -66,7 +68,7 @@ def unseal(secrets: Sequence[str], sealed: str, *, context: str) -> str:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     key_id, nonce, ciphertext = _parts(sealed)
-    keys = dict(map(_derive, secrets))
+    keys = {key.id: key.value for key in map(_key, secrets)}
     if key_id not in keys:
         raise SettingsError(
             f"The object key was sealed with a secret (id {key_id.hex()}) that the Airflow "
@@ -86,10 +88,10 @@ def _parts(sealed: str) -> tuple[bytes, bytes, bytes]:
         content = urlsafe_b64decode(sealed.removeprefix(FORM))
     except ValueError:  # It is not ASCII, or cut off.
         raise _changed() from None
-    head = _ID_BYTES + _NONCE_BYTES
+    head = ID_BYTES + _NONCE_BYTES
     if sealed != _text(content) or len(content) < head + _TAG_BYTES:
         raise _changed()
-    return content[:_ID_BYTES], content[_ID_BYTES:head], content[head:]
+    return content[:ID_BYTES], content[ID_BYTES:head], content[head:]
 
 
 def _text(content: bytes) -> str:
@@ -97,15 +99,9 @@ def _text(content: bytes) -> str:
     return FORM + urlsafe_b64encode(content).decode()
 
 
-def _derive(secret: str) -> tuple[bytes, bytes]:
-    """Return the id and the key that belong to a secret."""
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    derived = HKDF(
-        SHA256(), _ID_BYTES + _KEY_BYTES, salt=None, info=b"xray: seal of a text, form 1"
-    ).derive(secret.encode())
-    return derived[:_ID_BYTES], derived[_ID_BYTES:]
+def _key(secret: str) -> DerivedKey:
+    """Return the key that belongs to a secret."""
+    return derive(secret, _PURPOSE)
 
 
 def _bound(context: str) -> bytes:

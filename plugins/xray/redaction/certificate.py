@@ -33,6 +33,7 @@ from typing import Any
 from PIL import Image
 
 from xray import VERSION
+from xray.derivation import derive
 from xray.errors import ImageError
 from xray.image import ANY_SIZE, decode
 from xray.redaction import tesseract
@@ -195,9 +196,7 @@ def _is_sealed(content: Mapping[str, Any], secrets: Sequence[str]) -> bool:
 
 def _seal(secret: str, content: Mapping[str, Any]) -> str:
     """Return the seal of a certificate's content, in hexadecimal digits."""
-    # A key of its own: a seal says nothing about a pseudonym, and the reverse.
-    key = hmac.digest(secret.encode(), f"seal of {SCHEMA}".encode(), "sha256")
-    return hmac.digest(key, _canonical(content), "sha256").hex()
+    return derive(secret, f"seal of {SCHEMA}").mac(_canonical(content))
 
 
 def _version(distribution: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +70,43 @@ def test_an_object_above_the_limit_is_not_read(s3: Any, store: ObjectStore) -> N
     assert store.get(BUCKET, "k", max_bytes=4).data == b"four"
     with pytest.raises(ImageError, match="has 4 bytes; the limit max_bytes is 3"):
         store.get(BUCKET, "k", max_bytes=3)
+
+
+def test_an_object_is_read_in_chunks(s3: Any, store: ObjectStore) -> None:
+    store.put(BUCKET, "k", b"a picture", content_type="image/png")
+    stream = store.stream(BUCKET, "k", chunk_size=4)
+    assert (stream.content_type, stream.size) == ("image/png", 9)
+    assert list(stream.chunks) == [b"a pi", b"ctur", b"e"]
+    stream.close()
+    with pytest.raises(NotFoundError):
+        store.stream(BUCKET, "absent")
+
+
+def test_a_store_that_stops_in_the_middle_is_a_passing_failure() -> None:
+    from botocore.exceptions import ReadTimeoutError
+
+    class Body:
+        closed = False
+
+        def iter_chunks(self, size: int) -> Iterator[bytes]:
+            yield b"some"
+            raise ReadTimeoutError(endpoint_url="https://store/Ada Ashgrove")
+
+        def close(self) -> None:
+            self.closed = True
+
+    class Client:
+        body = Body()
+
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            return {"Body": self.body, "ContentLength": 9, "ContentType": "image/png"}
+
+    stream = ObjectStore(Client()).stream(BUCKET, "k")
+    assert next(stream.chunks) == b"some"
+    with pytest.raises(TransientError, match=r"reading from xray-data-in \(ReadTimeoutError\)"):
+        next(stream.chunks)
+    stream.close()
+    assert Client.body.closed
 
 
 def test_metadata_is_read_without_the_object(s3: Any, store: ObjectStore) -> None:

@@ -11,7 +11,7 @@ the methods of :class:`ObjectStore` are named after.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +43,19 @@ class StoredObject:
     version_id: str | None
     sha256: str
     modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStream:
+    """An object that is read in chunks."""
+
+    content_type: str
+    size: int
+    """In bytes."""
+    chunks: Iterator[bytes]
+    """Raises TransientError if the store stops answering."""
+    close: Callable[[], None]
+    """Closes the connection; to be called at the end, also if not all chunks were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,25 @@ class ObjectStore:
             version_id=answer.get("VersionId"),
             sha256=hashlib.sha256(data).hexdigest(),
             modified=answer["LastModified"],
+        )
+
+    def stream(self, bucket: str, key: str, *, chunk_size: int = 2**18) -> ObjectStream:
+        """Open an object, to be read in chunks of ``chunk_size`` bytes.
+
+        Raises:
+            NotFoundError: there is no such object.
+            ObjectError, TransientError: the store refuses, or cannot answer now.
+        """
+        with _translated("reading from", bucket):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+        body = answer["Body"]
+
+        def chunks() -> Iterator[bytes]:
+            with _translated("reading from", bucket):
+                yield from body.iter_chunks(chunk_size)
+
+        return ObjectStream(
+            answer.get("ContentType", ""), answer["ContentLength"], chunks(), body.close
         )
 
     def head(self, bucket: str, key: str) -> ObjectHead | None:

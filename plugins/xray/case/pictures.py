@@ -7,6 +7,7 @@ of its own, so that no more than one view is in memory at a time.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -115,4 +116,41 @@ def put_pictures(
 
 def _rendered(picture: Picture, view: View, rulers: bool) -> bytes:
     """Return the bytes of one view."""
-    raise NotImplementedError
+    from xray.image import draw_rulers
+
+    image = picture.eight_bit()
+    if view is View.STRETCHED:
+        image = _stretched(image.convert("L"))
+    elif view is View.PREVIEW and rulers:
+        image = draw_rulers(image, PREVIEW_SIDE)
+    elif view is View.PREVIEW:
+        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    image.info.clear()  # Pillow writes a colour profile into the file, and browsers apply it.
+    stream = io.BytesIO()
+    if view is View.PREVIEW:
+        image.save(stream, "JPEG", quality=90)
+    else:
+        image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """Return an image in mode L with the contrast in which the redaction looks for faint text.
+
+    The image is processed in squares, because several of its arrays hold floats.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from xray.redaction import equalize_contrast
+
+    result = Image.new("L", image.size)
+    for top in range(0, image.height, _TILE_SIDE):
+        for left in range(0, image.width, _TILE_SIDE):
+            x, y = max(0, left - _TILE_MARGIN), max(0, top - _TILE_MARGIN)
+            right = min(image.width, left + _TILE_SIDE + _TILE_MARGIN)
+            bottom = min(image.height, top + _TILE_SIDE + _TILE_MARGIN)
+            tile = equalize_contrast(np.asarray(image.crop((x, y, right, bottom))))
+            inner = tile[top - y :, left - x :][:_TILE_SIDE, :_TILE_SIDE]
+            result.paste(Image.fromarray(inner), (left, top))
+    return result

@@ -22,6 +22,7 @@ from xray.redaction.certificate import certificate_problem, certify
 from xray.redaction.fill import filled, masked
 from xray.redaction.geometry import Box
 from xray.redaction.redactor import ENGINE, Redaction, redact
+from xray.redaction.views import equalize_contrast
 
 __all__ = [
     "ENGINE",
@@ -29,6 +30,7 @@ __all__ = [
     "Redaction",
     "certificate_problem",
     "certify",
+    "equalize_contrast",
     "filled",
     "masked",
     "redact",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from xray.airflow.addresses import PREVIEW, QUARANTINE, picture_address
+from xray.airflow.addresses import QUARANTINE, REVIEW, picture_address
+from xray.case.pictures import View
 
 
 @pytest.mark.parametrize(
@@ -14,5 +15,7 @@ def test_an_address_has_the_path_of_the_server(
     monkeypatch: pytest.MonkeyPatch, base_url: str, path: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
-    assert picture_address(PREVIEW, "xrays", "c0ffee") == f"{path}/xray/preview/xrays/c0ffee"
-    assert picture_address(QUARANTINE, "xrays", "c0ffee") == f"{path}/xray/quarantine/xrays/c0ffee"
+    shown = picture_address(REVIEW, "xrays", "c0ffee", 3, View.PREVIEW)
+    assert shown == f"{path}/xray/review/xrays/c0ffee/3/preview"
+    shown = picture_address(QUARANTINE, "xrays", "c0ffee", 12, View.STRETCHED)
+    assert shown == f"{path}/xray/quarantine/xrays/c0ffee/12/stretched"

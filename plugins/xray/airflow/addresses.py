@@ -6,21 +6,29 @@ from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
+from xray.case.pictures import View
+
 PLUGIN_PREFIX = "/xray"
 """Where Airflow mounts the plugin's app."""
-PREVIEW = "/preview/{bucket}/{case_id}"
+REVIEW = "/review/{bucket}/{case_id}/{claim}/{view}"
 """The annotated image of a case that waits for a review."""
-QUARANTINE = "/quarantine/{bucket}/{case_id}"
+PREVIEW = REVIEW
+QUARANTINE = "/quarantine/{bucket}/{case_id}/{claim}/{view}"
 """The quarantined image of a case."""
 
 
-def picture_address(path: str, bucket: str, case_id: str) -> str:
-    """Return the address of a case's picture, without scheme and host.
+def picture_address(
+    path: str, bucket: str, case_id: str, claim: int = 1, view: View = View.PREVIEW
+) -> str:
+    """Return the address of a picture of a waiting case, without scheme and host.
 
     Args:
-        path: the route: :data:`PREVIEW` or :data:`QUARANTINE`.
+        path: the route: :data:`REVIEW` or :data:`QUARANTINE`.
         bucket: the bucket in which the image landed.
         case_id: the case.
+        claim: the number of the claim under which the case asks.
+        view: the view of the image.
     """
     base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
-    return f"{base}{PLUGIN_PREFIX}{path.format(bucket=bucket, case_id=case_id)}"
+    route = path.format(bucket=bucket, case_id=case_id, claim=claim, view=view.value)
+    return f"{base}{PLUGIN_PREFIX}{route}"

@@ -101,7 +101,7 @@ def put_pictures(
     entries = []
     for view, data in render(picture, rulers=rulers):
         key = picture_name(case_id, claim, view)
-        etag: Any = store.put(bucket, key, data, content_type=view.content_type)
+        etag = store.put(bucket, key, data, content_type=view.content_type)
         entries.append(
             {
                 "bucket": bucket,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.audit_records import BUCKET, CASE, failure
+from tests.support.audit_records import BUCKET, CASE, SECRETS, copy, failure
 from xray import audit
 from xray.storage import ObjectStore
 
@@ -16,10 +16,6 @@ from xray.storage import ObjectStore
 def trail(s3: Any, store: ObjectStore, tmp_path: Path) -> Path:
     """Five records of one case and one of another, copied to a folder."""
     for number in range(5):
-        audit.append(store, BUCKET, CASE, failure(f"fetch:{number}"))
-    audit.append(store, BUCKET, CASE[::-1], failure("fetch:0"))
-    for entry in store.list(BUCKET):
-        path = tmp_path / entry.key
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(store.get(BUCKET, entry.key).data)
-    return tmp_path
+        audit.append(store, BUCKET, CASE, failure(f"fetch:{number}"), SECRETS)
+    audit.append(store, BUCKET, CASE[::-1], failure("fetch:0"), SECRETS)
+    return copy(store, tmp_path / "audit")

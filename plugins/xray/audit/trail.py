@@ -2,116 +2,216 @@
 
 A record is JSON at ``<case id>/<number>.json`` in the audit bucket, in the form
 of ``audit.schema.json`` beside this module. Every attempt of a case ends with
-one record. Every review and every decision on a quarantined image adds one.
-Each record holds the hash of the case's record before it, and a hash of itself.
+one record. Every review, every decision on a quarantined image, and every form
+that was withdrawn, expired or answered too late adds one. Each record holds the
+hash of the case's record before it, a hash of itself, and a keyed seal.
 
-A record contains the object key, so the bucket is as confidential as the images
+A deletion replaces the records of a case by one that names no one. Every other
+record contains the object key, so the bucket is as confidential as the images
 are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from xray.errors import AlreadyExistsError
+from xray.audit.record import (
+    DELETED,
+    EXPIRED,
+    FAILED,
+    MAX_NUMBER,
+    REFUSED,
+    RELEASED,
+    SCHEMA_VERSION,
+    SUCCEEDED,
+    WITHDRAWN,
+    complete,
+    record_keys,
+    record_name,
+    record_number,
+    to_bytes,
+)
+from xray.audit.sealing import from_bytes, is_sealed
+from xray.errors import ConflictError, NotFoundError, ObjectError
 from xray.storage import ObjectStore
 
-SCHEMA_VERSION = 1
-SUCCEEDED, FAILED, REVIEWED, RELEASED = "succeeded", "failed", "reviewed", "released"
-ENDS = (SUCCEEDED, FAILED, RELEASED)
-"""The outcomes after which the next record starts a new attempt, unless it is a release."""
+ENDS = (SUCCEEDED, FAILED, RELEASED, DELETED)
+"""The outcomes that end an attempt."""
+FOLLOWING = (RELEASED, WITHDRAWN, EXPIRED, REFUSED, DELETED)
+"""The outcomes that start no attempt, because they belong to the one before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A record as it is in the bucket."""
+
+    number: int
+    sha256: str
+    """Of its bytes."""
+    record: dict[str, Any] | None
+    """None if the bytes are no JSON object."""
 
 
 def append(
-    store: ObjectStore, bucket: str, case_id: str, record: Mapping[str, Any]
+    store: ObjectStore,
+    bucket: str,
+    case_id: str,
+    record: Mapping[str, Any],
+    secrets: Sequence[str],
 ) -> dict[str, Any]:
     """Write ``record`` as the case's next one, and return it with its place in the chain.
 
     Two writers at the same time get two numbers: the store refuses the second one's first number.
+    If the store does not refuse it, the writer notices by reading its record back.
 
     Args:
         store: the object store.
         bucket: the bucket of the audit records.
         case_id: the case.
-        record: the record. Its ``token`` makes this function safe to repeat: if the case's last
-            record has the same token and the same outcome, nothing is written and that record is
-            returned.
+        record: the record. Its ``token`` makes this function safe to repeat: if the case's trail
+            has a sealed record of the same token and outcome, nothing is written and that record
+            is returned. The ``deletion.records`` of a deletion is filled in.
+        secrets: the deployment's secrets, newest first. The first one seals.
 
     Raises:
         ObjectError, TransientError: the store refuses, or cannot answer now.
     """
     while True:
-        last, last_hash = _last(store, bucket, case_id)
-        if last and all(last.get(name) == record[name] for name in ("outcome", "token")):
-            return last
-        chained = _chained(case_id, record, last, last_hash)
+        entries = _entries(store, bucket, case_id)
+        # A forged record must not keep the genuine one from being written.
+        genuine = _genuine([entry.record for entry in entries if entry.record], case_id, secrets)
+        if earlier := find(genuine, record["token"], record["outcome"]):
+            return earlier
+        chained = complete(_chained(case_id, record, entries), secrets[0])
+        name, data = record_name(case_id, chained["number"]), to_bytes(chained)
         try:
-            store.put(
-                bucket,
-                record_name(case_id, chained["number"]),
-                json.dumps(chained, indent=2, ensure_ascii=False).encode(),
-                content_type="application/json",
-                once=True,
-            )
-        except AlreadyExistsError:
+            store.put(bucket, name, data, content_type="application/json", once=True)
+        except ConflictError:
             continue
-        return chained
+        # Some stores ignore the condition, so that another writer's record may be there now.
+        if store.get(bucket, name).data == data:
+            return chained
 
 
-def records(store: ObjectStore, bucket: str, case_id: str) -> list[dict[str, Any]]:
-    """Return the case's records, oldest first.
+def erase(
+    store: ObjectStore,
+    bucket: str,
+    case_id: str,
+    record: Mapping[str, Any],
+    secrets: Sequence[str],
+) -> dict[str, Any]:
+    """Write ``record``, remove the case's records before it, and return it.
+
+    The function is safe to repeat: a deletion that was cut off is completed.
+
+    Args:
+        store: the object store. Its account must be allowed to delete from the audit bucket.
+        bucket: the bucket of the audit records.
+        case_id: the case.
+        record: a record of the outcome :data:`DELETED`, which names no one.
+        secrets: the deployment's secrets, newest first.
 
     Raises:
         ObjectError, TransientError: the store refuses, or cannot answer now.
     """
-    return [
-        json.loads(store.get(bucket, entry.key).data) for entry in store.list(bucket, f"{case_id}/")
-    ]
+    remaining = append(store, bucket, case_id, record, secrets)
+    # Newest first: what is left by a deletion that is cut off has no gap.
+    for number, key in reversed(_listed(store, bucket, case_id)):
+        if number < remaining["number"]:
+            store.delete(bucket, key)
+    return remaining
 
 
-def record_name(case_id: str, number: int) -> str:
-    """Return the key of a record in the audit bucket. It names no patient."""
-    return f"{case_id}/{number:05d}.json"
+def records(
+    store: ObjectStore, bucket: str, case_id: str, secrets: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the case's records, oldest first.
+
+    Files that are no records, and records that are not JSON, are left out: :func:`verify
+    <xray.audit.verification.verify>` finds them.
+
+    Args:
+        store: the object store.
+        bucket: the bucket of the audit records.
+        case_id: the case.
+        secrets: if given, only records of this case that one of the secrets has sealed are
+            returned, so that nobody can forge one. Records of version 0.1.0 have no seal.
+
+    Raises:
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    found = [entry.record for entry in _entries(store, bucket, case_id) if entry.record]
+    return found if secrets is None else _genuine(found, case_id, secrets)
 
 
-def digest(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a record without its ``digest``, as the schema describes it."""
-    rest = {name: value for name, value in record.items() if name != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def find(trail: Iterable[Mapping[str, Any]], token: str, outcome: str) -> dict[str, Any] | None:
+    """Return the first record of a trail with this token and outcome; None if there is none."""
+    for record in trail:
+        if record.get("token") == token and record.get("outcome") == outcome:
+            return dict(record)
+    return None
 
 
-def _last(
-    store: ObjectStore, bucket: str, case_id: str
-) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the case's last record and the SHA-256 of its bytes; None and None if it has none."""
-    key = max((entry.key for entry in store.list(bucket, f"{case_id}/")), default=None)
-    if key is None:
-        return None, None
-    stored = store.get(bucket, key)
-    return json.loads(stored.data), stored.sha256
+def _genuine(
+    found: Sequence[dict[str, Any]], case_id: str, secrets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the records that belong to the case and that one of the secrets has sealed."""
+    known = record_keys(secrets)
+    return [one for one in found if one.get("case_id") == case_id and is_sealed(one, known)]
 
 
-def _chained(
-    case_id: str, record: Mapping[str, Any], last: Mapping[str, Any] | None, last_hash: str | None
-) -> dict[str, Any]:
+def _listed(store: ObjectStore, bucket: str, case_id: str) -> list[tuple[int, str]]:
+    """Return the number and the key of each of the case's records, oldest first."""
+    keys = [entry.key for entry in store.list(bucket, f"{case_id}/")]
+    return sorted((number, key) for key in keys if (number := record_number(key)))
+
+
+def _entries(store: ObjectStore, bucket: str, case_id: str) -> list[_Entry]:
+    """Return the case's records, oldest first."""
+    entries = []
+    for number, key in _listed(store, bucket, case_id):
+        try:
+            stored = store.get(bucket, key)
+        except NotFoundError:
+            continue  # A deletion has removed it since.
+        try:
+            record = from_bytes(stored.data)
+        except ValueError:
+            record = None
+        entries.append(_Entry(number, stored.sha256, record))
+    return entries
+
+
+def _chained(case_id: str, record: Mapping[str, Any], entries: Sequence[_Entry]) -> dict[str, Any]:
     """Return ``record`` with its place in the case's chain."""
-    number, attempt = 1, 1
-    if last:
-        number = last["number"] + 1
-        attempt = last["attempt"]
-        attempt += last["outcome"] in ENDS and record["outcome"] != RELEASED
+    number = entries[-1].number + 1 if entries else 1
+    if number > MAX_NUMBER:
+        raise ObjectError(
+            f"The audit trail of the case {case_id} has {MAX_NUMBER} records, and no name is left "
+            "for another one: find out what runs the case again and again."
+        )
     chained = {
         "schema": SCHEMA_VERSION,
         "case_id": case_id,
         "number": number,
-        "attempt": attempt,
-        "previous": last_hash,
+        "attempt": _attempt([entry.record for entry in entries if entry.record], record),
+        "previous": entries[-1].sha256 if entries else None,
         "recorded_at": datetime.now(UTC).isoformat(),
         **record,
     }
-    return {**chained, "digest": digest(chained)}
+    if "deletion" in chained:
+        chained["deletion"] = {**chained["deletion"], "records": number - 1}
+    return chained
+
+
+def _attempt(trail: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> int:
+    """Return the number of the attempt that a new record belongs to."""
+    numbers = [earlier["attempt"] for earlier in trail if type(earlier.get("attempt")) is int]
+    attempt: int = max(numbers, default=1)
+    ended = any(
+        earlier.get("attempt") == attempt and earlier.get("outcome") in ENDS for earlier in trail
+    )
+    return attempt + (ended and record["outcome"] not in FOLLOWING)

@@ -1,34 +1,51 @@
-"""Verifying the audit trail: finding records that were changed, or are missing in between.
+"""Verifying the audit trail: finding records that were changed, forged or removed.
 
-Hashes cannot show that the last records of a case were removed. Protect the
-bucket by the store's own means: object lock, or an account that may write and
-not delete.
+Without a secret, the chain alone is checked: a record that was changed, or that is missing between
+two others. With the secret, the seals are checked as well: nobody without the secret can have
+written a record. With a checkpoint, records that were removed from the end of a trail are found,
+and whole trails that are missing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-from xray.audit.trail import digest, record_name
+from xray.audit.checkpoint import (
+    FOLDER,
+    Checkpoint,
+    CheckpointError,
+    TrailEnd,
+    is_checkpoint_name,
+    read_checkpoint,
+)
+from xray.audit.record import (
+    DELETED,
+    SCHEMA_VERSION,
+    FormError,
+    read_record,
+    record_keys,
+    record_name,
+    record_number,
+)
+from xray.audit.sealing import seal_problem
+from xray.derivation import DerivedKey
 
-SCHEMA_FILE = Path(__file__).with_name("audit.schema.json")
-_MAX_NUMBER = 99_999
-"""The largest number that a record's name has digits for."""
+CHECKPOINT = "the checkpoint"
+"""The name in a problem of the checkpoint that was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem of one record."""
+    """A problem of a record, of a trail, or of another file in the bucket."""
 
     name: str
-    """``<case id>/<number>.json``. It names no patient."""
+    """``<case id>/<number>.json``, which names no patient; or the name of a file that is no record,
+    which is somebody else's choice."""
     reason: str
     """A predicate that follows the name in a sentence, such as "is missing"."""
 
@@ -42,59 +59,230 @@ class Verdict:
     cases: int
     """The number of cases that they belong to."""
     problems: tuple[Problem, ...]
+    unkeyed: int = 0
+    """The number of records from version 0.1.0 that no seal and no checkpoint covers."""
+    checkpoints: int = 0
+    """The number of the bucket's own checkpoints."""
 
 
-def verify(named: Iterable[tuple[str, bytes]]) -> Verdict:
-    """Verify records, given as (name, bytes) in the order of their names."""
-    total = cases = 0
-    problems: list[Problem] = []
-    for case_id, group in groupby(named, key=lambda pair: pair[0].partition("/")[0]):
-        trail = list(group)
-        total, cases = total + len(trail), cases + 1
-        problems += _trail_problems(case_id, trail)
-    return Verdict(total, cases, tuple(problems))
+def verify(
+    named: Iterable[tuple[str, bytes]],
+    secrets: Sequence[str] | None = None,
+    checkpoint: bytes | None = None,
+) -> Verdict:
+    """Verify the audit trail. No more than one record is held at a time.
+
+    Args:
+        named: the objects of the audit bucket, as (name, bytes) in the order of their names. The
+            bytes of an object that is neither record nor checkpoint are not looked at.
+        secrets: the secrets that may have sealed the records. Without any, the seals are not
+            checked.
+        checkpoint: an earlier checkpoint of the same bucket.
+    """
+    known, problems = None, []
+    if checkpoint is not None:
+        try:
+            known = read_checkpoint(checkpoint, secrets)
+        except CheckpointError as error:
+            problems = [Problem(CHECKPOINT, str(error))]
+    verification = _Verification(secrets, known)
+    for _ in verification.trails(named):
+        pass
+    return verification.verdict(problems)
 
 
-def _trail_problems(case_id: str, trail: Sequence[tuple[str, bytes]]) -> Iterator[Problem]:
-    """Yield the problems of one case's records."""
-    expected, previous = 1, None
-    for name, data in trail:
-        while expected <= _MAX_NUMBER and name > record_name(case_id, expected):
-            yield Problem(record_name(case_id, expected), "is missing")
-            expected, previous = expected + 1, None
-        reason = _record_problem(name, data, case_id, expected)
-        if reason is None and previous not in (None, json.loads(data)["previous"]):
-            reason = "does not follow the record before it: one of the two was changed"
+def make_checkpoint(named: Iterable[tuple[str, bytes]], secrets: Sequence[str]) -> bytes:
+    """Return a checkpoint of the audit trail as it is now.
+
+    Args:
+        named: the objects of the audit bucket, as (name, bytes) in the order of their names.
+        secrets: the deployment's secrets, newest first. The first one seals.
+    """
+    made_at = datetime.now(UTC)
+    verification = _Verification(secrets, None)
+    trails = dict(verification.trails(named))
+    found = len(verification.verdict().problems)
+    return Checkpoint(made_at.isoformat(), found, trails).to_bytes(secrets)
+
+
+class _Verification:
+    """A verification under way: what was found so far."""
+
+    def __init__(self, secrets: Sequence[str] | None, known: Checkpoint | None) -> None:
+        self._secrets = secrets
+        self._keys = record_keys(secrets) if secrets else None
+        self._has_checkpoint = known is not None
+        self._unseen = dict(known.trails) if known else {}
+        """The trails of the checkpoint that have not come yet."""
+        self._problems: list[Problem] = []
+        self._records = self._cases = self._unkeyed = self._checkpoints = 0
+
+    def trails(self, named: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, TrailEnd]]:
+        """Verify all objects; yield each case id with the end of its trail."""
+        for folder, group in groupby(named, key=_folder):
+            trail: _Trail | None = None
+            for name, data in group:
+                if is_checkpoint_name(name):
+                    self._add_checkpoint(name, data)
+                elif folder == FOLDER or (number := record_number(name)) is None:
+                    self._problems.append(Problem(name, "is no record: remove it"))
+                else:
+                    trail = trail or self._trail(folder)
+                    self._problems += trail.add(number, name, data)
+            if trail is not None:
+                self._problems += trail.finish()
+                self._cases += 1
+                self._records += trail.end.records
+                self._unkeyed += trail.unkeyed
+                yield folder, trail.end
+        for case_id, end in self._unseen.items():
+            reason = f"is missing as a whole: the checkpoint has {end.records} records of it"
+            self._problems.append(Problem(f"{case_id}/", reason))
+
+    def verdict(self, problems: Sequence[Problem] = ()) -> Verdict:
+        """Return the result. ``problems`` were found before."""
+        return Verdict(
+            self._records,
+            self._cases,
+            (*problems, *self._problems),
+            self._unkeyed,
+            self._checkpoints,
+        )
+
+    def _trail(self, case_id: str) -> _Trail:
+        known = self._unseen.pop(case_id, None)
+        return _Trail(case_id, self._keys, known, has_checkpoint=self._has_checkpoint)
+
+    def _add_checkpoint(self, name: str, data: bytes) -> None:
+        """Check one of the bucket's own checkpoints."""
+        self._checkpoints += 1
+        try:
+            read_checkpoint(data, self._secrets)
+        except CheckpointError as error:
+            self._problems.append(Problem(name, str(error)))
+
+
+class _Trail:
+    """One case's trail under verification.
+
+    Args:
+        case_id: the case.
+        keys: the keys that may have sealed the records; None if seals are not checked.
+        known: the end that a checkpoint has of this trail.
+        has_checkpoint: whether there is a checkpoint, even if it does not have this trail.
+    """
+
+    def __init__(
+        self,
+        case_id: str,
+        keys: Mapping[str, DerivedKey] | None,
+        known: TrailEnd | None,
+        *,
+        has_checkpoint: bool,
+    ) -> None:
+        self._case_id, self._keys = case_id, keys
+        self._known, self._has_checkpoint = known, has_checkpoint
+        self._previous: str | None = None
+        """The hash of the record before; None if it is missing, or has a problem of its own."""
+        self._keyed = False
+        self.end = TrailEnd(0, 0, "")
+        """The end of the trail so far."""
+        self.unkeyed = 0
+        """The number of records so far that have no seal, and that nothing else covers."""
+
+    def add(self, number: int, name: str, data: bytes) -> Iterator[Problem]:
+        """Verify the next record; yield its problems."""
+        before, sha256 = self.end, hashlib.sha256(data).hexdigest()
+        gap = number > before.number + 1
+        record, reason = self._read(name, number, data)
+        deletion = record is not None and reason is None and record["outcome"] == DELETED
+        if gap and not deletion:
+            yield self._missing(before.number + 1, number - 1)
+        if deletion and before.records:
+            yield Problem(
+                name,
+                f"says that the records before it were deleted, but {before.records} of them are "
+                "still there: complete the deletion",
+            )
+        if record is not None and reason is None:
+            previous = None if gap else self._previous
+            reason = _chain_problem(record, number, previous) or self._cover_problem(record, sha256)
         if reason is not None:
             yield Problem(name, reason)
-        expected, previous = expected + 1, hashlib.sha256(data).hexdigest()
+        self.end = TrailEnd(before.records + 1, number, sha256)
+        self._previous = sha256 if reason is None else None
+        self._count(record, reason)
+
+    def finish(self) -> Iterator[Problem]:
+        """Yield the problem of the trail's end."""
+        if self._known and self._known.number > self.end.number:
+            missing = self._missing(self.end.number + 1, self._known.number)
+            yield Problem(missing.name, f"{missing.reason}, and the checkpoint has it")
+
+    def _read(
+        self, name: str, number: int, data: bytes
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return a record and what is wrong with it, apart from its chain."""
+        try:
+            record = read_record(data)
+        except FormError as error:
+            return None, str(error)
+        if (name, record["case_id"], record["number"]) != (
+            record_name(self._case_id, number),
+            self._case_id,
+            number,
+        ):
+            return record, "does not belong there"
+        deletion = record.get("deletion")
+        if deletion is not None and deletion["records"] != number - 1:
+            return record, (
+                f"says that {deletion['records']} records before it were deleted, not {number - 1}"
+            )
+        if self._keys is not None and record["schema"] == SCHEMA_VERSION:
+            return record, seal_problem(record, self._keys)
+        return record, None
+
+    def _cover_problem(self, record: Mapping[str, Any], sha256: str) -> str | None:
+        """Return what is wrong with a record by the checkpoint, or by the records before it."""
+        number, known = record["number"], self._known
+        if known and known.number == number and known.sha256 != sha256:
+            return "was written anew since the checkpoint"
+        if record["schema"] == SCHEMA_VERSION:
+            return None
+        if self._keyed:
+            return "has no key, though a record before it has one"
+        if self._has_checkpoint and number > (known.number if known else 0):
+            return "has no key, and is not in the checkpoint"
+        return None
+
+    def _count(self, record: Mapping[str, Any] | None, reason: str | None) -> None:
+        """Count the records that nothing covers: a seal or a checkpoint covers all before it."""
+        keyed = record is not None and record["schema"] == SCHEMA_VERSION
+        self._keyed = self._keyed or keyed
+        if record is not None and not keyed:
+            self.unkeyed += 1
+        at_known = self._known is not None and self._known.number == self.end.number
+        if reason is None and (keyed or at_known):
+            self.unkeyed = 0
+
+    def _missing(self, first: int, last: int) -> Problem:
+        """Return the problem of records that are missing, however many there are."""
+        if first == last:
+            return Problem(record_name(self._case_id, first), "is missing")
+        return Problem(record_name(self._case_id, first), f"to {last:05d}.json are missing")
 
 
-def _record_problem(name: str, data: bytes, case_id: str, number: int) -> str | None:
-    """Return the problem of one record, apart from its chain; None if there is none."""
-    from jsonschema import ValidationError
-
-    try:
-        record = json.loads(data)
-        _validator().validate(record)
-    except ValueError:
-        return "is not JSON"
-    except ValidationError as error:
-        return f"does not have the form of a record, at {error.json_path}"
-    place = (record_name(case_id, number), case_id, number)
-    if (name, record["case_id"], record["number"]) != place:
-        return "does not belong there"
-    if record["digest"] != digest(record):
-        return "was changed: its digest does not match"
-    if record["previous"] is None and number > 1:
-        return "names no record before it"
-    if record["previous"] is not None and number == 1:
+def _chain_problem(record: Mapping[str, Any], number: int, previous: str | None) -> str | None:
+    """Return why a record does not follow the one with the hash ``previous``; None if it does."""
+    if record["previous"] is None:
+        return "names no record before it" if number > 1 else None
+    if number == 1:
         return "names a record before it, though it is the first"
+    if previous not in (None, record["previous"]):
+        return "does not follow the record before it: one of the two was changed"
     return None
 
 
-@cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+def _folder(pair: tuple[str, bytes]) -> str:
+    """Return the folder of an object; it is empty for an object at the top level."""
+    return pair[0].rpartition("/")[0].partition("/")[0]

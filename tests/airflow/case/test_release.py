@@ -55,7 +55,9 @@ def context(connected: Any, chest: Image.Image, as_bytes: Callable[..., bytes]) 
     connected.put_object(Bucket=BUCKETS.quarantine, Key=key, Body=as_bytes(chest, "PNG"))
     summary = {"engine": "e", "regions": 1, "verified": False, "quarantined": True}
     quarantined = {**failure("store:6"), "redaction": summary}
-    audit.append(ObjectStore(connected), BUCKETS.audit, PINNED.case_id, quarantined)
+    audit.append(
+        ObjectStore(connected), BUCKETS.audit, PINNED.case_id, quarantined, KEYRING.secrets
+    )
     ti = SimpleNamespace(
         id="1", run_id=RUN_ID, task_id="release", try_number=1, max_tries=6, map_index=-1
     )

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from xray.errors import (
-    AlreadyExistsError,
+    ConflictError,
     ImageError,
     NotFoundError,
     ObjectError,
@@ -44,7 +44,7 @@ def test_a_store_that_is_away_is_a_passing_failure() -> None:
 
 def test_an_object_written_once_is_never_overwritten(s3: Any, store: ObjectStore) -> None:
     store.put(BUCKET, "k", b"one", content_type="text/plain", once=True)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(ConflictError):
         store.put(BUCKET, "k", b"two", content_type="text/plain", once=True)
     assert store.get(BUCKET, "k").data == b"one"
 

@@ -8,7 +8,8 @@
     + ImageError
     + ModelError
     + ObjectError
-      - AlreadyExistsError
+      - ConflictError
+      - StaleError
   x TransientError
     + NotFoundError
 
@@ -51,8 +52,12 @@ class ObjectError(PermanentError):
     """An object is gone, was replaced, or may not be read or written."""
 
 
-class AlreadyExistsError(ObjectError):
-    """An object that may be written only once exists already."""
+class ConflictError(ObjectError):
+    """An object is not, or no longer, what the condition of a request says."""
+
+
+class StaleError(ObjectError):
+    """A case or a form is about a state of its object that is no longer the present one."""
 
 
 class NotFoundError(TransientError):

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from xray.errors import (
-    AlreadyExistsError,
+    ConflictError,
     ImageError,
     NotFoundError,
     ObjectError,
@@ -43,6 +43,9 @@ class StoredObject:
     version_id: str | None
     sha256: str
     modified: datetime
+    content_type: str
+    metadata: Mapping[str, str]
+    """The object's own metadata; names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class ObjectHead:
     """Without quotes."""
     metadata: Mapping[str, str]
     """The object's own metadata; names in lower case."""
+    version_id: str | None
+    modified: datetime
+    size: int
+    """In bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,8 @@ class ObjectStore:
             version_id=answer.get("VersionId"),
             sha256=hashlib.sha256(data).hexdigest(),
             modified=answer["LastModified"],
+            content_type=answer["ContentType"],
+            metadata=answer["Metadata"],
         )
 
     def stream(self, bucket: str, key: str, *, chunk_size: int = 2**18) -> ObjectStream:
@@ -159,7 +168,13 @@ class ObjectStore:
                 answer = self._client.head_object(Bucket=bucket, Key=key)
         except NotFoundError:
             return None
-        return ObjectHead(answer["ETag"].strip('"'), answer["Metadata"])
+        return ObjectHead(
+            etag=answer["ETag"].strip('"'),
+            metadata=answer["Metadata"],
+            version_id=answer.get("VersionId"),
+            modified=answer["LastModified"],
+            size=answer["ContentLength"],
+        )
 
     def put(
         self,
@@ -170,17 +185,25 @@ class ObjectStore:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
         once: bool = False,
-    ) -> None:
-        """Write an object; with ``once``, only if there is no object under the key.
+        over: str | None = None,
+    ) -> str:
+        """Write an object, and return its etag.
+
+        Args:
+            bucket, key, data: the object.
+            content_type: its media type.
+            metadata: the object's own metadata.
+            once: write it only if there is no object under the key.
+            over: write it only over the object that has this etag.
 
         Raises:
-            AlreadyExistsError: with ``once``, there is such an object.
+            ConflictError: the condition does not hold.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
-        condition = {"IfNoneMatch": "*"} if once else {}
+        condition = {"IfNoneMatch": "*"} if once else {"IfMatch": f'"{over}"'} if over else {}
         try:
             with _translated("writing to", bucket):
-                self._client.put_object(
+                answer = self._client.put_object(
                     Bucket=bucket,
                     Key=key,
                     Body=data,
@@ -188,19 +211,34 @@ class ObjectStore:
                     Metadata=dict(metadata or {}),
                     **condition,
                 )
-        except _PreconditionError as error:
-            raise AlreadyExistsError(
-                f"An object that may be written only once exists in {bucket} already."
+        except (_PreconditionError, NotFoundError) as error:
+            raise ConflictError(
+                f"An object in {bucket} is not what it was when it was looked at."
             ) from error
+        return str(answer["ETag"]).strip('"')
 
-    def delete(self, bucket: str, key: str) -> None:
+    def delete(self, bucket: str, key: str, *, etag: str | None = None) -> None:
         """Delete an object, if there is one under the key.
 
+        Args:
+            bucket, key: the object.
+            etag: delete the object only if it has this etag. Stores that do not know this
+                condition delete any object: see docs/object-stores.md.
+
         Raises:
+            ConflictError: the object has another etag.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
-        with _translated("deleting from", bucket):
-            self._client.delete_object(Bucket=bucket, Key=key)
+        condition = {"IfMatch": f'"{etag}"'} if etag else {}
+        try:
+            with _translated("deleting from", bucket):
+                self._client.delete_object(Bucket=bucket, Key=key, **condition)
+        except _PreconditionError as error:
+            raise ConflictError(
+                f"An object in {bucket} is not what it was when it was looked at."
+            ) from error
+        except NotFoundError:
+            return
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ListedObject]:
         """List the objects whose keys start with ``prefix``, in the order of their keys.

@@ -11,6 +11,7 @@ class BucketSuffix(StrEnum):
     QUARANTINE = "-quarantine"
     STAGING = "-staging"
     AUDIT = "-audit"
+    MANIFESTS = "-manifests"
 
 
 PROCESSED_KEY = "-processed"

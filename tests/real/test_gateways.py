@@ -18,7 +18,7 @@ from include.servers.real.minio import Minio
 from include.servers.real.radosgw import RadosGateway
 from include.servers.real.versitygw import Versitygw
 from tests.support import ROOT
-from xray.errors import AlreadyExistsError, NotFoundError, ObjectError
+from xray.errors import ConflictError, NotFoundError, ObjectError
 from xray.notification import ObjectCreated, parse
 from xray.storage import ObjectStore
 
@@ -124,7 +124,7 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
     with gateway(kafka, tmp_path) as s3:
         store = ObjectStore(s3)
         store.put(BUCKET, "a", b"one", content_type="text/plain", once=True)
-        with pytest.raises(AlreadyExistsError):
+        with pytest.raises(ConflictError):
             store.put(BUCKET, "a", b"two", content_type="text/plain", once=True)
         content = store.get(BUCKET, "a")
         assert content.data == b"one"

@@ -20,7 +20,7 @@ KEY = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
 def case(store: ObjectStore, source: Source, **changes: Any) -> Work:
     """A case at its step *store*, with ``changes`` to its fields."""
     work = Work(
-        store=store, source=source, settings=Settings(), keyring=KEYRING, run=RUN, token="store:6"
+        store=store, source=source, settings=Settings(), keyring=KEYRING, run=RUN, token="run-1:store:6"
     )
     return dataclasses.replace(work, **changes)
 
@@ -34,15 +34,22 @@ def upload(s3: Any, store: ObjectStore, data: bytes) -> Work:
 def run_steps(work: Work) -> tuple[Pinned, Scored, Staged, Staged | None]:
     """Run all steps before *store*, and return its arguments."""
     pinned = steps.fetch(work)
+    work = carried(work, pinned)
     scored = steps.classify(work, pinned)
     annotated = steps.annotate(work, pinned, scored)
     wanted = work.settings.wants_anonymized(scored.label)
     return pinned, scored, annotated, steps.anonymize(work, pinned, scored) if wanted else None
 
 
+def carried(work: Work, pinned: Pinned) -> Work:
+    """The case as a task after *fetch* sees it."""
+    return dataclasses.replace(work, carried_id=pinned.case_id, claim=pinned.claim)
+
+
 def run_case(work: Work) -> Outcome:
     """Run all steps."""
-    return publish.store(work, *run_steps(work))
+    pinned, *results = run_steps(work)
+    return publish.store(carried(work, pinned), pinned, *results)
 
 
 def objects(s3: Any, bucket: str) -> dict[str, tuple[bytes, str, dict[str, str]]]:
@@ -81,8 +88,8 @@ class RefusingStore(ObjectStore):
 
     refused: tuple[str, ...] = ()
 
-    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> str:
         """Write an object, or refuse to."""
         if bucket.endswith(self.refused):
             raise ObjectError(f"The store forbids writing to {bucket}.")
-        super().put(bucket, key, data, **options)
+        return super().put(bucket, key, data, **options)

@@ -1,11 +1,11 @@
 """A case: one version of one object, from its source to its published results.
 
 The steps of a case are plain functions over a store, in modules of their own
-(``ending``, ``publish``, ``quarantine``, ``review``, ``steps``). They are
+(``ending``, ``publish``, ``quarantine``, ``review``, ``steps`` and others). They are
 imported by module, and import what they need for pixels where they need it.
 """
 
-from xray.case import ending, pictures, publish, quarantine, review, steps
+from xray.case import ending, manifest, pictures, publish, quarantine, review, steps
 from xray.case.buckets import Buckets
 from xray.case.handover import hand_over, take_over
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
@@ -27,6 +27,7 @@ __all__ = [
     "Work",
     "ending",
     "hand_over",
+    "manifest",
     "pictures",
     "publish",
     "quarantine",

@@ -43,6 +43,11 @@ class Buckets:
         """The bucket of audit records. Identified."""
         return self.landing + BucketSuffix.AUDIT
 
+    @property
+    def manifests(self) -> str:
+        """The bucket of the objects' manifests, under the original key. Identified."""
+        return self.landing + BucketSuffix.MANIFESTS
+
     def outputs(self) -> tuple[str, ...]:
         """Return the names of all buckets that the pipeline writes to."""
         return tuple(self.landing + suffix for suffix in BucketSuffix)

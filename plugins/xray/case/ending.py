@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from xray import audit
-from xray.case.publish import withdraw
+from xray.case.claim import last_claim, run_of, superseded, upload_of
+from xray.case.converge import converge, intact, places_of
+from xray.case.manifest import Claim, Manifest
 from xray.case.values import Pinned
 from xray.case.work import Work, clear_stage, record
-from xray.errors import PermanentError, SettingsError, XrayError
-
-PUBLISHING_TASK = "store"
-"""The id of the one task that publishes."""
+from xray.errors import ImageError, PermanentError, SettingsError, XrayError
 
 
 def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> str:
     """Record why a case failed, and remove everything that is half done.
+
+    The outputs of an earlier attempt stay, unless they show an upload that is no longer present or
+    the failed attempt has damaged them.
 
     Args:
         work: the case.
@@ -31,10 +34,12 @@ def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> s
     if isinstance(error, SettingsError):
         facts["settings"] = None
     # A token of this one try: the first reason that is recorded for a try stays.
-    facts["token"] = f"{work.run.task}, try {work.run.try_number}"
+    facts["token"] = f"{run_of(work.token)}:{work.run.task}:try {work.run.try_number}"
     with ExitStack() as whatever_fails:
-        if pinned and work.run.task == PUBLISHING_TASK:
-            whatever_fails.callback(withdraw, work, pinned)
+        if pinned:
+            whatever_fails.callback(_end, work, pinned)
+        elif isinstance(error, ImageError):
+            whatever_fails.callback(_withdraw_superseded, work)
         whatever_fails.callback(clear_stage, work)
         written = record(work, audit.FAILED, error=reason, kind=kind, **facts)
     return str(written["error"])
@@ -51,3 +56,54 @@ def describe(error: BaseException | None) -> tuple[str, str]:
         )
     # The error's own message may quote the object key; its type cannot.
     return f"Unexpected {type(error).__name__}: see the task's log.", "unexpected"
+
+
+def _end(work: Work, pinned: Pinned) -> None:
+    """End the claim of a failed attempt."""
+    manifest, _ = work.manifest.read()
+    mine = last_claim(work, manifest)
+    if mine:
+        _withdraw_damaged(work, mine, pinned)
+    converge(work, mine)
+
+
+def _withdraw_damaged(work: Work, mine: Claim, pinned: Pinned) -> None:
+    """Withdraw the live outputs if the attempt has damaged them, or if they show another upload."""
+
+    def edit(current: Manifest) -> Manifest:
+        places = places_of(mine)
+        own = current.claim == mine.number
+        touched = [output for output in current.outputs if output.place in places]
+        outdated = own and current.content not in (None, pinned.sha256)
+        if outdated or not intact(work, touched):
+            return current.with_outputs((), None)
+        return current
+
+    work.manifest.change(edit)
+
+
+def _withdraw_superseded(work: Work) -> None:
+    """Withdraw the outputs of an earlier upload whose place was taken by one that is no image."""
+    head = work.store.head(work.source.bucket, work.source.key)
+    if head is None:
+        return
+    upload = upload_of(work.source.found(head.version_id, head.etag), None)
+
+    def edit(current: Manifest) -> Manifest:
+        if not current.claim or superseded(work, upload, current):
+            return current
+        known = current.upload
+        if known is None or (known.version_id, known.etag) == (upload.version_id, upload.etag):
+            return current
+        waiting = (current.waiting,) if current.waiting else ()
+        return replace(
+            current.with_outputs((), None),
+            claim=current.claim + 1,
+            case_id=work.case_id,
+            upload=upload,
+            waiting=None,
+            withdrawn=(*current.withdrawn, *waiting),
+        )
+
+    work.manifest.change(edit)
+    converge(work)

@@ -1,16 +1,20 @@
-"""Publishing: the step *store*, the only one that writes to the output buckets.
+"""Publishing: the step *store*, which writes to the output buckets.
 
 A person's release of a quarantined image publishes as well: see :mod:`xray.case.quarantine`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from xray import audit
+from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined_key
+from xray.case.converge import converge
+from xray.case.manifest import RELEASE, Output, Request
+from xray.case.pictures import picture_name, render
 from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
     SOURCE_ETAG,
@@ -21,7 +25,9 @@ from xray.case.values import (
     Scored,
     Staged,
 )
-from xray.case.work import Work, clear_quarantine, clear_stage, record, remove_all, unstage
+from xray.case.work import Work, clear_stage, record, recorded, unstage
+from xray.case.writer import Writer, writing
+from xray.errors import StaleError
 from xray.settings import Settings
 from xray.suffixes import CERTIFICATE_KEY
 
@@ -29,69 +35,90 @@ from xray.suffixes import CERTIFICATE_KEY
 def store(
     work: Work, pinned: Pinned, scored: Scored, annotated: Staged, anonymized: Staged | None
 ) -> Outcome:
-    """Publish the staged images, record the attempt, and clear the stage.
+    """Publish the staged images if the case owns the object, record the attempt, and converge.
 
     The step may run any number of times: it writes the same bytes under the same keys. The
     annotated image is written last, so that everything else is there once it can be seen.
     """
-    decision, outputs = Decision.SUPERSEDED, []
-    if not superseded(work, pinned):
-        annotated = _ready(work, annotated, lambda: annotate(work, pinned, scored))
-        if anonymized:
-            anonymized = _ready(work, anonymized, lambda: anonymize(work, pinned, scored))
-        outputs = _publish_all(work, pinned, scored, annotated, anonymized)
-        decision = _decision(anonymized)
-    facts = {"redaction": anonymized.redaction} if anonymized and anonymized.redaction else {}
-    written = record(
-        work,
-        audit.SUCCEEDED,
-        pinned=pinned.to_record(),
-        scored=scored.to_json(),
-        decision=decision,
-        outputs=outputs,
-        **facts,
-    )
+    written = recorded(work, audit.SUCCEEDED)
+    if written is None or last_claim(work, work.manifest.read()[0]):
+        written = _end(work, pinned, scored, annotated, anonymized)
     clear_stage(work)
     return Outcome(
         case_id=pinned.case_id,
         label=scored.label,
         risk=work.settings.rounded(scored.risk),
-        decision=decision,
+        decision=Decision(written["decision"]),
         attempt=written["attempt"],
+        claim=written.get("claim", 0),
     )
 
 
-def superseded(work: Work, pinned: Pinned) -> bool:
-    """Return whether a newer upload under the same key has its result published already."""
-    published = work.store.head(work.buckets.processed, work.source.processed_key())
-    newest = published.metadata.get(SOURCE_MODIFIED, "") if published else ""
-    return bool(newest) and datetime.fromisoformat(newest) > datetime.fromisoformat(pinned.modified)
-
-
-def publish(
-    work: Work, bucket: str, key: str, staged: Staged, metadata: dict[str, str]
+def _end(
+    work: Work, pinned: Pinned, scored: Scored, annotated: Staged, anonymized: Staged | None
 ) -> dict[str, Any]:
-    """Copy a staged image to an output bucket, and return the audit record's entry for it."""
-    return _put(work, bucket, key, unstage(work, staged), staged.content_type, metadata)
+    """Publish if the case owns the object, record the attempt, and converge the object."""
+    manifest = claim(work, pinned)
+    own, outputs = own_claim(work, manifest), list[Output]()
+    decision = Decision.DELETED if forgotten(work, manifest) else Decision.SUPERSEDED
+    if own:
+        annotated = _ready(work, annotated, lambda: annotate(work, pinned, scored))
+        if anonymized:
+            anonymized = _ready(work, anonymized, lambda: anonymize(work, pinned, scored))
+        with suppress(StaleError), writing(work, manifest, own) as writer:
+            _publish_all(writer, work, pinned, scored, annotated, anonymized)
+            waiting = _request(work, writer) if anonymized and anonymized.quarantined else None
+            writer.commit(pinned.sha256, waiting)
+            outputs, decision = writer.outputs, _decision(anonymized)
+    facts = {"redaction": anonymized.redaction} if anonymized and anonymized.redaction else {}
+    written = record(
+        work,
+        audit.SUCCEEDED,
+        nameless=decision is Decision.DELETED,
+        claim=own.number if own else work.claim,
+        pinned=pinned.to_record(),
+        scored=scored.to_json(),
+        decision=decision,
+        outputs=[output.to_record() for output in outputs],
+        **facts,
+    )
+    converge(work, own or last_claim(work, manifest))
+    return written
+
+
+def _request(work: Work, writer: Writer) -> Request:
+    """Return the request for a decision on the image that was put into quarantine."""
+    image = next(one for one in writer.outputs if one.bucket == work.buckets.quarantine)
+    return Request(
+        kind=RELEASE,
+        case_id=work.case_id,
+        claim=writer.own.number,
+        sha256=image.sha256,
+        since=datetime.now(UTC).isoformat(),
+    )
 
 
 def publish_anonymized(
+    writer: Writer,
     work: Work,
     key: str,
-    staged: Staged,
+    image: bytes,
+    content_type: str,
     scored: Scored,
     redaction: Mapping[str, Any],
     *,
     masked: int | None = None,
-) -> list[dict[str, Any]]:
-    """Publish an anonymised image with its certificate, and return the audit record's entries.
+) -> None:
+    """Publish an anonymised image with its certificate.
 
     The certificate is written first, so that no image is without one.
 
     Args:
+        writer: writes the outputs of the attempt.
         work: the case.
         key: of the image.
-        staged: the image.
+        image: the bytes of the image.
+        content_type: its media type.
         scored: the result of *classify*, or of the review after it.
         redaction: the result of the redaction, as the audit record has it.
         masked: the number of boxes masked by the person who released the image; None if no person
@@ -99,11 +126,11 @@ def publish_anonymized(
 
     Raises:
         ImageError: the image is not 8-bit grey.
+        StaleError: the attempt no longer owns the object.
     """
     from xray.redaction import certify
 
     bucket, settings = work.buckets.anonymized, work.settings
-    image = unstage(work, staged)
     document = certify(
         image,
         redaction,
@@ -113,9 +140,8 @@ def publish_anonymized(
         caption=anonymous_caption_of(scored, settings),
         masked=masked,
     )
-    beside = _put(work, bucket, key + CERTIFICATE_KEY, document, "application/json", {})
-    metadata = anonymous_metadata(scored, settings)
-    return [_put(work, bucket, key, image, staged.content_type, metadata), beside]
+    writer.write(bucket, key + CERTIFICATE_KEY, document, "application/json")
+    writer.write(bucket, key, image, content_type, anonymous_metadata(scored, settings))
 
 
 def anonymous_metadata(scored: Scored, settings: Settings) -> dict[str, str]:
@@ -129,29 +155,71 @@ def anonymous_metadata(scored: Scored, settings: Settings) -> dict[str, str]:
     return {"model": scored.model, "label": scored.label, **score}
 
 
-def withdraw(work: Work, pinned: Pinned) -> None:
-    """Remove an anonymised or quarantined image whose annotated image was never published."""
-    published = work.store.head(work.buckets.processed, work.source.processed_key())
-    complete = published and published.metadata.get(SOURCE_ETAG) == pinned.etag
-    if complete or superseded(work, pinned):
-        return  # An earlier attempt, or another case of the same content, has published it all.
-    _retract(work, pinned, "")
-    clear_quarantine(work)
-
-
-def _put(
-    work: Work, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str]
-) -> dict[str, Any]:
-    """Write an object, and return the audit record's entry for it."""
-    work.store.put(bucket, key, data, content_type=content_type, metadata=metadata)
-    digest = hashlib.sha256(data).hexdigest()
-    return {"bucket": bucket, "key": key, "sha256": digest, "size": len(data)}
-
-
 def _decision(anonymized: Staged | None) -> Decision:
     if anonymized is None:
         return Decision.PUBLISHED
     return Decision.QUARANTINED if anonymized.quarantined else Decision.ANONYMIZED
+
+
+def _publish_all(
+    writer: Writer,
+    work: Work,
+    pinned: Pinned,
+    scored: Scored,
+    annotated: Staged,
+    anonymized: Staged | None,
+) -> None:
+    """Write all images of a case."""
+    if anonymized and anonymized.quarantined:
+        _quarantine(writer, work, anonymized, scored)
+    elif anonymized:
+        key, *_ = work.anonymized_keys(pinned.etag, anonymized.suffix)
+        image, redaction = unstage(work, anonymized), anonymized.redaction or {}
+        publish_anonymized(writer, work, key, image, anonymized.content_type, scored, redaction)
+    _publish_identified(writer, work, pinned, scored, annotated)
+
+
+def _publish_identified(
+    writer: Writer, work: Work, pinned: Pinned, scored: Scored, annotated: Staged
+) -> None:
+    """Publish the picture of the evidence if the settings ask for it, then the annotated image."""
+    exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
+    metadata = {
+        **anonymous_metadata(scored, work.settings),
+        **exact,
+        "case-id": pinned.case_id,
+        "policy": work.settings.anonymize.value,
+        "source-version": pinned.version_id or pinned.etag,
+        SOURCE_ETAG: pinned.etag,
+        SOURCE_MODIFIED: pinned.modified,
+    }
+    if work.settings.evidence and scored.evidence and not scored.refused:
+        evidence = draw_evidence(work, pinned, scored)
+        key = work.source.evidence_key(evidence.suffix if pinned.format == "DICOM" else "")
+        _publish(writer, work, key, evidence, metadata)
+    _publish(writer, work, work.source.processed_key(), annotated, metadata)
+
+
+def _publish(
+    writer: Writer, work: Work, key: str, staged: Staged, metadata: dict[str, str]
+) -> None:
+    """Copy a staged image to the bucket of annotated images."""
+    image = unstage(work, staged)
+    writer.write(work.buckets.processed, key, image, staged.content_type, metadata)
+
+
+def _quarantine(writer: Writer, work: Work, anonymized: Staged, scored: Scored) -> None:
+    """Put an image with the pictures of it that a person is shown into quarantine."""
+    from xray.image import ANY_SIZE, decode
+
+    bucket, number = work.buckets.quarantine, writer.own.number
+    image = unstage(work, anonymized)
+    key = quarantined_key(work.case_id, number, anonymized.suffix)
+    metadata = anonymous_metadata(scored, work.settings)
+    writer.write(bucket, key, image, anonymized.content_type, metadata)
+    for view, data in render(decode(image, limits=ANY_SIZE), rulers=True):
+        key = picture_name(work.case_id, number, view)
+        writer.write(bucket, key, data, view.content_type)
 
 
 def _ready(work: Work, staged: Staged, make: Callable[[], Staged]) -> Staged:
@@ -164,69 +232,3 @@ def _ready(work: Work, staged: Staged, make: Callable[[], Staged]) -> Staged:
         return make()
     names = (entry.key for entry in work.store.list(work.buckets.staging, staged.name))
     return staged if staged.name in names else make()
-
-
-def _publish_all(
-    work: Work, pinned: Pinned, scored: Scored, annotated: Staged, anonymized: Staged | None
-) -> list[dict[str, Any]]:
-    """Publish all images of a case, and return the audit record's entries in order."""
-    outputs = []
-    if anonymized:
-        outputs += _publish_or_quarantine(work, pinned, scored, anonymized)
-    buckets = work.buckets
-    exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
-    identified = {
-        **anonymous_metadata(scored, work.settings),
-        **exact,
-        "case-id": pinned.case_id,
-        "policy": work.settings.anonymize.value,
-        "source-version": pinned.version_id or pinned.etag,
-        SOURCE_ETAG: pinned.etag,
-        SOURCE_MODIFIED: pinned.modified,
-    }
-    if work.settings.evidence and scored.evidence and not scored.refused:
-        evidence = draw_evidence(work, pinned, scored)
-        key = work.source.evidence_key(evidence.suffix if pinned.format == "DICOM" else "")
-        outputs.append(publish(work, buckets.processed, key, evidence, identified))
-    key = work.source.processed_key()
-    outputs.append(publish(work, buckets.processed, key, annotated, identified))
-    return outputs
-
-
-def _publish_or_quarantine(
-    work: Work, pinned: Pinned, scored: Scored, anonymized: Staged
-) -> list[dict[str, Any]]:
-    """Publish or quarantine the anonymised image, and remove what an earlier attempt published."""
-    if anonymized.quarantined:
-        key = f"{work.case_id}/image{anonymized.suffix}"
-        metadata = anonymous_metadata(scored, work.settings)
-        output = publish(work, work.buckets.quarantine, key, anonymized, metadata)
-        _retract(work, pinned, anonymized.suffix)
-        return [output]
-    key, *_ = work.anonymized_keys(pinned.etag, anonymized.suffix)
-    outputs = publish_anonymized(work, key, anonymized, scored, anonymized.redaction or {})
-    for old in _anonymized_names(work, pinned, anonymized.suffix) - {key}:
-        remove_all(work, work.buckets.anonymized, old)
-    clear_quarantine(work)
-    return outputs
-
-
-def _retract(work: Work, pinned: Pinned, suffix: str) -> None:
-    """Remove the content's anonymised image and its certificate, under every key they may have."""
-    for name in _anonymized_names(work, pinned, suffix):
-        remove_all(work, work.buckets.anonymized, name)
-
-
-def _anonymized_names(work: Work, pinned: Pinned, suffix: str) -> set[str]:
-    """Return the keys that the anonymised image may have. Its certificate's key starts with one.
-
-    An earlier attempt may have used an older secret, or another ``patient_pattern``, whose keys
-    only the audit trail holds.
-    """
-    trail = audit.records(work.store, work.buckets.audit, work.case_id)
-    return set(work.anonymized_keys(pinned.etag, suffix)) | {
-        output["key"].removesuffix(CERTIFICATE_KEY)
-        for earlier in trail
-        for output in earlier.get("outputs") or ()
-        if output["bucket"] == work.buckets.anonymized
-    }

@@ -1,48 +1,65 @@
-"""A person's decision on a quarantined image: its preview, its release and its record."""
+"""A person's decision on a quarantined image: its request, its release and its record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
-from xray.case.buckets import Buckets
-from xray.case.publish import publish_anonymized, superseded
-from xray.case.review import PREVIEW_SIDE
+from xray.case.claim import own_claim, superseded, upload_of, with_claim
+from xray.case.converge import converge
+from xray.case.manifest import RELEASE, Manifest, Output, Request
+from xray.case.pictures import View, is_picture, picture_name, put_pictures
+from xray.case.publish import publish_anonymized
+from xray.case.requests import ask, finish, refuse, reserve, waiting_request
 from xray.case.steps import anonymous_caption_of
 from xray.case.values import Decision, Pinned, Scored
-from xray.case.work import Work, clear_quarantine, record, stage
-from xray.errors import ObjectError
-from xray.storage import ObjectStore
+from xray.case.work import Work, record, recorded
+from xray.case.writer import writing
+from xray.errors import ObjectError, StaleError
+from xray.storage import StoredObject
+from xray.suffixes import BucketSuffix
 
 if TYPE_CHECKING:
-    from xray.image import Picture
     from xray.redaction import Box
 
-RELEASE = "Release as it is"
+RELEASE_AS_IT_IS = "Release as it is"
 MASK = "Mask and release"
 WITHHOLD = "Keep in quarantine"
-RELEASE_CHOICES = (RELEASE, MASK, WITHHOLD)
+RELEASE_CHOICES = (RELEASE_AS_IT_IS, MASK, WITHHOLD)
 """The choices of the person who is shown a quarantined image."""
 
 
-def quarantine_preview(store: ObjectStore, buckets: Buckets, case_id: str) -> bytes:
-    """Return a quarantined image for a form: a JPEG with rulers that count its pixels.
+def open_request(work: Work, pinned: Pinned) -> Request:
+    """Return the request that a case in quarantine waits with; ask again if it was decided on.
 
     Raises:
-        ObjectError: the image is no longer in quarantine.
+        StaleError: the image is no longer in quarantine, or a later case has taken over.
+        ObjectError, TransientError: the store refuses, or cannot answer now.
     """
-    from xray.image import Format, Picture, draw_rulers, encode
-
-    _, picture = _read_quarantined(store, buckets, case_id)
-    return encode(Picture(draw_rulers(picture.eight_bit(), PREVIEW_SIDE), Format.JPEG))
+    if not work.claim:
+        return _adopt(work, pinned)
+    if waiting := waiting_request(work, RELEASE):
+        return waiting
+    manifest, _ = work.manifest.read()
+    image = _quarantined(work, manifest)
+    if image is None:
+        raise StaleError(
+            f"The image is no longer in {work.buckets.quarantine}: the case was run again, or "
+            "somebody has decided on it already."
+        )
+    request = _request(work, image)
+    ask(work, request)
+    return request
 
 
 def release(
     work: Work,
     pinned: Pinned,
     scored: Scored,
+    request: Request,
     *,
     choice: str,
     boxes: Sequence[Box],
@@ -55,52 +72,199 @@ def release(
         work: the case.
         pinned: the result of *fetch*.
         scored: the result of *classify*, or of the review after it.
+        request: what the person was asked.
         choice: one of :data:`RELEASE_CHOICES`.
         boxes: further regions to remove: left, top, right, bottom in pixels.
         by: the person.
         at: the time of the decision, in ISO 8601.
 
     Raises:
-        ObjectError: the image, or the record of its redaction, is no longer there.
+        StaleError: the case, the image or the upload is not the one that the person was asked
+            about, or the request has another answer. The refusal is on record.
+        ObjectError, TransientError: the store refuses, or cannot answer now.
     """
-    outputs: list[dict[str, Any]] = []
-    decision = Decision.QUARANTINED
-    if choice != WITHHOLD:
-        if superseded(work, pinned):
-            decision = Decision.SUPERSEDED
+    answer = {"choice": choice, "by": by, "at": at}
+    written = recorded(work, audit.RELEASED)
+    if written is None:
+        outputs: Sequence[Output] = ()
+        if choice == WITHHOLD:
+            reserve(work, request, answer)
         else:
-            decision = Decision.ANONYMIZED
-            outputs = _publish_quarantined(work, pinned, scored, boxes)
-    record(
-        work,
-        audit.RELEASED,
-        scored=scored.to_json(),
-        decision=decision,
-        outputs=outputs,
-        release={"choice": choice, "boxes": [list(box) for box in boxes], "by": by, "at": at},
-    )
-    if decision != Decision.QUARANTINED:
-        clear_quarantine(work)
-    return decision
+            outputs = _publish(work, pinned, scored, request, boxes, answer)
+        written = record(
+            work,
+            audit.RELEASED,
+            claim=request.claim,
+            request=request.to_record(),
+            scored=scored.to_json(),
+            decision=Decision.QUARANTINED if choice == WITHHOLD else Decision.ANONYMIZED,
+            outputs=[output.to_record() for output in outputs],
+            release={**answer, "boxes": [list(box) for box in boxes]},
+        )
+    released = written["decision"] != Decision.QUARANTINED
+    finish(work, request, _without_quarantine if released else _unchanged)
+    converge(work, own_claim(work, work.manifest.read()[0]))
+    return Decision(written["decision"])
 
 
-def _publish_quarantined(
-    work: Work, pinned: Pinned, scored: Scored, boxes: Sequence[Box]
-) -> list[dict[str, Any]]:
+def _unchanged(manifest: Manifest) -> Manifest:
+    return manifest
+
+
+def _without_quarantine(manifest: Manifest) -> Manifest:
+    """Return the manifest without the quarantined image and its pictures."""
+    outputs = [one for one in manifest.outputs if not one.bucket.endswith(BucketSuffix.QUARANTINE)]
+    return manifest.with_outputs(outputs, manifest.content)
+
+
+def _publish(
+    work: Work,
+    pinned: Pinned,
+    scored: Scored,
+    request: Request,
+    boxes: Sequence[Box],
+    answer: dict[str, Any],
+) -> Sequence[Output]:
     """Publish a quarantined image with the ``boxes`` masked, and its certificate."""
-    from xray.image import anonymous, print_caption
+    manifest, _ = work.manifest.read()
+    if superseded(work, upload_of(work.source, pinned), manifest):
+        refuse(work, request, answer, "Nothing was released: a newer upload has taken the place.")
+    stored = _read_quarantined(work, manifest, request, answer)
+    manifest = reserve(work, request, answer, lambda current: with_claim(work, pinned, current))
+    own = own_claim(work, manifest)
+    try:
+        if own is None:
+            raise StaleError("Nothing was released: a later case of the object has taken over.")
+        image, content_type, suffix = _masked(work, scored, stored, boxes)
+        key, *_ = work.anonymized_keys(pinned.etag, suffix)
+        with writing(work, manifest, own) as writer:
+            redaction = _recorded_redaction(work)
+            publish_anonymized(
+                writer, work, key, image, content_type, scored, redaction, masked=len(boxes)
+            )
+            writer.commit(pinned.sha256, manifest.waiting, kept=manifest.outputs)
+    except StaleError as error:
+        if own:
+            converge(work, own)
+        refuse(work, request, answer, str(error))
+    return writer.outputs
+
+
+def _masked(
+    work: Work, scored: Scored, stored: StoredObject, boxes: Sequence[Box]
+) -> tuple[bytes, str, str]:
+    """Return the image to publish, its media type and its suffix."""
+    from xray.image import ANY_SIZE, anonymous, decode, encode, print_caption
     from xray.redaction import masked
 
-    suffix, picture = _read_quarantined(work.store, work.buckets, work.case_id)
-    picture = anonymous(picture)  # Earlier versions kept depth and colour.
+    picture = anonymous(decode(stored.data, limits=ANY_SIZE))  # 0.1.0 kept depth and colour.
     caption = anonymous_caption_of(scored, work.settings)
-    staged = stage(work, "released", picture, print_caption(masked(picture.pixels, boxes), caption))
-    key, *_ = work.anonymized_keys(pinned.etag, suffix)
-    outputs = publish_anonymized(
-        work, key, staged, scored, _recorded_redaction(work), masked=len(boxes)
+    drawn = print_caption(masked(picture.pixels, boxes), caption)
+    form = picture.format
+    return encode(replace(picture, pixels=drawn)), form.content_type, form.suffix
+
+
+def _read_quarantined(
+    work: Work, manifest: Manifest, request: Request, answer: dict[str, Any]
+) -> StoredObject:
+    """Return the quarantined image that a request is about.
+
+    Raises:
+        StaleError: it is gone or was changed. The refusal is on record.
+    """
+    bucket = work.buckets.quarantine
+    image = _quarantined(work, manifest)
+    stored = work.store.get(bucket, image.key) if image and image.sha256 == request.sha256 else None
+    if stored is None or stored.sha256 != request.sha256:
+        refuse(
+            work,
+            request,
+            answer,
+            f"Nothing was released: the image in {bucket} is not the one that was shown.",
+        )
+    assert stored is not None
+    return stored
+
+
+def _quarantined(work: Work, manifest: Manifest) -> Output | None:
+    """Return the live quarantined image of the case; None if there is none."""
+    bucket = work.buckets.quarantine
+    found = (
+        output
+        for output in manifest.outputs
+        if output.bucket == bucket
+        and output.key.startswith(f"{work.case_id}/")
+        and not is_picture(output.key)
     )
-    work.store.delete(work.buckets.staging, staged.name)
-    return outputs
+    return next(found, None)
+
+
+def _request(work: Work, image: Output) -> Request:
+    return Request(
+        kind=RELEASE,
+        case_id=work.case_id,
+        claim=work.claim,
+        sha256=image.sha256,
+        since=datetime.now(UTC).isoformat(),
+    )
+
+
+def _adopt(work: Work, pinned: Pinned) -> Request:
+    """Return the request of a case that a version without manifests has put into quarantine.
+
+    The form of such a case was opened before the upgrade. It is about the image on record.
+
+    Raises:
+        StaleError: the image is no longer in quarantine, or a later case has taken over.
+    """
+    entry = _entry_on_record(work)
+    head = work.store.head(entry["bucket"], entry["key"])
+    if head is None:
+        raise StaleError(f"The image is no longer in {work.buckets.quarantine}.")
+    image = Output(**entry, etag=head.etag)
+    first = replace(work, claim=1)
+    request = _request(first, image)
+
+    def edit(current: Manifest) -> Manifest:
+        if current.claim:
+            return current
+        upload = upload_of(work.source, pinned)
+        adopted = replace(current, claim=1, case_id=work.case_id, upload=upload, waiting=request)
+        return adopted.with_outputs([image], pinned.sha256)
+
+    waiting = work.manifest.change(edit).waiting
+    if waiting is None or (waiting.case_id, waiting.sha256) != (work.case_id, image.sha256):
+        raise StaleError("The case was run again: the new form is about its new result.")
+    return waiting
+
+
+def _entry_on_record(work: Work) -> dict[str, Any]:
+    """Return the audit record's entry for the image that was put into quarantine last."""
+    trail = audit.records(work.store, work.buckets.audit, work.case_id)
+    entries = [
+        output
+        for earlier in trail
+        for output in earlier.get("outputs") or ()
+        if output["bucket"] == work.buckets.quarantine and not is_picture(output["key"])
+    ]
+    if not entries:
+        raise StaleError(f"No image of the case is on record in {work.buckets.quarantine}.")
+    entry: dict[str, Any] = entries[-1]
+    return entry
+
+
+def show(work: Work, request: Request) -> None:
+    """Put the pictures that a person is shown beside a quarantined image, if they are not there."""
+    from xray.image import ANY_SIZE, decode
+
+    bucket = work.buckets.quarantine
+    if work.store.head(bucket, picture_name(work.case_id, request.claim, View.PREVIEW)):
+        return
+    image = _quarantined(work, work.manifest.read()[0])
+    if image is None:
+        raise StaleError(f"The image is no longer in {bucket}.")
+    picture = decode(work.store.get(bucket, image.key).data, limits=ANY_SIZE)
+    put_pictures(work.store, bucket, work.case_id, request.claim, picture, rulers=True)
 
 
 def _recorded_redaction(work: Work) -> dict[str, Any]:
@@ -114,17 +278,3 @@ def _recorded_redaction(work: Work) -> dict[str, Any]:
         )
     result: dict[str, Any] = found[-1]
     return result
-
-
-def _read_quarantined(store: ObjectStore, buckets: Buckets, case_id: str) -> tuple[str, Picture]:
-    """Return the suffix of a quarantined image's key, and the image."""
-    from xray.image import ANY_SIZE, decode
-
-    bucket = buckets.quarantine
-    for entry in store.list(bucket, f"{case_id}/"):
-        content = store.get(bucket, entry.key)
-        return PurePosixPath(entry.key).suffix, decode(content.data, limits=ANY_SIZE)
-    raise ObjectError(
-        f"The image is no longer in {bucket}: the case was run again, or somebody has decided on "
-        "it already."
-    )

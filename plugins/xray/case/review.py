@@ -1,54 +1,80 @@
-"""A person's review of an Unsure case: its preview and its record."""
+"""A person's review of an Unsure case: its request, its pictures and its record."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from xray import audit
+from xray.case.manifest import REVIEW, Request
+from xray.case.pictures import put_pictures
+from xray.case.requests import ask, finish, reserve
 from xray.case.steps import caption_of
 from xray.case.values import Pinned, Scored
-from xray.case.work import Work, read_pinned_image, record
+from xray.case.work import Work, read_pinned_image, record, recorded
 from xray.settings import Label
 
 KEEP = "Keep Unsure"
 CHOICES = (Label.NORMAL.value, Label.PNEUMONIA.value, KEEP)
 """The choices of a reviewer."""
-PREVIEW_SIDE = 1200
-"""The most pixels of a preview's longer side."""
 
 
-def stage_preview(work: Work, pinned: Pinned, scored: Scored) -> None:
-    """Stage the annotated image in a form and size that every browser shows."""
-    from xray.image import Format, Picture, encode, print_caption
+def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
+    """Let a case wait for a review: stage the pictures of the annotated image, and ask.
+
+    Raises:
+        StaleError: a later case of the same object has taken over.
+        ObjectError: the object was deleted or replaced after it was fetched.
+        TransientError: the store cannot answer now.
+    """
+    from xray.image import Format, Picture, print_caption
 
     image = read_pinned_image(work, pinned).eight_bit()
-    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-    preview = Picture(print_caption(image, caption_of(scored)), Format.JPEG)
-    work.store.put(
-        work.buckets.staging,
-        preview_key(work.case_id),
-        encode(preview),
-        content_type=Format.JPEG.content_type,
+    annotated = Picture(print_caption(image, caption_of(scored)), Format.PNG)
+    put_pictures(
+        work.store, work.buckets.staging, work.case_id, work.claim, annotated, rulers=False
     )
+    now = datetime.now(UTC)
+    request = Request(
+        kind=REVIEW,
+        case_id=work.case_id,
+        claim=work.claim,
+        sha256=pinned.sha256,
+        since=now.isoformat(),
+        until=(now + timedelta(hours=work.settings.review_hours)).isoformat(),
+    )
+    ask(work, request)
+    return request
 
 
-def preview_key(case_id: str) -> str:
-    """Return the key of a case's preview in the staging bucket."""
-    return f"{case_id}/preview.jpeg"
-
-
-def record_review(work: Work, scored: Scored, *, choice: str, by: str | None, at: str) -> Scored:
+def record_review(
+    work: Work, scored: Scored, request: Request, *, choice: str, by: str | None, at: str
+) -> Scored:
     """Apply and record a person's choice, and return the result with the label chosen.
 
     Args:
         work: the case.
         scored: the result that the person was shown.
+        request: what the person was asked.
         choice: one of :data:`CHOICES`; :data:`KEEP` if nobody answered in time.
         by: the person; None for nobody.
         at: the time of the choice, in ISO 8601.
+
+    Raises:
+        StaleError: the request was withdrawn, or has another answer. The refusal is on record.
     """
     label = Label.UNSURE if choice == KEEP else Label(choice)
     review = {"label_before": scored.label, "choice": choice, "by": by, "at": at}
     result = replace(scored, label=label.value, review=review)
-    record(work, audit.REVIEWED, scored=result.to_json())
+    outcome = audit.REVIEWED if by is not None else audit.EXPIRED
+    if not recorded(work, outcome):
+        reserve(work, request, {"choice": choice, "by": by, "at": at})
+        record(
+            work,
+            outcome,
+            claim=request.claim,
+            request=request.to_record(),
+            scored=result.to_json(),
+        )
+    finish(work, request)
     return result

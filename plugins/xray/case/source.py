@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -27,6 +27,10 @@ RESTARTING_SEQUENCERS = frozenset({"versitygw"})
 identify an upload by itself."""
 SEALED = "sealed"
 """The field of a run's conf that holds the sealed object key, in place of ``key``."""
+CONF_SCHEMA = 1
+"""The version of the form of a run's conf. Confs of version 0.1.0 name none."""
+CASE_ID = "case_id"
+"""The field of a run's conf that holds the id of the case."""
 _OBJECT_DIGITS = 16
 """The hexadecimal digits of a case id that identify the object; the rest identifies the upload."""
 
@@ -86,11 +90,27 @@ class Source(Value):
         key = typed or unseal(keyring.secrets, str(sealed), context=bucket)
         return cls(**{**given, "bucket": bucket, "key": key})
 
-    def to_conf(self, keyring: Keyring) -> dict[str, Any]:
-        """Return the conf of a run: the fields, with the object key sealed by the newest secret."""
+    def to_conf(self, keyring: Keyring, case_id: str | None = None) -> dict[str, Any]:
+        """Return the conf of a run: the fields, with the object key sealed by the newest secret.
+
+        Args:
+            keyring: the deployment's secrets.
+            case_id: the id of the case, if it has one already.
+        """
         conf = self.to_json()
         key = conf.pop("key")
-        return {**conf, SEALED: seal(keyring.secrets[0], key, context=self.bucket)}
+        return {
+            "schema": CONF_SCHEMA,
+            **conf,
+            CASE_ID: case_id or self.case_id(keyring),
+            SEALED: seal(keyring.secrets[0], key, context=self.bucket),
+        }
+
+    def found(self, version_id: str | None, etag: str) -> Self:
+        """Return the source with the content that was found, if none was announced."""
+        if self.version_id or self.etag:
+            return self
+        return replace(self, version_id=version_id, etag=etag)
 
     def object_id(self, keyring: Keyring) -> str:
         """Return the start of the ids of all cases of the same object with the same content."""

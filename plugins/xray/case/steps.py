@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from xray.case.claim import claim, own_claim
 from xray.case.source import Source
 from xray.case.values import Pinned, Scored, Staged
 from xray.case.work import Work, read_pinned_image, stage
@@ -20,7 +21,7 @@ ANNOUNCED_EARLY = timedelta(minutes=5)
 
 
 def fetch(work: Work) -> Pinned:
-    """Find the object, check that it is an image within the limits, and pin it.
+    """Find the object, check that it is an image within the limits, pin it, and claim it.
 
     Raises:
         NotFoundError: the object is not there yet, though it was announced just now.
@@ -42,7 +43,8 @@ def fetch(work: Work) -> Pinned:
     except NotFoundError as error:
         raise _absent(source, error) from None
     picture = decode(content.data, limits=work.limits)
-    return Pinned(
+    work = replace(work, source=source.found(content.version_id, content.etag))
+    pinned = Pinned(
         case_id=work.case_id,
         version_id=content.version_id,
         etag=content.etag,
@@ -54,6 +56,9 @@ def fetch(work: Work) -> Pinned:
         height=picture.pixels.height,
         settings=work.settings.to_mapping(),
     )
+    claimed = claim(replace(work, carried_id=pinned.case_id), pinned)
+    own = own_claim(work, claimed)
+    return replace(pinned, claim=own.number if own else 0)
 
 
 def _absent(source: Source, error: NotFoundError) -> XrayError:

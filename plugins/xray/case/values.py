@@ -25,7 +25,9 @@ class Decision(StrEnum):
     QUARANTINED = "quarantined"
     """The annotated image was published; the anonymised one waits for a person's decision."""
     SUPERSEDED = "superseded"
-    """Nothing was published: a newer upload under the same key has its results there."""
+    """Nothing was published: a newer upload, or a later case of the same upload, has taken over."""
+    DELETED = "deleted"
+    """Nothing was published: the object's results were deleted on request during the case."""
 
 
 class Value:
@@ -61,6 +63,9 @@ class Pinned(Value):
     """In pixels, as the width is."""
     settings: dict[str, Any]
     """The settings of the whole case, even if the deployment's settings change before its end."""
+    claim: int = 0
+    """The number of the case's claim on the object; 0 if it has none. See :mod:`xray.case.claim`.
+    """
 
     def to_record(self) -> dict[str, Any]:
         """Return the fields for an audit record, which holds the settings under a name of their
@@ -117,6 +122,8 @@ class Outcome(Value):
     decision: Decision
     attempt: int
     """The number of times that the case was run to an end, this one included."""
+    claim: int = 0
+    """The number of the claim under which the results were published."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

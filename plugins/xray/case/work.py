@@ -7,11 +7,13 @@ the function that needs them, so that a DAG file can import this package.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case.buckets import Buckets
+from xray.case.manifest import ManifestFile, Request
 from xray.case.source import Source
 from xray.case.values import Pinned, Staged
 from xray.errors import NotFoundError, ObjectError
@@ -48,6 +50,10 @@ class Run:
         }
 
 
+def _leave_open(request: Request) -> None:
+    """Leave a form alone: where there is no Airflow, there are no forms."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A case, and everything that its steps need."""
@@ -59,8 +65,14 @@ class Work:
     """The keys of case ids and pseudonyms."""
     run: Run
     token: str
-    """The same for all tries of a task's attempt; another when the task is cleared and run
-    again."""
+    """The run, the task and its maximum of tries: the same for all tries of a task's attempt;
+    another in another run, and when the task is cleared and run again."""
+    carried_id: str | None = None
+    """The id that the case was given when it began; None for a case that begins now."""
+    claim: int = 0
+    """The number of the case's claim on the object; 0 if it has none."""
+    close_form: Callable[[Request], None] = _leave_open
+    """Closes a form that waits for a person, because its request was withdrawn."""
 
     @property
     def buckets(self) -> Buckets:
@@ -69,8 +81,18 @@ class Work:
 
     @property
     def case_id(self) -> str:
-        """The id of the case."""
-        return self.source.case_id(self.keyring)
+        """The id of the case, which does not change on its way."""
+        return self.carried_id or self.source.case_id(self.keyring)
+
+    @property
+    def manifest(self) -> ManifestFile:
+        """The manifest of the object."""
+        return ManifestFile(self.store, self.buckets.manifests, self.source.key)
+
+    @property
+    def stage_prefix(self) -> str:
+        """What the keys of the attempt's images start with, in the staging bucket."""
+        return f"{self.case_id}/{self.claim}/"
 
     def anonymized_keys(self, etag: str, suffix: str) -> list[str]:
         """Return the keys of the anonymised image: see :meth:`Source.anonymized_keys`."""
@@ -85,8 +107,18 @@ class Work:
         return Limits.from_settings(self.settings)
 
 
-def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:
-    """Add a record to the case's audit trail, and return the whole record."""
+def record(work: Work, outcome: str, *, nameless: bool = False, **facts: Any) -> dict[str, Any]:
+    """Add a record to the case's audit trail, and return the whole record.
+
+    If the trail has a record of the same token and outcome, that record is returned.
+
+    Args:
+        work: the case.
+        outcome: one of :mod:`xray.audit`.
+        nameless: whether to leave out the object key, which may name a patient.
+        facts: further fields of the record.
+    """
+    source = work.source.to_json()
     return audit.append(
         work.store,
         work.buckets.audit,
@@ -95,11 +127,19 @@ def record(work: Work, outcome: str, **facts: Any) -> dict[str, Any]:
             "outcome": outcome,
             "token": work.token,
             "run": work.run.to_json(),
-            "source": work.source.to_json(),
+            "source": {**source, "key": None} if nameless else source,
             "settings": work.settings.to_mapping(),
             **facts,
         },
+        work.keyring.secrets,
     )
+
+
+def recorded(work: Work, *outcomes: str) -> dict[str, Any] | None:
+    """Return the record that this attempt of the task has written; None if it has written none."""
+    trail = audit.records(work.store, work.buckets.audit, work.case_id)
+    found = (audit.find(trail, work.token, outcome) for outcome in outcomes)
+    return next(filter(None, found), None)
 
 
 def read_pinned_image(work: Work, pinned: Pinned) -> Picture:
@@ -145,7 +185,7 @@ def stage(work: Work, name: str, picture: Picture, pixels: Image.Image) -> Stage
 
     data = encode(replace(picture, pixels=pixels))
     staged = Staged(
-        name=f"{work.case_id}/{name}{picture.format.suffix}",
+        name=f"{work.stage_prefix}{name}{picture.format.suffix}",
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         content_type=picture.format.content_type,
@@ -174,16 +214,8 @@ def unstage(work: Work, staged: Staged) -> bytes:
 
 
 def clear_stage(work: Work) -> None:
-    """Remove everything that the case has staged."""
-    remove_all(work, work.buckets.staging, f"{work.case_id}/")
-
-
-def clear_quarantine(work: Work) -> None:
-    """Remove the case's quarantined image, if there is one."""
-    remove_all(work, work.buckets.quarantine, f"{work.case_id}/")
-
-
-def remove_all(work: Work, bucket: str, prefix: str) -> None:
-    """Remove all objects of a bucket whose keys start with ``prefix``."""
-    for entry in work.store.list(bucket, prefix):
-        work.store.delete(bucket, entry.key)
+    """Remove everything that the attempt has staged."""
+    # Versions without claims staged a case's images beside each other.
+    prefix = work.stage_prefix if work.claim else f"{work.case_id}/"
+    for entry in work.store.list(work.buckets.staging, prefix):
+        work.store.delete(work.buckets.staging, entry.key)

@@ -5,7 +5,7 @@ pydicom is imported only when a DICOM file is read or written.
 
 from xray.image.caption import caption_text, print_caption
 from xray.image.evidence import draw_evidence
-from xray.image.formats import anonymous, decode, encode
+from xray.image.formats import anonymous, anonymous_format, decode, encode
 from xray.image.picture import ANY_SIZE, Format, Limits, Picture, eight_bit, significant_bits
 from xray.image.rulers import draw_rulers
 
@@ -15,6 +15,7 @@ __all__ = [
     "Limits",
     "Picture",
     "anonymous",
+    "anonymous_format",
     "caption_text",
     "decode",
     "draw_evidence",

@@ -106,4 +106,9 @@ def anonymous(picture: Picture) -> Picture:
     text can be hidden in a deeper image's low bits, or in hues of the same luma (ITU-R BT.601).
     Text that is visible in 8-bit grey stays.
     """
-    return Picture(picture.eight_bit().convert("L"), _HANDLERS[picture.format].anonymous_form)
+    return Picture(picture.eight_bit().convert("L"), anonymous_format(picture.format))
+
+
+def anonymous_format(form: Format) -> Format:
+    """Return the format of the anonymised image of an image in a format."""
+    return _HANDLERS[form].anonymous_form

@@ -1,0 +1,141 @@
+"""Converging: making what is in the buckets what the manifest says.
+
+Every ending of an attempt converges its object: outputs that are not live are
+removed, the attempt's claim ends, and requests that were withdrawn are put on
+record. A place that another attempt may still write to is left to that attempt,
+so that the last attempt to end leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from xray import audit
+from xray.case.manifest import Claim, Manifest, Output, Place, Request
+from xray.case.work import Work, record
+from xray.errors import ConflictError, NotFoundError, TransientError
+from xray.storage import StoredObject
+
+_ROUNDS = 30
+"""How often an object is converged anew while other cases change its manifest."""
+
+
+def converge(work: Work, ended: Claim | None = None) -> Manifest:
+    """Remove all outputs that are not live, end a claim, and record withdrawn requests.
+
+    Args:
+        work: the case.
+        ended: the claim of the attempt that ends; None to end no claim.
+
+    Returns:
+        The manifest, which the outputs equal unless other attempts are under way.
+
+    Raises:
+        TransientError: other cases kept changing the manifest, or the store cannot answer now.
+        ObjectError: the store refuses.
+    """
+    removed: dict[Place, StoredObject] = {}
+    for _ in range(_ROUNDS):
+        current, etag = work.manifest.read()
+        rest = current.without_claims([ended] if ended else [])
+        _restore(work, rest, removed)
+        suspects = {*current.leftovers, *places_of(ended)}
+        suspects -= {output.place for output in current.outputs}
+        shared = {place for place in suspects if any(one.includes(place) for one in rest.claims)}
+        try:
+            for place in suspects - shared:
+                _remove(work, place, removed)
+            wanted = replace(rest, leftovers=tuple(sorted(shared)))
+            work.manifest.replace(current, wanted, etag)
+        except ConflictError:
+            continue
+        return _after(work, wanted)
+    raise TransientError("Other cases of the same object keep changing its outputs.")
+
+
+def places_of(claim: Claim | None) -> set[Place]:
+    """Return the places that a claim's attempt may have written to."""
+    return {(bucket, key) for bucket, key in claim.places} if claim else set()
+
+
+def intact(work: Work, outputs: Iterable[Output]) -> bool:
+    """Return whether these outputs are there, as they were written."""
+    for output in outputs:
+        head = work.store.head(output.bucket, output.key)
+        if head is None or head.etag != output.etag:
+            return False
+    return True
+
+
+def close_request(work: Work, request: Request) -> None:
+    """Take away the marker of a request that no longer waits."""
+    work.store.delete(work.buckets.manifests, request.marker)
+
+
+def _remove(work: Work, place: Place, removed: dict[Place, StoredObject]) -> None:
+    """Remove the object at a place, and keep it in ``removed``.
+
+    Raises:
+        ConflictError: the object changes while it is being removed.
+    """
+    bucket, key = place
+    try:
+        stored = work.store.get(bucket, key)
+    except NotFoundError:
+        return
+    removed[place] = stored
+    work.store.delete(bucket, key, etag=stored.etag)
+
+
+def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) -> None:
+    """Put back what was removed while another attempt was writing the same bytes there.
+
+    The attempt may have written them after the manifest was read and before they were removed.
+    """
+    for (bucket, key), stored in list(removed.items()):
+        place = (bucket, key)
+        if current.live(place) or any(claim.includes(place) for claim in current.claims):
+            del removed[place]
+            try:
+                work.store.put(
+                    bucket,
+                    key,
+                    stored.data,
+                    content_type=stored.content_type,
+                    metadata=stored.metadata,
+                    once=True,
+                )
+            except ConflictError:
+                continue  # The attempt has written it again.
+
+
+def _after(work: Work, manifest: Manifest) -> Manifest:
+    """Record the withdrawn requests; delete the manifest of a deleted object that is at rest."""
+    if manifest.withdrawn:
+        for request in manifest.withdrawn:
+            _record_withdrawal(work, request, nameless=manifest.deleted)
+        done = set(manifest.withdrawn)
+        manifest = work.manifest.change(
+            lambda current: replace(
+                current,
+                withdrawn=tuple(one for one in current.withdrawn if one not in done),
+            )
+        )
+    if manifest.deleted and not manifest.claims and not manifest.leftovers:
+        work.manifest.delete()
+    return manifest
+
+
+def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:
+    """Close the form of a withdrawn request, and record the withdrawal once."""
+    work.close_form(request)
+    record(
+        replace(work, carried_id=request.case_id),
+        audit.WITHDRAWN,
+        nameless=nameless,
+        token=f"{request.marker}:withdrawn:0",
+        claim=request.claim,
+        request=request.to_record(),
+    )
+    close_request(work, request)

@@ -200,7 +200,8 @@ class ObjectStore:
             ConflictError: the condition does not hold.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
-        condition = {"IfNoneMatch": "*"} if once else {"IfMatch": f'"{over}"'} if over else {}
+        # Without quotes: Ceph compares the value as it is.
+        condition = {"IfNoneMatch": "*"} if once else {"IfMatch": over} if over else {}
         try:
             with _translated("writing to", bucket):
                 answer = self._client.put_object(
@@ -229,7 +230,7 @@ class ObjectStore:
             ConflictError: the object has another etag.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
-        condition = {"IfMatch": f'"{etag}"'} if etag else {}
+        condition = {"IfMatch": etag} if etag else {}
         try:
             with _translated("deleting from", bucket):
                 self._client.delete_object(Bucket=bucket, Key=key, **condition)

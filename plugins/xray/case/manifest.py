@@ -233,14 +233,21 @@ class ManifestFile:
             TransientError: other cases kept changing the manifest, or the store cannot answer now.
             ObjectError: the store refuses.
         """
+        refused: str | None = ""
         for _ in range(_ROUNDS):
             current, etag = self.read()
+            if etag == refused:
+                raise ObjectError(
+                    f"The store refuses to change a manifest in {self._bucket} though nobody else "
+                    "has changed it: switch versions off for that bucket."
+                )
             wanted = edit(current)
             if wanted == current:
                 return current
             try:
                 self.replace(current, wanted, etag)
             except ConflictError:
+                refused = etag
                 continue
             return wanted
         raise TransientError("Other cases of the same object keep changing its manifest.")

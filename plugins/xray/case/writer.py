@@ -58,6 +58,7 @@ class Writer:
         expected = live.etag if live else None
         if live and live.sha256 != digest:
             self._keep(live)
+        bare = False
         for _ in range(_ROUNDS):
             try:
                 etag = self._work.store.put(
@@ -66,13 +67,16 @@ class Writer:
                     data,
                     content_type=content_type,
                     metadata=metadata,
-                    once=expected is None,
-                    over=expected,
+                    once=expected is None and not bare,
+                    over=None if bare else expected,
                 )
             except ConflictError:
                 head = self._work.store.head(bucket, key)
-                expected = head.etag if head else None
                 self._check_owner()
+                found = head.etag if head else None
+                # Some stores refuse a condition that holds, where versions are kept.
+                bare = found == expected
+                expected = found
                 continue
             output = Output(bucket=bucket, key=key, sha256=digest, size=len(data), etag=etag)
             self.outputs.append(output)

@@ -68,11 +68,6 @@ def intact(work: Work, outputs: Iterable[Output]) -> bool:
     return True
 
 
-def close_request(work: Work, request: Request) -> None:
-    """Take away the marker of a request that no longer waits."""
-    work.store.delete(work.buckets.manifests, request.marker)
-
-
 def _remove(work: Work, place: Place, removed: dict[Place, StoredObject]) -> None:
     """Remove the object at a place, and keep it in ``removed``.
 
@@ -138,4 +133,4 @@ def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:
         claim=request.claim,
         request=request.to_record(),
     )
-    close_request(work, request)
+    work.store.delete(work.buckets.manifests, request.marker)

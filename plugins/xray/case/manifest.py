@@ -109,7 +109,7 @@ class Request(Value):
     @property
     def marker(self) -> str:
         """The key of the marker in the bucket of the manifests."""
-        return f"{WAITING_PREFIX}{self.case_id}/{self.claim}"
+        return f"{WAITING_PREFIX}{self.kind}/{self.case_id}/{self.claim}"
 
     def to_record(self) -> dict[str, Any]:
         """Return the audit record's field ``request``."""

@@ -15,6 +15,7 @@ from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined
 from xray.case.converge import converge
 from xray.case.manifest import RELEASE, Output, Request
 from xray.case.pictures import picture_name, render
+from xray.case.requests import put_marker
 from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
     SOURCE_ETAG,
@@ -68,6 +69,8 @@ def _end(
         with suppress(StaleError), writing(work, manifest, own) as writer:
             _publish_all(writer, work, pinned, scored, annotated, anonymized)
             waiting = _request(work, writer) if anonymized and anonymized.quarantined else None
+            if waiting:  # The marker comes first, so that all that waits has one.
+                put_marker(work, pinned, scored, waiting)
             writer.commit(pinned.sha256, waiting)
             outputs, decision = writer.outputs, _decision(anonymized)
     facts = {"redaction": anonymized.redaction} if anonymized and anonymized.redaction else {}

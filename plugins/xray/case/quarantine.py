@@ -13,7 +13,7 @@ from xray.case.converge import converge
 from xray.case.manifest import RELEASE, Manifest, Output, Request
 from xray.case.pictures import View, is_picture, picture_name, put_pictures
 from xray.case.publish import publish_anonymized
-from xray.case.requests import ask, finish, refuse, reserve, waiting_request
+from xray.case.requests import ask, finish, put_marker, refuse, reserve, waiting_request
 from xray.case.steps import anonymous_caption_of
 from xray.case.values import Decision, Pinned, Scored
 from xray.case.work import Work, record, recorded
@@ -32,7 +32,7 @@ RELEASE_CHOICES = (RELEASE_AS_IT_IS, MASK, WITHHOLD)
 """The choices of the person who is shown a quarantined image."""
 
 
-def open_request(work: Work, pinned: Pinned) -> Request:
+def open_request(work: Work, pinned: Pinned, scored: Scored) -> Request:
     """Return the request that a case in quarantine waits with; ask again if it was decided on.
 
     Raises:
@@ -40,7 +40,7 @@ def open_request(work: Work, pinned: Pinned) -> Request:
         ObjectError, TransientError: the store refuses, or cannot answer now.
     """
     if not work.claim:
-        return _adopt(work, pinned)
+        return _adopt(work, pinned, scored)
     if waiting := waiting_request(work, RELEASE):
         return waiting
     manifest, _ = work.manifest.read()
@@ -51,7 +51,7 @@ def open_request(work: Work, pinned: Pinned) -> Request:
             "somebody has decided on it already."
         )
     request = _request(work, image)
-    ask(work, request)
+    ask(work, pinned, scored, request)
     return request
 
 
@@ -209,7 +209,7 @@ def _request(work: Work, image: Output) -> Request:
     )
 
 
-def _adopt(work: Work, pinned: Pinned) -> Request:
+def _adopt(work: Work, pinned: Pinned, scored: Scored) -> Request:
     """Return the request of a case that a version without manifests has put into quarantine.
 
     The form of such a case was opened before the upgrade. It is about the image on record.
@@ -224,6 +224,7 @@ def _adopt(work: Work, pinned: Pinned) -> Request:
     image = Output(**entry, etag=head.etag)
     first = replace(work, claim=1)
     request = _request(first, image)
+    put_marker(first, pinned, scored, request)
 
     def edit(current: Manifest) -> Manifest:
         if current.claim:

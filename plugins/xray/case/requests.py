@@ -2,30 +2,94 @@
 
 A request is about one picture, as one attempt of a case has made it. Any later
 claim on the object withdraws it.
+
+The bucket of the manifests is the queue of what waits. For each request it has a
+marker: a JSON document at ``waiting/<kind>/<case id>/<claim>`` with everything that
+a form needs. A marker whose manifest does not wait with its request is out of date.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xray import audit
+from xray.case.buckets import Buckets
 from xray.case.claim import run_of
-from xray.case.manifest import Manifest, Request
+from xray.case.manifest import Manifest, ManifestFile, Request
+from xray.case.source import Source
+from xray.case.values import Pinned, Scored
 from xray.case.work import Work, record
 from xray.errors import StaleError
+from xray.storage import ObjectStore
+
+MARKER_SCHEMA = 1
+"""The version of the form of a marker."""
 
 
-def ask(work: Work, request: Request) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A case that waits for a person, as its marker describes it."""
+
+    source: Source
+    pinned: Pinned
+    scored: Scored
+    request: Request
+
+
+def put_marker(work: Work, pinned: Pinned, scored: Scored, request: Request) -> None:
+    """Write the marker of a request, before the manifest waits with it."""
+    document = {
+        "schema": MARKER_SCHEMA,
+        "source": work.source.to_json(),
+        "pinned": pinned.to_json(),
+        "scored": scored.to_json(),
+        "request": request.to_json(),
+    }
+    work.store.put(
+        work.buckets.manifests,
+        request.marker,
+        json.dumps(document).encode(),
+        content_type="application/json",
+    )
+
+
+def read_marker(store: ObjectStore, buckets: Buckets, marker: str) -> Waiting:
+    """Return the case that a marker describes.
+
+    Raises:
+        NotFoundError: there is no such marker.
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    values = json.loads(store.get(buckets.manifests, marker).data)
+    return Waiting(
+        source=Source.from_json(values["source"]),
+        pinned=Pinned.from_json(values["pinned"]),
+        scored=Scored.from_json(values["scored"]),
+        request=Request.from_json(values["request"]),
+    )
+
+
+def waits(store: ObjectStore, buckets: Buckets, waiting: Waiting) -> bool:
+    """Return whether the object's manifest waits with the request of a marker."""
+    manifest, _ = ManifestFile(store, buckets.manifests, waiting.source.key).read()
+    return manifest.waiting is not None and _same(manifest.waiting, waiting.request)
+
+
+def remove_marker(store: ObjectStore, buckets: Buckets, request: Request) -> None:
+    """Remove the marker of a request that is out of date."""
+    store.delete(buckets.manifests, request.marker)
+
+
+def ask(work: Work, pinned: Pinned, scored: Scored, request: Request) -> None:
     """Let the case wait for an answer to a request.
 
     Raises:
         StaleError: a later case of the same object has taken over.
     """
-    key = work.source.key.encode("utf-8", "surrogatepass")
-    bucket = work.buckets.manifests
-    work.store.put(bucket, request.marker, key, content_type="text/plain")
+    put_marker(work, pinned, scored, request)
 
     def edit(current: Manifest) -> Manifest:
         if current.claim != request.claim or current.deleted:
@@ -36,7 +100,7 @@ def ask(work: Work, request: Request) -> None:
 
     waiting = work.manifest.change(edit).waiting
     if waiting is None or not _same(waiting, request):
-        work.store.delete(bucket, request.marker)
+        remove_marker(work.store, work.buckets, request)
         raise StaleError(_stale("asked"))
 
 
@@ -121,7 +185,7 @@ def finish(
         return edit(replace(current, waiting=None)) if mine else current
 
     work.manifest.change(finishing)
-    work.store.delete(work.buckets.manifests, request.marker)
+    remove_marker(work.store, work.buckets, request)
 
 
 def _same(waiting: Request, request: Request) -> bool:

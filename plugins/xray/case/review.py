@@ -43,7 +43,7 @@ def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
         since=now.isoformat(),
         until=(now + timedelta(hours=work.settings.review_hours)).isoformat(),
     )
-    ask(work, request)
+    ask(work, pinned, scored, request)
     return request
 
 

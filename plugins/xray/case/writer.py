@@ -99,9 +99,6 @@ class Writer:
         """
         work, written = self._work, {output.place for output in self.outputs}
         outputs = [*(output for output in kept if output.place not in written), *self.outputs]
-        if waiting:  # The marker comes first, so that all that waits has one.
-            key = work.source.key.encode("utf-8", "surrogatepass")
-            work.store.put(work.buckets.manifests, waiting.marker, key, content_type="text/plain")
 
         def edit(current: Manifest) -> Manifest:
             if own_claim(work, current) != self.own:
@@ -109,8 +106,6 @@ class Writer:
             return replace(current.with_outputs(outputs, content), waiting=waiting)
 
         if own_claim(work, work.manifest.change(edit)) != self.own:
-            if waiting:
-                work.store.delete(work.buckets.manifests, waiting.marker)
             raise StaleError(_TAKEN_OVER)
 
     def undo(self) -> None:

@@ -14,11 +14,14 @@ run the same function. All commands share their exit statuses:
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from xray.errors import XrayError
+from xray.pseudonym import Keyring
 
 COMMANDS = {
     "audit": "verify the audit trail",
@@ -28,6 +31,9 @@ COMMANDS = {
 """Each command's name and purpose."""
 
 SUCCEEDED, FAILED, WRONG_CALL = 0, 1, 2
+
+SECRET_ENVIRONMENT = "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET"  # noqa: S105 - its name, not its value
+"""The environment variable from which Airflow takes the Variable with the secrets."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,3 +71,34 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     except XrayError as error:
         sys.stderr.write(f"python -m xray.{name}: error: {error}\n")
         return FAILED
+
+
+def add_secret_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--secret-file`` of a command that needs the deployment's secrets."""
+    parser.add_argument(
+        "--secret-file",
+        metavar="FILE",
+        type=Path,
+        help="the value of the Airflow Variable xray_pseudonym_secret; by default that of the "
+        f"environment variable {SECRET_ENVIRONMENT}",
+    )
+
+
+def given_secrets(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the secrets that a command was given, newest first; none if it was given none.
+
+    Args:
+        parser: the command's parser. A file that cannot be read is a wrong call.
+        options: of the command, with that of :func:`add_secret_option`.
+
+    Raises:
+        SettingsError: a secret is too short, or the list is not valid.
+    """
+    text = os.environ.get(SECRET_ENVIRONMENT, "")
+    if options.secret_file:
+        try:
+            text = options.secret_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+            parser.error(f"{options.secret_file} cannot be read: {reason}")
+    return Keyring.from_text(text).secrets if text else ()

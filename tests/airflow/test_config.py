@@ -13,12 +13,15 @@ def test_options_have_defaults_and_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert (config.sensors(), config.active_cases()) == (1, 32)
     assert (config.retries(), config.retry_seconds()) == (6, 10)
     assert config.reconcile_schedule() is None
+    assert config.checkpoint_schedule() is None
     for name in ("SENSORS", "ACTIVE_CASES", "RETRIES", "RETRY_SECONDS"):
         monkeypatch.setenv(f"AIRFLOW__XRAY__{name}", "-1")
     assert (config.sensors(), config.active_cases()) == (1, 1)
     assert (config.retries(), config.retry_seconds()) == (0, 0)
     monkeypatch.setenv("AIRFLOW__XRAY__RECONCILE_SCHEDULE", "@hourly")
     assert config.reconcile_schedule() == "@hourly"
+    monkeypatch.setenv("AIRFLOW__XRAY__CHECKPOINT_SCHEDULE", "@daily")
+    assert config.checkpoint_schedule() == "@daily"
 
 
 def test_the_settings_of_a_run_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from xray.settings import case_settings
 NAMES = {
     "xray_backfill",
     "xray_case",
+    "xray_checkpoint",
     "xray_listener",
     "xray_reconcile",
     "xray_release",

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.support import SECRET
+from xray.command_line import SECRET_ENVIRONMENT
 from xray.errors import SettingsError
 from xray.redaction import certify
-from xray.redaction.command import SECRET_ENVIRONMENT, main
+from xray.redaction.command import main
 
 Save = Callable[..., bytes]
 

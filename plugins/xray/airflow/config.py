@@ -56,6 +56,15 @@ def reconcile_schedule() -> str | None:
     return schedule or None
 
 
+def checkpoint_schedule() -> str | None:
+    """Return the cron schedule of ``xray_checkpoint``: ``AIRFLOW__XRAY__CHECKPOINT_SCHEDULE``.
+
+    None, the default, if it runs only when triggered.
+    """
+    schedule: str | None = conf.get(CONFIG_SECTION, "checkpoint_schedule", fallback=None)
+    return schedule or None
+
+
 def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     """Return the deployment's settings, in which ``overrides`` of a run take precedence.
 

@@ -1,6 +1,13 @@
 """The audit trail: records that are created once, chained, sealed, and never overwritten."""
 
-from xray.audit.checkpoint import Checkpoint, TrailEnd, checkpoint_name, read_checkpoint
+from xray.audit.checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    TrailEnd,
+    checkpoint_name,
+    is_checkpoint_name,
+    read_checkpoint,
+)
 from xray.audit.record import (
     DELETED,
     EXPIRED,
@@ -13,10 +20,11 @@ from xray.audit.record import (
     WITHDRAWN,
     digest,
 )
-from xray.audit.trail import append, erase, find, records
+from xray.audit.trail import append, erase, find, objects, records
 from xray.audit.verification import Problem, Verdict, make_checkpoint, verify
 
 __all__ = [
+    "CHECKPOINTS",
     "DELETED",
     "EXPIRED",
     "FAILED",
@@ -35,7 +43,9 @@ __all__ = [
     "digest",
     "erase",
     "find",
+    "is_checkpoint_name",
     "make_checkpoint",
+    "objects",
     "read_checkpoint",
     "records",
     "verify",

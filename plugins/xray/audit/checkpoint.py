@@ -9,7 +9,7 @@ properties:
 ``made_at``  the time, in ISO 8601
 ``records``  the number of records
 ``cases``    the number of trails
-``problems`` the number of problems that the verification found at that time
+``problems`` the number of problems that were found when it was made
 ``root``     SHA-256 over all trails: see :func:`root`
 ``trails``   for each case id: the number of records that are there, the number of
              the last one, and the SHA-256 of its bytes
@@ -31,13 +31,13 @@ from typing import Any
 
 from xray.audit.sealing import from_bytes, keys, make_seal, seal_problem
 
-FOLDER = "checkpoints"
+CHECKPOINTS = "checkpoints/"
 """Where the audit bucket keeps its own checkpoints."""
 _SCHEMA = "xray-audit-checkpoint/1"
 _PURPOSE = f"seal of {_SCHEMA}"
 _ROOT = b"root of " + _SCHEMA.encode() + b"\0"
 _PROPERTIES = {"schema", "made_at", "records", "cases", "problems", "root", "trails", "seal"}
-_NAME = re.compile(rf"{FOLDER}/[0-9]{{8}}T[0-9]{{6}}Z\.json")
+_NAME = re.compile(rf"{CHECKPOINTS}[0-9]{{8}}T[0-9]{{6}}Z\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -65,6 +65,11 @@ class Checkpoint:
     """By case id."""
 
     @property
+    def root(self) -> str:
+        """The root hash of all trails."""
+        return root(self.trails)
+
+    @property
     def records(self) -> int:
         """The number of records of all trails."""
         return sum(end.records for end in self.trails.values())
@@ -83,7 +88,7 @@ class Checkpoint:
             "records": self.records,
             "cases": len(self.trails),
             "problems": self.problems,
-            "root": root(self.trails),
+            "root": self.root,
             "trails": {case: [end.records, end.number, end.sha256] for case, end in ordered},
         }
 
@@ -144,7 +149,7 @@ def read_checkpoint(data: bytes, secrets: Sequence[str] | None) -> Checkpoint:
 
 def checkpoint_name(moment: datetime) -> str:
     """Return the key of a checkpoint in the audit bucket."""
-    return f"{FOLDER}/{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
+    return f"{CHECKPOINTS}{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 def is_checkpoint_name(name: str) -> bool:

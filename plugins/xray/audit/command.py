@@ -1,4 +1,10 @@
-"""The command line ``python -m xray.audit``."""
+"""The command line ``python -m xray.audit``.
+
+``verify SOURCE [--secret-file FILE] [--checkpoint FILE]`` checks the audit trail. Without the
+secret, it checks the chain alone.
+
+``checkpoint SOURCE [--secret-file FILE]`` writes a checkpoint to standard output.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xray.audit.verification import verify
+from xray.audit.checkpoint import is_checkpoint_name
+from xray.audit.record import MAX_BYTES, record_number
+from xray.audit.trail import objects
+from xray.audit.verification import Verdict, make_checkpoint, verify
+from xray.command_line import SECRET_ENVIRONMENT, add_secret_option, given_secrets
+from xray.errors import ObjectError
 from xray.storage import ObjectStore
 
 _S3 = "s3://"
@@ -21,45 +32,109 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: with 2 for a wrong call.
-        XrayError: the bucket cannot be read.
+        SettingsError: a secret is too short, or the list is not valid.
+        XrayError: the bucket or a file cannot be read.
     """
     parser = argparse.ArgumentParser(prog="python -m xray.audit", description="The audit trail.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser(
-        "verify", help="find records that were changed, or are missing in between"
+    check = commands.add_parser("verify", help="find records that were changed, forged or removed")
+    check.set_defaults(run=_verify, parser=check)
+    make = commands.add_parser(
+        "checkpoint", help="print a signed checkpoint, to be kept elsewhere for a later verify"
     )
+    make.set_defaults(run=_checkpoint, parser=make)
+    for command in (check, make):
+        command.add_argument(
+            "source",
+            metavar="SOURCE",
+            help="s3://BUCKET, with the credentials and AWS_ENDPOINT_URL in the environment as for "
+            "AWS's own tools; or a folder with a copy of the bucket",
+        )
+        add_secret_option(command)
     check.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="s3://BUCKET, with the credentials and AWS_ENDPOINT_URL in the environment as for "
-        "AWS's own tools; or a folder with a copy of the bucket",
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        help="an earlier checkpoint: find what was removed, cut off or written anew since",
     )
-    source = parser.parse_args(arguments).source
-    if source.startswith(_S3):
-        named = _from_bucket(source.removeprefix(_S3).strip("/"))
-    elif Path(source).is_dir():
-        named = _from_folder(Path(source))
-    else:
-        parser.error(f"there is no folder {source}")
-    verdict = verify(named)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options.parser, options)
+    return status
+
+
+def _verify(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Print the problems and a summary; return the exit status."""
+    secrets = given_secrets(parser, options)
+    checkpoint = None
+    if options.checkpoint:
+        try:
+            checkpoint = options.checkpoint.read_bytes()
+        except OSError as error:
+            parser.error(f"{options.checkpoint} cannot be read: {error.strerror}")
+    verdict = verify(_objects(parser, options.source), secrets, checkpoint)
     for problem in verdict.problems:
-        sys.stdout.write(f"{problem.name} {problem.reason}\n")
-    count = len(verdict.problems)
-    summary = f"; {count} problem{'s' * (count > 1)}" if count else ", all verify"
-    sys.stdout.write(f"{verdict.records} records of {verdict.cases} cases{summary}\n")
+        # Anybody who can write to the bucket chooses the names of other files.
+        name = problem.name if problem.name.isprintable() else ascii(problem.name)
+        sys.stdout.write(f"{name} {problem.reason}\n")
+    sys.stdout.write(_summary(verdict, has_secret=bool(secrets)) + "\n")
     return 1 if verdict.problems else 0
 
 
+def _summary(verdict: Verdict, *, has_secret: bool) -> str:
+    """Return the last line of the output."""
+    text = f"{_counted(verdict.records, 'record')} of {_counted(verdict.cases, 'case')}"
+    if verdict.checkpoints:
+        text += f" and {_counted(verdict.checkpoints, 'checkpoint')}"
+    if verdict.unkeyed:
+        text += f" ({verdict.unkeyed} of them without a key, from version 0.1.0)"
+    text += f"; {_counted(n, 'problem')}" if (n := len(verdict.problems)) else ", all verify"
+    if not has_secret:
+        text += "; no seal was checked, because no secret was given"
+    return text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _checkpoint(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Print a checkpoint; return the exit status."""
+    secrets = given_secrets(parser, options)
+    if not secrets:
+        parser.error(
+            f"a checkpoint is sealed: give --secret-file, or the secret in {SECRET_ENVIRONMENT}"
+        )
+    sys.stdout.write(make_checkpoint(_objects(parser, options.source), secrets).decode())
+    return 0
+
+
+def _objects(parser: argparse.ArgumentParser, source: str) -> Iterator[tuple[str, bytes]]:
+    """Return the objects of a bucket or a folder, as :func:`verify` takes them."""
+    if source.startswith(_S3):
+        import boto3
+
+        return objects(ObjectStore(boto3.client("s3")), source.removeprefix(_S3).strip("/"))
+    if not Path(source).is_dir():
+        parser.error(f"there is no folder {source}")
+    return _from_folder(Path(source))
+
+
 def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each record in a folder, in the order of the names."""
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        yield path.relative_to(folder).as_posix(), path.read_bytes()
+    """Yield the name and the bytes of each file in a folder, in the order of the names."""
+    paths = (path for path in folder.rglob("*") if not path.is_dir())
+    named = sorted((path.relative_to(folder).as_posix(), path) for path in paths)
+    for name, path in named:
+        try:
+            yield name, _read(name, path)
+        except OSError as error:
+            raise ObjectError(f"The file {name} cannot be read: {error.strerror}.") from None
 
 
-def _from_bucket(bucket: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each record in a bucket, in the order of the names."""
-    import boto3
-
-    store = ObjectStore(boto3.client("s3"))
-    for entry in store.list(bucket):
-        yield entry.key, store.get(bucket, entry.key).data
+def _read(name: str, path: Path) -> bytes:
+    """Return as much of a file as a verification looks at."""
+    if is_checkpoint_name(name):
+        return path.read_bytes()
+    if record_number(name) is None:
+        return b""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)

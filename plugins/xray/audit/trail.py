@@ -13,15 +13,17 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from xray.audit.checkpoint import is_checkpoint_name
 from xray.audit.record import (
     DELETED,
     EXPIRED,
     FAILED,
+    MAX_BYTES,
     MAX_NUMBER,
     REFUSED,
     RELEASED,
@@ -145,6 +147,28 @@ def records(
     """
     found = [entry.record for entry in _entries(store, bucket, case_id) if entry.record]
     return found if secrets is None else _genuine(found, case_id, secrets)
+
+
+def objects(store: ObjectStore, bucket: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of each object in the audit bucket, as a verification needs it.
+
+    The bytes of an object that is neither record nor checkpoint are not read, and yielded as empty.
+
+    Raises:
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    for entry in store.list(bucket):
+        is_record = record_number(entry.key) is not None
+        if is_record and entry.size > MAX_BYTES:
+            yield entry.key, bytes(MAX_BYTES + 1)  # Its size alone is the problem.
+        elif is_record or is_checkpoint_name(entry.key):
+            try:
+                data = store.get(bucket, entry.key).data
+            except NotFoundError:
+                continue  # A deletion has removed it since.
+            yield entry.key, data
+        else:
+            yield entry.key, b""
 
 
 def find(trail: Iterable[Mapping[str, Any]], token: str, outcome: str) -> dict[str, Any] | None:

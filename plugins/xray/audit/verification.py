@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from xray.audit.checkpoint import (
-    FOLDER,
+    CHECKPOINTS,
     Checkpoint,
     CheckpointError,
     TrailEnd,
@@ -79,30 +79,43 @@ def verify(
             checked.
         checkpoint: an earlier checkpoint of the same bucket.
     """
-    known, problems = None, []
-    if checkpoint is not None:
-        try:
-            known = read_checkpoint(checkpoint, secrets)
-        except CheckpointError as error:
-            problems = [Problem(CHECKPOINT, str(error))]
+    known, problems = _known(checkpoint, secrets)
     verification = _Verification(secrets, known)
     for _ in verification.trails(named):
         pass
     return verification.verdict(problems)
 
 
-def make_checkpoint(named: Iterable[tuple[str, bytes]], secrets: Sequence[str]) -> bytes:
-    """Return a checkpoint of the audit trail as it is now.
+def make_checkpoint(
+    named: Iterable[tuple[str, bytes]],
+    secrets: Sequence[str],
+    earlier: bytes | None = None,
+) -> bytes:
+    """Verify the audit trail, and return a checkpoint of it as it is now.
 
     Args:
         named: the objects of the audit bucket, as (name, bytes) in the order of their names.
         secrets: the deployment's secrets, newest first. The first one seals.
+        earlier: an earlier checkpoint of the same bucket, to verify the trail against.
     """
     made_at = datetime.now(UTC)
-    verification = _Verification(secrets, None)
+    known, problems = _known(earlier, secrets)
+    verification = _Verification(secrets, known)
     trails = dict(verification.trails(named))
-    found = len(verification.verdict().problems)
+    found = len(verification.verdict(problems).problems)
     return Checkpoint(made_at.isoformat(), found, trails).to_bytes(secrets)
+
+
+def _known(
+    data: bytes | None, secrets: Sequence[str] | None
+) -> tuple[Checkpoint | None, list[Problem]]:
+    """Return the content of a checkpoint that was given, and its problems."""
+    if data is None:
+        return None, []
+    try:
+        return read_checkpoint(data, secrets), []
+    except CheckpointError as error:
+        return None, [Problem(CHECKPOINT, str(error))]
 
 
 class _Verification:
@@ -124,7 +137,7 @@ class _Verification:
             for name, data in group:
                 if is_checkpoint_name(name):
                     self._add_checkpoint(name, data)
-                elif folder == FOLDER or (number := record_number(name)) is None:
+                elif name.startswith(CHECKPOINTS) or (number := record_number(name)) is None:
                     self._problems.append(Problem(name, "is no record: remove it"))
                 else:
                     trail = trail or self._trail(folder)
@@ -217,7 +230,7 @@ class _Trail:
         """Yield the problem of the trail's end."""
         if self._known and self._known.number > self.end.number:
             missing = self._missing(self.end.number + 1, self._known.number)
-            yield Problem(missing.name, f"{missing.reason}, and the checkpoint has it")
+            yield Problem(missing.name, f"{missing.reason}, according to the checkpoint")
 
     def _read(
         self, name: str, number: int, data: bytes

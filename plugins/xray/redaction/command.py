@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xray.pseudonym import Keyring
+from xray.command_line import add_secret_option, given_secrets
 from xray.redaction.certificate import certificate_problem, conclusion
 from xray.redaction.files import redact_files
 
 VERIFY = "verify"
 """The first argument of a call that checks a certificate."""
-SECRET_ENVIRONMENT = "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET"  # noqa: S105 - its name, not its value
-"""The environment variable from which Airflow takes the Variable with the secrets."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,24 +80,13 @@ def _verify(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "certificate", metavar="CERTIFICATE", type=Path, help="the object IMAGE.json beside it"
     )
-    parser.add_argument(
-        "--secret-file",
-        metavar="FILE",
-        type=Path,
-        help="the value of the Airflow Variable xray_pseudonym_secret; by default that of the "
-        f"environment variable {SECRET_ENVIRONMENT}",
-    )
+    add_secret_option(parser)
     options = parser.parse_args(arguments)
     try:
         image, document = options.image.read_bytes(), options.certificate.read_bytes()
-        secret = os.environ.get(SECRET_ENVIRONMENT, "")
-        if options.secret_file:
-            secret = options.secret_file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
-        name = getattr(error, "filename", None) or options.secret_file
-        parser.error(f"{name} cannot be read: {reason}")
-    secrets = Keyring.from_text(secret).secrets if secret else ()
+    except OSError as error:
+        parser.error(f"{error.filename} cannot be read: {error.strerror}")
+    secrets = given_secrets(parser, options)
     if reason := certificate_problem(image, document, secrets):
         sys.stdout.write(f"{options.image}: {reason}\n")
         return 1

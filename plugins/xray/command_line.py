@@ -24,7 +24,7 @@ from xray.errors import XrayError
 from xray.pseudonym import Keyring
 
 COMMANDS = {
-    "audit": "verify the audit trail",
+    "audit": "verify the audit trail, and make checkpoints of it",
     "notification": "show what a Kafka message announces",
     "redaction": "remove text and metadata from images",
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 from botocore.stub import Stubber
 
 from xray.errors import (
@@ -46,6 +48,101 @@ def test_an_object_written_once_is_never_overwritten(s3: Any, store: ObjectStore
     store.put(BUCKET, "k", b"one", content_type="text/plain", once=True)
     with pytest.raises(ConflictError):
         store.put(BUCKET, "k", b"two", content_type="text/plain", once=True)
+    assert store.get(BUCKET, "k").data == b"one"
+
+
+def test_an_object_is_written_only_over_the_one_that_was_looked_at(
+    s3: Any, store: ObjectStore
+) -> None:
+    one = store.put(BUCKET, "k", b"one", content_type="text/plain")
+    two = store.put(BUCKET, "k", b"two", content_type="text/plain", over=one)
+    with pytest.raises(ConflictError, match="not what it was when it was looked at"):
+        store.put(BUCKET, "k", b"three", content_type="text/plain", over=one)
+    assert store.get(BUCKET, "k").data == b"two"
+    store.delete(BUCKET, "k")
+    with pytest.raises(ConflictError):
+        store.put(BUCKET, "k", b"three", content_type="text/plain", over=two)
+    assert store.head(BUCKET, "k") is None
+
+
+def test_an_object_is_deleted_only_if_it_is_the_one_that_was_looked_at(
+    s3: Any, store: ObjectStore
+) -> None:
+    one = store.put(BUCKET, "k", b"one", content_type="text/plain")
+    two = store.put(BUCKET, "k", b"two", content_type="text/plain")
+    with pytest.raises(ConflictError):
+        store.delete(BUCKET, "k", etag=one)
+    assert store.get(BUCKET, "k").data == b"two"
+    for _ in range(2):
+        store.delete(BUCKET, "k", etag=two)
+    assert store.head(BUCKET, "k") is None
+
+
+UNCLEAR = [
+    ("UnknownError", 500, TransientError),  # Ceph, if another write wins
+    ("ConditionalRequestConflict", 409, TransientError),  # AWS, if a delete wins
+    ("AccessDenied", 403, ObjectError),  # versitygw, if the object is locked
+]
+
+
+@pytest.mark.parametrize(("code", "status", "kind"), UNCLEAR)
+def test_an_unclear_answer_is_a_conflict_if_the_object_has_changed(
+    s3: Any, store: ObjectStore, code: str, status: int, kind: type[XrayError]
+) -> None:
+    other = {"ETag": '"b"', "Metadata": {}, "LastModified": datetime.now(UTC), "ContentLength": 1}
+    for condition in ({"over": "a"}, {"once": True}):
+        with Stubber(s3) as answers:
+            answers.add_client_error("put_object", code, http_status_code=status)
+            answers.add_response("head_object", other)
+            with pytest.raises(ConflictError):
+                store.put(BUCKET, "k", b"", content_type="text/plain", **condition)  # type: ignore[arg-type]
+            answers.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("code", "status", "kind"), UNCLEAR)
+def test_an_unclear_answer_is_no_conflict_if_the_condition_holds(
+    s3: Any, store: ObjectStore, code: str, status: int, kind: type[XrayError]
+) -> None:
+    same = {"ETag": '"a"', "Metadata": {}, "LastModified": datetime.now(UTC), "ContentLength": 1}
+    with Stubber(s3) as answers:
+        answers.add_client_error("put_object", code, http_status_code=status)
+        answers.add_response("head_object", same)
+        answers.add_client_error("put_object", code, http_status_code=status)
+        answers.add_client_error("head_object", "AccessDenied", http_status_code=403)
+        answers.add_client_error("put_object", code, http_status_code=status)
+        for condition in ({"over": "a"}, {"once": True}, {}):
+            with pytest.raises(kind, match=code if status != 403 else "forbids writing") as caught:
+                store.put(BUCKET, "k", b"", content_type="text/plain", **condition)  # type: ignore[arg-type]
+            assert not isinstance(caught.value, ConflictError)
+        answers.assert_no_pending_responses()
+
+
+def test_a_delete_that_meets_another_request_is_a_conflict(s3: Any, store: ObjectStore) -> None:
+    with Stubber(s3) as answers:
+        for _ in range(2):
+            answers.add_client_error(
+                "delete_object", "ConditionalRequestConflict", http_status_code=409
+            )
+        with pytest.raises(ConflictError):
+            store.delete(BUCKET, "k", etag="a")
+        with pytest.raises(TransientError):
+            store.delete(BUCKET, "k")
+
+
+def test_a_repeated_write_can_be_refused_though_it_was_written(s3: Any, store: ObjectStore) -> None:
+    """The client repeats a request whose answer was lost; the caller finds its own object."""
+    lost = iter([True])
+    original = s3._endpoint.http_session.send
+
+    def send(request: Any) -> Any:
+        answer = original(request)
+        if request.method == "PUT" and next(lost, False):
+            raise ConnectionClosedError(endpoint_url="https://store")
+        return answer
+
+    s3._endpoint.http_session.send = send
+    with pytest.raises(ConflictError):
+        store.put(BUCKET, "k", b"one", content_type="text/plain", once=True)
     assert store.get(BUCKET, "k").data == b"one"
 
 

@@ -27,7 +27,9 @@ from xray.errors import (
 )
 
 _NOT_FOUND = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
-_PRECONDITION_FAILED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+_PRECONDITION_FAILED = {"412", "PreconditionFailed"}
+_UNDER_WAY = {"ConditionalRequestConflict", "OperationAborted"}
+_UNKNOWN = {"UnknownError"}
 _FORBIDDEN = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NO_BUCKET = {"NoSuchBucket"}
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling"}
@@ -189,6 +191,9 @@ class ObjectStore:
     ) -> str:
         """Write an object, and return its etag.
 
+        Not all stores honour a condition, and some refuse one that holds where versions are kept:
+        see docs/object-stores.md, and :func:`xray.conditions.probe`.
+
         Args:
             bucket, key, data: the object.
             content_type: its media type.
@@ -197,7 +202,9 @@ class ObjectStore:
             over: write it only over the object that has this etag.
 
         Raises:
-            ConflictError: the condition does not hold.
+            ConflictError: the condition does not hold. The object may still be the one that was
+                to be written: if the answer is lost, the client repeats the request, and the
+                store refuses the repetition. The caller has to look at the object again.
             ObjectError, TransientError: the store refuses, or cannot answer now.
         """
         # Without quotes: Ceph compares the value as it is.
@@ -212,11 +219,27 @@ class ObjectStore:
                     Metadata=dict(metadata or {}),
                     **condition,
                 )
-        except (_PreconditionError, NotFoundError) as error:
-            raise ConflictError(
-                f"An object in {bucket} is not what it was when it was looked at."
-            ) from error
+        except _PreconditionError as error:
+            raise _conflict(bucket) from error
+        except NotFoundError as error:
+            if over:
+                raise _conflict(bucket) from error
+            raise
+        except (_ForbiddenError, _UnclearError) as error:
+            # When another write wins, Ceph may answer 500; for a locked object, versitygw answers
+            # 403. In both cases nothing was written.
+            if condition and self._differs(bucket, key, over):
+                raise _conflict(bucket) from error
+            raise
         return str(answer["ETag"]).strip('"')
+
+    def _differs(self, bucket: str, key: str, etag: str | None) -> bool:
+        """Return whether the store says that the object has another etag; None for no object."""
+        try:
+            head = self.head(bucket, key)
+        except XrayError:
+            return False
+        return (head.etag if head else None) != etag
 
     def delete(self, bucket: str, key: str, *, etag: str | None = None) -> None:
         """Delete an object, if there is one under the key.
@@ -224,7 +247,7 @@ class ObjectStore:
         Args:
             bucket, key: the object.
             etag: delete the object only if it has this etag. Stores that do not know this
-                condition delete any object: see docs/object-stores.md.
+                condition, such as MinIO, delete any object: see docs/object-stores.md.
 
         Raises:
             ConflictError: the object has another etag.
@@ -235,9 +258,11 @@ class ObjectStore:
             with _translated("deleting from", bucket):
                 self._client.delete_object(Bucket=bucket, Key=key, **condition)
         except _PreconditionError as error:
-            raise ConflictError(
-                f"An object in {bucket} is not what it was when it was looked at."
-            ) from error
+            raise _conflict(bucket) from error
+        except _UnclearError as error:
+            if etag:
+                raise _conflict(bucket) from error
+            raise
         except NotFoundError:
             return
 
@@ -259,6 +284,18 @@ class ObjectStore:
 
 class _PreconditionError(ObjectError):
     """The condition of a request does not hold."""
+
+
+class _ForbiddenError(ObjectError):
+    """The account may not do this, or the object is locked."""
+
+
+class _UnclearError(TransientError):
+    """Another request about the object may have been faster."""
+
+
+def _conflict(bucket: str) -> ConflictError:
+    return ConflictError(f"An object in {bucket} is not what it was when it was looked at.")
 
 
 @contextmanager
@@ -303,12 +340,11 @@ def _error(response: Mapping[str, Any], operation: str, bucket: str) -> XrayErro
             "a case of its own."
         )
     if code in _FORBIDDEN or status in (401, 403):
-        return ObjectError(
+        return _ForbiddenError(
             f"The store forbids {operation} {bucket}: check the permissions of the Airflow "
             "connection's account."
         )
-    if status == 429 or status >= 500 or code in _BUSY:
-        return TransientError(
-            f"The store is not available for {operation} {bucket} now ({code or status})."
-        )
+    if status == 429 or status >= 500 or code in _BUSY | _UNDER_WAY:
+        kind = _UnclearError if code in _UNKNOWN | _UNDER_WAY else TransientError
+        return kind(f"The store is not available for {operation} {bucket} now ({code or status}).")
     return ObjectError(f"The store refuses {operation} {bucket} ({code or status}).")

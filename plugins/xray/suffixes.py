@@ -1,4 +1,4 @@
-"""The suffixes of the pipeline's own bucket names and object keys, each written once."""
+"""The fixed parts of the pipeline's own bucket names and object keys, each written once."""
 
 from enum import StrEnum
 
@@ -20,3 +20,5 @@ EVIDENCE_KEY = "-evidence"
 """Before the extension in the key of a picture of the evidence."""
 CERTIFICATE_KEY = ".json"
 """After the whole key of an anonymised image, in the key of its certificate."""
+PROBE_FOLDER = "probe"
+"""The folder of the objects with which :mod:`xray.conditions` tries what a bucket honours."""

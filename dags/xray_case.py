@@ -2,8 +2,7 @@
 
 from airflow.sdk import dag
 
-from xray.airflow.case.release import QuarantineOperator
-from xray.airflow.case.review import ReviewOperator
+from xray.airflow.case.review import ReviewRequestOperator
 from xray.airflow.case.tasks import (
     CASE_PARAMS,
     STEP_DEFAULTS,
@@ -11,6 +10,7 @@ from xray.airflow.case.tasks import (
     anonymize,
     classify,
     fetch,
+    quarantine,
     record_failed_case,
     store,
 )
@@ -23,11 +23,11 @@ DOC = """
 |---|---|
 | **fetch** | pins the object of the notification, and checks that it is an image |
 | **classify** | scores the risk of pneumonia: *Normal*, *Unsure* or *Pneumonia* |
-| **review** | asks a person about an Unsure case, if the setting `review_unsure` is true |
+| **review** | lets an Unsure case wait for a run of `xray_review`, if `review_unsure` is true |
 | **annotate** | prints the risk on the image |
 | **anonymize** | redacts the image if the policy asks for it; skipped otherwise |
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
-| **quarantine** | asks a person if text could not be removed; skipped otherwise |
+| **quarantine** | lets a run of `xray_release` ask a person if text could not be removed |
 
 Each run is the case of one notification, and its run id contains the case id. Its conf holds the
 key of the object sealed, because a key may name a patient; the audit record of an ended case holds
@@ -51,14 +51,12 @@ def xray_case() -> None:
     """Run the steps of a case, in this order."""
     pinned = fetch()
     scored = classify(pinned)
-    reviewed = ReviewOperator(task_id="review", pinned=pinned, scored=scored).output
+    reviewed = ReviewRequestOperator(task_id="review", pinned=pinned, scored=scored).output
     annotated = annotate(pinned, scored, reviewed)
     anonymized = anonymize(pinned, scored, reviewed)
     outcome = store(pinned, scored, reviewed, annotated, anonymized)
     annotated >> anonymized >> outcome
-    QuarantineOperator(
-        task_id="quarantine", pinned=pinned, scored=scored, reviewed=reviewed, outcome=outcome
-    )
+    outcome >> quarantine(pinned, scored, reviewed)
 
 
 xray_case()

@@ -1,10 +1,11 @@
-"""Start the cases of objects whose notification never arrived; remove forgotten staged images."""
+"""Start the cases of missed notifications, ask again for decisions, and sweep what was left."""
 
 from datetime import datetime
 
 from airflow.sdk import Param, dag
 
 from xray.airflow.config import reconcile_schedule
+from xray.airflow.jobs.ask import ask_again
 from xray.airflow.jobs.reconcile import start_missed
 from xray.airflow.jobs.sweep import sweep_stage
 from xray.airflow.retry import TASK_DEFAULTS
@@ -17,7 +18,8 @@ Looks for objects that were uploaded within the last **hours**, but not within t
 value of the task counts them. If there are any, notifications of the bucket get lost or are late:
 check that the store still sends them, and that the listener has no lag.
 
-It also removes staged images that a case has left behind because the store or its worker died.
+It also opens the forms of cases that wait for a person and whose form is no longer there, and
+ends attempts of cases that left images behind because the store or its worker died.
 By default it runs only when triggered. The option `[xray] reconcile_schedule`, such as `@hourly`,
 gives it a schedule.
 """
@@ -41,8 +43,9 @@ gives it a schedule.
     doc_md=DOC,
 )
 def xray_reconcile() -> None:
-    """Start the missed cases, and sweep the stage; the two tasks are independent."""
+    """Start the missed cases, ask again, and sweep the stage; the tasks are independent."""
     start_missed()
+    ask_again()
     sweep_stage()
 
 

@@ -1,20 +1,22 @@
 """Ask a person what to do with a quarantined image."""
 
-from airflow.sdk import Param, dag
+from airflow.sdk import dag
 
 from xray.airflow.case.release import BOXES, ReleaseOperator
-from xray.airflow.case.tasks import SOURCE_PARAMS
+from xray.airflow.case.tasks import FORM_PARAMS
+from xray.airflow.config import MOST_FORMS
 from xray.airflow.retry import TASK_DEFAULTS
 
 DOC = """
 ### Release: a person decides on a quarantined image
 
-`xray_case` starts a run of this DAG when it quarantines an image, because text on the image could
-not be removed. The run waits in *Required Actions*; no worker and no triggerer holds it. A user who
-may answer sees the image, and releases it as it is, masks boxes and releases it, or keeps it in
-`…-quarantine`. The audit trail records the decision, the user and the time. If the boxes cannot be
-used, the form opens again and the **note** of the run says why. **Clear** the task to be asked
-again.
+A case whose image was quarantined, because text on it could not be removed, waits for a person. A
+run of this DAG is the form of such a case, in *Required Actions*; no worker and no triggerer holds
+it. A user who may answer sees the image, and releases it as it is, masks boxes and releases it, or
+keeps it in `…-quarantine`. The decision is about that image: if the case was run again meanwhile,
+the decision is refused. The audit trail records the decision, the user and the time. If the boxes
+cannot be used, the form opens again and the **note** of the run says why. **Clear** the task to be
+asked again.
 """
 
 
@@ -22,11 +24,8 @@ again.
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,
-    params={
-        **SOURCE_PARAMS,
-        "pinned": Param({}, type="object", description="The result of fetch"),
-        "scored": Param({}, type="object", description="The result of classify"),
-    },
+    max_active_runs=MOST_FORMS,
+    params=FORM_PARAMS,
     tags=["xray"],
     doc_md=DOC,
 )

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
+from xray.case.manifest import Request
 from xray.case.pictures import View
 
 PLUGIN_PREFIX = "/xray"
 """Where Airflow mounts the plugin's app."""
 REVIEW = "/review/{bucket}/{case_id}/{claim}/{view}"
 """The annotated image of a case that waits for a review."""
-PREVIEW = REVIEW
 QUARANTINE = "/quarantine/{bucket}/{case_id}/{claim}/{view}"
 """The quarantined image of a case."""
 
 
-def picture_address(
-    path: str, bucket: str, case_id: str, claim: int = 1, view: View = View.PREVIEW
-) -> str:
+def picture_addresses(path: str, bucket: str, request: Request) -> dict[str, Any]:
+    """Return the addresses of the pictures of a request by their views, without scheme and host.
+
+    Args:
+        path: the route: :data:`REVIEW` or :data:`QUARANTINE`.
+        bucket: the bucket in which the image landed.
+        request: what the person is asked; its ``claim`` is in the result, too.
+    """
+    return {
+        "claim": request.claim,
+        **{
+            view.value: picture_address(path, bucket, request.case_id, request.claim, view)
+            for view in View
+        },
+    }
+
+
+def picture_address(path: str, bucket: str, case_id: str, claim: int, view: View) -> str:
     """Return the address of a picture of a waiting case, without scheme and host.
 
     Args:

@@ -17,7 +17,10 @@ SETTINGS_VARIABLE = "xray_settings"
 SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its value
 """The secrets of the pseudonyms. No default: with a secret, one can test whose a pseudonym is."""
 CASE_DAG = "xray_case"
+REVIEW_DAG = "xray_review"
 RELEASE_DAG = "xray_release"
+MOST_FORMS = 100_000
+"""How many forms of a kind may be open at most, those included that people have asked for."""
 TOPIC = "storage"
 DEAD_LETTER_TOPIC = "storage.dlq"
 CONFIG_SECTION = "xray"
@@ -32,9 +35,16 @@ def sensors() -> int:
 def active_cases() -> int:
     """Return how many cases may be active at once: ``AIRFLOW__XRAY__ACTIVE_CASES``, by default 32.
 
-    A case that waits for a review is active.
+    A case that waits for a person is not active.
     """
     return max(1, int(conf.getint(CONFIG_SECTION, "active_cases", fallback=32)))
+
+
+def open_forms() -> int:
+    """Return how many forms of a kind are opened by themselves: ``AIRFLOW__XRAY__OPEN_FORMS``, by
+    default 5.
+    """
+    return max(1, int(conf.getint(CONFIG_SECTION, "open_forms", fallback=5)))
 
 
 def retries() -> int:

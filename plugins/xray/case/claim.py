@@ -81,7 +81,7 @@ def last_claim(work: Work, manifest: Manifest) -> Claim | None:
 
 def forgotten(work: Work, manifest: Manifest) -> bool:
     """Return whether the object's outputs were deleted on request after the attempt had begun."""
-    return bool(work.claim) and (manifest.deleted or manifest.claim < work.claim)
+    return manifest.forgets(work.claim)
 
 
 def upload_of(source: Source, pinned: Pinned | None) -> Upload:
@@ -175,7 +175,12 @@ def with_claim(work: Work, pinned: Pinned, current: Manifest) -> Manifest:
     )
     rest = current.without_claims(ended)
     return replace(
-        rest, claim=number, case_id=work.case_id, claims=(*rest.claims, mine), deleted=False
+        rest,
+        claim=number,
+        case_id=work.case_id,
+        claims=(*rest.claims, mine),
+        deleted=False,
+        cases=tuple(dict.fromkeys((*rest.cases, work.case_id))),
     )
 
 

@@ -117,7 +117,7 @@ def _after(work: Work, manifest: Manifest) -> Manifest:
                 withdrawn=tuple(one for one in current.withdrawn if one not in done),
             )
         )
-    if manifest.deleted and not manifest.claims and not manifest.leftovers:
+    if manifest.deleted and not (manifest.claims or manifest.leftovers or manifest.cases):
         work.manifest.delete()
     return manifest
 

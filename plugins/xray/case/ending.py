@@ -37,7 +37,7 @@ def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> s
     facts["token"] = f"{run_of(work.token)}:{work.run.task}:try {work.run.try_number}"
     with ExitStack() as whatever_fails:
         if pinned:
-            whatever_fails.callback(_end, work, pinned)
+            whatever_fails.callback(end_claim, work)
         elif isinstance(error, ImageError):
             whatever_fails.callback(_withdraw_superseded, work)
         whatever_fails.callback(clear_stage, work)
@@ -58,23 +58,26 @@ def describe(error: BaseException | None) -> tuple[str, str]:
     return f"Unexpected {type(error).__name__}: see the task's log.", "unexpected"
 
 
-def _end(work: Work, pinned: Pinned) -> None:
-    """End the claim of a failed attempt."""
-    manifest, _ = work.manifest.read()
-    mine = last_claim(work, manifest)
+def end_claim(work: Work) -> None:
+    """End the claim of an attempt that has failed, or that nobody will ever end.
+
+    Raises:
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    mine = last_claim(work, work.manifest.read()[0])
     if mine:
-        _withdraw_damaged(work, mine, pinned)
+        _withdraw_damaged(work, mine)
     converge(work, mine)
 
 
-def _withdraw_damaged(work: Work, mine: Claim, pinned: Pinned) -> None:
+def _withdraw_damaged(work: Work, mine: Claim) -> None:
     """Withdraw the live outputs if the attempt has damaged them, or if they show another upload."""
+    places = places_of(mine)
 
     def edit(current: Manifest) -> Manifest:
-        places = places_of(mine)
-        own = current.claim == mine.number
+        upload = current.upload if current.claim == mine.number else None
+        outdated = upload is not None and current.content not in (None, upload.sha256)
         touched = [output for output in current.outputs if output.place in places]
-        outdated = own and current.content not in (None, pinned.sha256)
         if outdated or not intact(work, touched):
             return current.with_outputs((), None)
         return current

@@ -143,6 +143,8 @@ class Manifest(Value):
     """Requests that a later claim has withdrawn, and whose withdrawal is not on record yet."""
     deleted: bool = False
     """Whether the object's outputs were deleted on request, for good."""
+    cases: tuple[str, ...] = ()
+    """The ids of the cases whose audit records hold the object key."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -168,11 +170,20 @@ class Manifest(Value):
             waiting=Request(**waiting) if waiting else None,
             withdrawn=tuple(Request(**request) for request in values["withdrawn"]),
             deleted=values["deleted"],
+            cases=tuple(values["cases"]),
         )
 
     def live(self, place: Place) -> Output | None:
         """Return the live output at a place; None if there is none."""
         return next((output for output in self.outputs if output.place == place), None)
+
+    def forgets(self, number: int) -> bool:
+        """Return whether the outputs were deleted on request after this claim was made.
+
+        Args:
+            number: of the claim; 0 for none.
+        """
+        return bool(number) and (self.deleted or self.claim < number)
 
     def held(self, number: int) -> Claim | None:
         """Return the claim with this number; None if its attempt has ended."""

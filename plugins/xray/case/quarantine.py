@@ -256,7 +256,7 @@ def _entry_on_record(work: Work) -> dict[str, Any]:
 
 def show(work: Work, request: Request) -> None:
     """Put the pictures that a person is shown beside a quarantined image, if they are not there."""
-    from xray.image import ANY_SIZE, decode
+    from xray.image import ANY_SIZE, anonymous, decode
 
     bucket = work.buckets.quarantine
     if work.store.head(bucket, picture_name(work.case_id, request.claim, View.PREVIEW)):
@@ -264,7 +264,7 @@ def show(work: Work, request: Request) -> None:
     image = _quarantined(work, work.manifest.read()[0])
     if image is None:
         raise StaleError(f"The image is no longer in {bucket}.")
-    picture = decode(work.store.get(bucket, image.key).data, limits=ANY_SIZE)
+    picture = anonymous(decode(work.store.get(bucket, image.key).data, limits=ANY_SIZE))
     put_pictures(work.store, bucket, work.case_id, request.claim, picture, rulers=True)
 
 

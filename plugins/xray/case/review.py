@@ -48,14 +48,15 @@ def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
 
 
 def record_review(
-    work: Work, scored: Scored, request: Request, *, choice: str, by: str | None, at: str
+    work: Work, scored: Scored, request: Request | None, *, choice: str, by: str | None, at: str
 ) -> Scored:
     """Apply and record a person's choice, and return the result with the label chosen.
 
     Args:
         work: the case.
         scored: the result that the person was shown.
-        request: what the person was asked.
+        request: what the person was asked; None for a form of version 0.1.0, which keeps the case's
+            own run from going on, so that no other answer can come.
         choice: one of :data:`CHOICES`; :data:`KEEP` if nobody answered in time.
         by: the person; None for nobody.
         at: the time of the choice, in ISO 8601.
@@ -67,6 +68,9 @@ def record_review(
     review = {"label_before": scored.label, "choice": choice, "by": by, "at": at}
     result = replace(scored, label=label.value, review=review)
     outcome = audit.REVIEWED if by is not None else audit.EXPIRED
+    if request is None:
+        record(work, audit.REVIEWED, scored=result.to_json())
+        return result
     if not recorded(work, outcome):
         reserve(work, request, {"choice": choice, "by": by, "at": at})
         record(

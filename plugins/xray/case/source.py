@@ -31,7 +31,7 @@ CONF_SCHEMA = 1
 """The version of the form of a run's conf. Confs of version 0.1.0 name none."""
 CASE_ID = "case_id"
 """The field of a run's conf that holds the id of the case."""
-_OBJECT_DIGITS = 16
+OBJECT_DIGITS = 16
 """The hexadecimal digits of a case id that identify the object; the rest identifies the upload."""
 
 
@@ -116,7 +116,7 @@ class Source(Value):
         """Return the start of the ids of all cases of the same object with the same content."""
         content = self.etag or self.version_id or ""
         return pseudonym(keyring.case_secret, "object", self.bucket, self.key, content)[
-            :_OBJECT_DIGITS
+            :OBJECT_DIGITS
         ]
 
     def case_id(self, keyring: Keyring) -> str:
@@ -126,7 +126,7 @@ class Source(Value):
             sequence += self.event_time or ""
         version = self.version_id or self.etag or ""
         upload = pseudonym(keyring.case_secret, "case", self.bucket, self.key, version, sequence)
-        return self.object_id(keyring) + upload[_OBJECT_DIGITS:]
+        return self.object_id(keyring) + upload[OBJECT_DIGITS:]
 
     def run_id(self, keyring: Keyring) -> str:
         """Return the id of the case's DAG run."""

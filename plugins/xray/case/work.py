@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case.buckets import Buckets
-from xray.case.manifest import ManifestFile, Request
+from xray.case.manifest import Manifest, ManifestFile, Request
 from xray.case.source import Source
-from xray.case.values import Pinned, Staged
+from xray.case.values import Decision, Pinned, Staged
 from xray.errors import NotFoundError, ObjectError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from xray.image import Limits, Picture
+
+DELETED_MEANWHILE = "The object's results were deleted on request while the case was under way."
+"""The reason of a deletion that a case completes itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,9 @@ class Work:
 def record(work: Work, outcome: str, *, nameless: bool = False, **facts: Any) -> dict[str, Any]:
     """Add a record to the case's audit trail, and return the whole record.
 
-    If the trail has a record of the same token and outcome, that record is returned.
+    If the trail has a record of the same token and outcome, that record is returned. The object's
+    manifest lists the case before the record names the object. If the object's results are deleted
+    on request meanwhile, no record that names it stays.
 
     Args:
         work: the case.
@@ -118,21 +124,72 @@ def record(work: Work, outcome: str, *, nameless: bool = False, **facts: Any) ->
         nameless: whether to leave out the object key, which may name a patient.
         facts: further fields of the record.
     """
-    source = work.source.to_json()
-    return audit.append(
+    nameless = nameless or not _list_case(work)
+    written = audit.append(
         work.store,
         work.buckets.audit,
         work.case_id,
-        {
-            "outcome": outcome,
-            "token": work.token,
-            "run": work.run.to_json(),
-            "source": {**source, "key": None} if nameless else source,
-            "settings": work.settings.to_mapping(),
-            **facts,
-        },
+        _entry(work, outcome, nameless=nameless, **facts),
         work.keyring.secrets,
     )
+    if written["source"]["key"] is not None:
+        manifest, _ = work.manifest.read()
+        if manifest.deleted or work.case_id not in manifest.cases:
+            erase_trail(work, f"{work.token}:{written['number']}", DELETED_MEANWHILE)
+    return written
+
+
+def erase_trail(work: Work, token: str, reason: str, by: str | None = None) -> None:
+    """Replace the audit trail of a case by a record of the deletion, which names no one.
+
+    Args:
+        work: the case.
+        token: of the record.
+        reason: why the object's results are deleted, in one sentence that names no patient.
+        by: the person who asked for it; None if nobody did.
+
+    Raises:
+        ObjectError: the store does not allow to delete audit records.
+        TransientError: the store cannot answer now.
+    """
+    deletion = {"reason": reason, "records": 0, "by": by, "at": datetime.now(UTC).isoformat()}
+    entry = _entry(work, audit.DELETED, nameless=True, deletion=deletion)
+    audit.erase(
+        work.store,
+        work.buckets.audit,
+        work.case_id,
+        {**entry, "token": token},
+        work.keyring.secrets,
+    )
+
+
+def _list_case(work: Work) -> bool:
+    """List the case in the object's manifest; return False if the object was deleted on request."""
+
+    def edit(current: Manifest) -> Manifest:
+        if current.deleted or current.forgets(work.claim) or work.case_id in current.cases:
+            return current
+        return replace(current, cases=(*current.cases, work.case_id))
+
+    manifest = work.manifest.change(edit)
+    return not (manifest.deleted or manifest.forgets(work.claim))
+
+
+def _entry(work: Work, outcome: str, *, nameless: bool, **facts: Any) -> dict[str, Any]:
+    """Return a record without its place in the trail."""
+    source = work.source.to_json()
+    if nameless:
+        source["key"] = None
+        if "outputs" in facts:  # The keys of outputs name the object, and no output stays.
+            facts |= {"outputs": [], "decision": Decision.DELETED}
+    return {
+        "outcome": outcome,
+        "token": work.token,
+        "run": work.run.to_json(),
+        "source": source,
+        "settings": work.settings.to_mapping(),
+        **facts,
+    }
 
 
 def recorded(work: Work, *outcomes: str) -> dict[str, Any] | None:

@@ -6,22 +6,27 @@ any length of time: it holds no worker, and it does not count as an active case.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Param, TriggerRule
+from airflow.sdk import Param
 
 from xray.airflow import api, config
-from xray.airflow.addresses import QUARANTINE, picture_address
+from xray.airflow.addresses import QUARANTINE, picture_addresses
+from xray.airflow.case import forms
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
-from xray.case import Outcome, Pinned, Scored, Source, Work, quarantine, take_over
+from xray.case import Pinned, Scored, Work, quarantine, take_over
+from xray.case.manifest import RELEASE, Request
+from xray.errors import StaleError
 
 BODY = """
-![The quarantined X-ray]({image})
+![The quarantined X-ray]({preview})
+
+[Full size]({full}) · [Greys stretched]({stretched})
 
 Text on this image could not be removed, or the check after its removal was not conclusive. The
 image is published to **{bucket}**, where nothing may name a person. The annotated image is
@@ -32,50 +37,11 @@ published already.
   pixels, with a semicolon between two boxes, such as `0, 900, 310, 1000; 40, 20, 200, 60`.
 - **{withhold}**: nothing is published. Clear this task to be asked again.
 
-If the boxes cannot be used, this form opens again, and the note of the run says why.
+If the boxes cannot be used, this form opens again, and the note of the run says why. The answer
+counts for this image alone (attempt {claim}, SHA-256 `{sha256:.16}…`).
 """
 BOXES = {"boxes": Param(None, type=["null", "string"], description="left, top, right, bottom; …")}
 """The entries of the form beside the choice."""
-
-
-class QuarantineOperator(TriggerDagRunOperator):
-    """Asks for a decision: starts a run of ``xray_release`` for a case that was quarantined.
-
-    Args:
-        pinned, scored, reviewed, outcome: the results of *fetch*, *classify*, *review*, *store*.
-    """
-
-    template_fields = ("pinned", "scored", "reviewed", "outcome")
-
-    def __init__(
-        self, *, pinned: Any, scored: Any, reviewed: Any, outcome: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(
-            trigger_dag_id=config.RELEASE_DAG,
-            logical_date=None,
-            skip_when_already_exists=True,
-            # The review is skipped unless the settings ask for it.
-            trigger_rule=TriggerRule.NONE_FAILED,
-            openlineage_inject_parent_info=False,
-            **kwargs,
-        )
-        self.pinned = pinned
-        self.scored = scored
-        self.reviewed = reviewed
-        self.outcome = outcome
-
-    @without_messages()
-    def execute(self, context: Any) -> Any:
-        """Start the run, once for each attempt of the case."""
-        outcome = Outcome.from_json(self.outcome)
-        self.trigger_run_id = f"{context['ti'].run_id}__{outcome.attempt}"
-        keyring = config.keyring()
-        self.conf = {
-            **Source.from_conf(context["params"], keyring).to_conf(keyring),
-            "pinned": self.pinned,
-            "scored": self.reviewed or self.scored,
-        }
-        return super().execute(context)
 
 
 class ReleaseOperator(HITLOperator):
@@ -95,11 +61,15 @@ class ReleaseOperator(HITLOperator):
     @without_messages()
     def execute(self, context: Any) -> Any:
         """Show the image and wait."""
-        work, _, _ = _case(context)
+        work, pinned, scored = _case(context)
+        with _noted(context):
+            request = quarantine.open_request(work, pinned, scored)
+            quarantine.show(work, request)
         self.body = BODY.format(
-            image=picture_address(QUARANTINE, work.source.bucket, work.case_id),
+            **picture_addresses(QUARANTINE, work.source.bucket, request),
+            sha256=request.sha256,
             bucket=work.buckets.anonymized,
-            release=quarantine.RELEASE,
+            release=quarantine.RELEASE_AS_IT_IS,
             mask=quarantine.MASK,
             withhold=quarantine.WITHHOLD,
         )
@@ -116,16 +86,19 @@ class ReleaseOperator(HITLOperator):
         except FormError as error:
             return self._ask_again(context, error)
         work, pinned, scored = _case(context)
-        decision = quarantine.release(
-            work,
-            pinned,
-            scored,
-            choice=choice,
-            boxes=boxes,
-            by=user["name"] if user else None,
-            at=answer["responded_at"].isoformat(),
-        )
+        with _noted(context):
+            decision = quarantine.release(
+                work,
+                pinned,
+                scored,
+                _request(context, work, pinned, scored),
+                choice=choice,
+                boxes=boxes,
+                by=user["name"] if user else None,
+                at=answer["responded_at"].isoformat(),
+            )
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
+        forms.open_next(work.source.bucket, RELEASE)
         return decision
 
     def _ask_again(self, context: Any, error: FormError) -> Any:
@@ -162,3 +135,21 @@ def _case(context: Mapping[str, Any]) -> tuple[Work, Pinned, Scored]:
     pinned = Pinned.from_json(params["pinned"])
     work = build_work(context, pinned)
     return work, pinned, take_over(work, Scored, params["scored"])
+
+
+def _request(context: Mapping[str, Any], work: Work, pinned: Pinned, scored: Scored) -> Request:
+    """Return what the person was asked. The confs of version 0.1.0 do not hold it."""
+    request = context["params"].get("request")
+    if request:
+        return Request.from_json(request)
+    return quarantine.open_request(work, pinned, scored)
+
+
+@contextmanager
+def _noted(context: Mapping[str, Any]) -> Iterator[None]:
+    """Put the sentence of a refused answer into the note of the run."""
+    try:
+        yield
+    except StaleError as error:
+        api.set_note(context["ti"].run_id, str(error), dag_id=config.RELEASE_DAG)
+        raise

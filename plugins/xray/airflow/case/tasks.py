@@ -28,6 +28,7 @@ from airflow.sdk.exceptions import (
 )
 
 from xray.airflow import api, config, connections
+from xray.airflow.case import forms
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (
@@ -44,7 +45,9 @@ from xray.case import (
     steps,
     take_over,
 )
-from xray.errors import PermanentError, SettingsError
+from xray.case.manifest import RELEASE
+from xray.case.requests import Waiting
+from xray.errors import PermanentError, SettingsError, StaleError
 from xray.settings import Settings, case_settings
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,12 @@ IN_QUARANTINE = (
 )
 
 
+def carried_pinned(context: Mapping[str, Any]) -> Pinned | None:
+    """Return the result of *fetch*: in the params of a form's run, in an XCom of a case's run."""
+    fetched = context["params"].get("pinned") or context["ti"].xcom_pull(task_ids="fetch")
+    return Pinned.from_json(fetched) if fetched else None
+
+
 def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
     """Return the settings of the case, which do not change once the object is pinned."""
     if pinned:
@@ -64,9 +73,12 @@ def _settings(context: Mapping[str, Any], pinned: Pinned | None) -> Settings:
     return config.settings({n: params[n] for n in case_settings() if params[n] is not None})
 
 
-def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> Work:
+def _work(
+    context: Mapping[str, Any], settings: Settings, pinned: Pinned | None, *, records: bool
+) -> Work:
     params, ti = context["params"], context["ti"]
     was_cleared = ti.max_tries > RETRIES  # Clearing a task raises its maximum of tries.
+    request = params.get("request")
     keyring = config.keyring()
     return Work(
         store=connections.object_store(),
@@ -78,9 +90,12 @@ def _work(context: Mapping[str, Any], settings: Settings, *, records: bool) -> W
             task=ti.task_id,
             try_number=ti.try_number,
             triggered_by=getattr(context["dag_run"], "triggering_user_name", None),
-            reran_by=api.cleared_by(ti.run_id) if records and was_cleared else None,
+            reran_by=api.cleared_by(ti.run_id, ti.dag_id) if records and was_cleared else None,
         ),
-        token=f"{ti.task_id}:{ti.max_tries}",
+        token=f"{ti.run_id}:{ti.task_id}:{ti.max_tries}",
+        carried_id=pinned.case_id if pinned else params.get("case_id"),
+        claim=request["claim"] if request else pinned.claim if pinned else 0,
+        close_form=forms.close,
     )
 
 
@@ -97,7 +112,7 @@ def build_work(
     Raises:
         SettingsError: a Variable or a setting of the run is missing or wrong.
     """
-    return _work(context, _settings(context, pinned), records=records)
+    return _work(context, _settings(context, pinned), pinned, records=records)
 
 
 def record_failed_case(context: Mapping[str, Any], error: BaseException | None = None) -> None:
@@ -108,19 +123,18 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
     """
     ti, reason = context["ti"], ending.describe(error)[0]
     try:
-        fetched = ti.xcom_pull(task_ids="fetch")
-        pinned = Pinned.from_json(fetched) if fetched else None
+        pinned = carried_pinned(context)
         try:
             settings = _settings(context, pinned)
         except SettingsError:
             settings = Settings()  # The settings are the failure, so the record holds none of them.
-        reason = ending.abandon(_work(context, settings, records=True), error, pinned)
+        reason = ending.abandon(_work(context, settings, pinned, records=True), error, pinned)
     except Exception as failure:
         # Such as an outage of the store. The note still gives the reason of the case's failure.
         log.error(  # noqa: TRY400 - a traceback may quote the object key
             "The failure of the case was not recorded: %s", ending.describe(failure)[0]
         )
-    api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}")
+    api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}", ti.dag_id)
 
 
 @contextmanager
@@ -142,7 +156,10 @@ def _recorded() -> Iterator[None]:
     except BaseException as error:
         context = get_current_context()
         ti = context["ti"]
-        if isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
+        if isinstance(error, StaleError):
+            # A form is out of date: the case itself goes on, or has ended, without it.
+            api.set_note(ti.run_id, str(error), ti.dag_id)
+        elif isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
             record_failed_case(context, error)
         raise
 
@@ -165,6 +182,12 @@ SOURCE_PARAMS: JSON = {
         description="The key of the image, typed by hand. Airflow keeps a typed key as it is, in "
         "its database and its audit log: if the key names a patient, use xray_backfill instead",
     ),
+    "case_id": Param(
+        None,
+        type=["null", "string"],
+        pattern="^[0-9a-f]{32}$",
+        description="The id of the case, from the listener or a job",
+    ),
     "sealed": Param(
         None,
         type=["null", "string"],
@@ -176,6 +199,14 @@ SOURCE_PARAMS: JSON = {
     "sequencer": Param(None, type=["null", "string"], description="From the notification"),
     "event_time": Param(None, type=["null", "string"], description="From the notification"),
     "origin": Param("manual", type="string", description="The origin of the case"),
+    "schema": Param(None, type=["null", "integer"], description="The version of the conf's form"),
+}
+
+FORM_PARAMS: JSON = {
+    **SOURCE_PARAMS,
+    "pinned": Param({}, type="object", description="The result of fetch"),
+    "scored": Param({}, type="object", description="The result of classify"),
+    "request": Param(None, type=["null", "object"], description="What the person is asked"),
 }
 
 CASE_PARAMS: JSON = {
@@ -263,11 +294,26 @@ def store(
         take_over(work, Staged, annotated),
         take_over(work, Staged, anonymized) if anonymized else None,
     )
+    ti = context["ti"]
     if outcome.decision == Decision.QUARANTINED:
-        api.set_note(context["ti"].run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}")
+        api.set_note(ti.run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}", ti.dag_id)
         return outcome.to_json()
     if outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
-        api.set_note(context["ti"].run_id, f"{outcome.decision}, attempt {outcome.attempt}")
+        api.set_note(ti.run_id, f"{outcome.decision}, attempt {outcome.attempt}", ti.dag_id)
     # Skipping it here saves the process of its task.
-    context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
+    ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
     raise DownstreamTasksSkipped(tasks=["quarantine"])
+
+
+# The review is skipped unless the settings ask for it.
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+@without_messages()
+def quarantine(pinned: JSON, scored: JSON, reviewed: JSON | None) -> None:
+    """Open a form for the quarantined image, if few forms are open; otherwise it queues."""
+    image = Pinned.from_json(pinned)
+    work = build_work(get_current_context(), image)
+    request = work.manifest.read()[0].waiting
+    if request is None or (request.kind, request.case_id) != (RELEASE, work.case_id):
+        raise AirflowSkipException("The image no longer waits for a decision.")
+    result = take_over(work, Scored, reviewed or scored)
+    forms.offer(Waiting(source=work.source, pinned=image, scored=result, request=request))

@@ -1,5 +1,5 @@
-"""The jobs that an operator starts: backfill, checkpoint, reconcile, sweep and replay."""
+"""The jobs that an operator starts: ask, backfill, checkpoint, reconcile, sweep and replay."""
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["backfill", "checkpoint", "reconcile", "replay", "sweep"]
+__all__ = ["ask", "backfill", "checkpoint", "reconcile", "replay", "sweep"]

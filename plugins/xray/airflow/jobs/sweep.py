@@ -1,13 +1,14 @@
-"""Remove staged images that no active case needs.
+"""End the attempts that nobody will end, and remove their staged images.
 
-A case removes its staged images when it ends. The images that are found here
-belong to a case that could not do so, because the store was down, or because
-the worker and the scheduler died.
+An attempt removes its staged images when it ends. The images that are found here
+belong to one that could not do so, because the store was down, or because the
+worker and the scheduler died. Such an attempt may have written outputs as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,45 +17,96 @@ from airflow.sdk import BaseHook, get_current_context, task
 from xray.airflow import config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.unexpected import without_messages
-from xray.case import RUN_PREFIX, Buckets
+from xray.case import RUN_PREFIX, Buckets, Run, Source, Work, ending
+from xray.case.manifest import WAITING_PREFIX
+from xray.errors import PermanentError
+from xray.pseudonym import Keyring
+from xray.settings import Settings
 from xray.storage import ObjectStore
 
 STAGED_HOURS = 24
-"""Staged images are removed once they are older than this, unless their case is active."""
+"""Staged images are removed once they are older than this, unless their case is active or waits."""
 
 
-async def sweep(bucket: str, store: ObjectStore, client: RunsClient, before: datetime) -> int:
-    """Remove the staged images from ``before`` a time whose cases are not active.
+async def sweep(
+    bucket: str, store: ObjectStore, client: RunsClient, keyring: Keyring, before: datetime
+) -> Counter[str]:
+    """End the attempts whose images were staged ``before`` a time and whose cases are not active.
 
     Args:
         bucket: the bucket in which the images landed.
         store: holds the staged images.
         client: tells which cases are active.
+        keyring: the deployment's secrets.
         before: images that were staged at this time or later are kept.
 
     Returns:
-        The number of images removed.
+        How many images were removed, and how many attempts were ended.
     """
-    staging, removed = Buckets(bucket).staging, 0
-    for entry in store.list(staging):
+    buckets, counts = Buckets(bucket), Counter(swept=0, ended=0)
+    waiting = {entry.key.split("/")[2] for entry in store.list(buckets.manifests, WAITING_PREFIX)}
+    ended: set[str] = set()
+    for entry in store.list(buckets.staging):
         case_id = entry.key.partition("/")[0]
-        if entry.modified < before and not await client.count(
-            config.CASE_DAG, run_id_prefix_pattern=RUN_PREFIX + case_id, state=ACTIVE_STATES
-        ):
-            store.delete(staging, entry.key)
-            removed += 1
-    return removed
+        if entry.modified >= before or case_id in waiting or await _is_active(client, case_id):
+            continue
+        attempt = entry.key.rpartition("/")[0]
+        if attempt not in ended:
+            ended.add(attempt)
+            counts["ended"] += await _end(store, client, keyring, attempt)
+        store.delete(buckets.staging, entry.key)
+        counts["swept"] += 1
+    return counts
+
+
+async def _is_active(client: RunsClient, case_id: str) -> bool:
+    """Return whether a run of the case, or of a form of it, is active."""
+    for dag_id in (config.CASE_DAG, config.REVIEW_DAG):
+        prefix = RUN_PREFIX + case_id
+        if await client.count(dag_id, run_id_prefix_pattern=prefix, state=ACTIVE_STATES):
+            return True
+    return False
+
+
+async def _end(store: ObjectStore, client: RunsClient, keyring: Keyring, attempt: str) -> bool:
+    """End the claim of an attempt; return whether its run still says what it was about.
+
+    Args:
+        store, client, keyring: see :func:`sweep`.
+        attempt: the case id and the number of the claim, with a slash between them.
+    """
+    case_id, _, number = attempt.partition("/")
+    conf = await client.conf(config.CASE_DAG, RUN_PREFIX + case_id)
+    if conf is None or not number:
+        return False
+    try:
+        source = Source.from_conf(conf, keyring)
+    except PermanentError:
+        return False  # The secret that has sealed the key is no longer there.
+    work = Work(
+        store=store,
+        source=source,
+        settings=Settings(),
+        keyring=keyring,
+        run=Run(run_id="", task="sweep", try_number=1, triggered_by=None, reran_by=None),
+        token="sweep:sweep:0",  # noqa: S106 - it names a task
+        carried_id=case_id,
+        claim=int(number),
+    )
+    await asyncio.to_thread(ending.end_claim, work)
+    return True
 
 
 @task
 @without_messages()
 def sweep_stage() -> dict[str, Any]:
-    """Remove the staged images that ended cases have left behind; return how many."""
+    """End the attempts that have left staged images behind; return the counts."""
     params = get_current_context()["params"]
 
-    async def run(connection: Any) -> int:
+    async def run(connection: Any) -> dict[str, int]:
         before = datetime.now(UTC) - timedelta(hours=STAGED_HOURS)
         async with RunsClient.from_connection(connection) as client:
-            return await sweep(params["bucket"], connections.object_store(), client, before)
+            store, keyring = connections.object_store(), config.keyring()
+            return dict(await sweep(params["bucket"], store, client, keyring, before))
 
-    return {"swept": asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))}
+    return asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))

@@ -1,0 +1,71 @@
+"""Ask again for the decisions that cases wait for, and close the forms that nothing waits for.
+
+The bucket of the manifests is the queue of what waits, and not Airflow's database:
+a form that was deleted there, such as by ``airflow db clean``, is opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from airflow.sdk import BaseHook, get_current_context, task
+
+from xray.airflow import config, connections
+from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.case.forms import DAGS, WITHDRAWN, form_run_id, open_forms
+from xray.airflow.unexpected import without_messages
+from xray.case import Buckets
+from xray.case.manifest import WAITING_PREFIX
+from xray.pseudonym import Keyring
+from xray.storage import ObjectStore
+
+
+async def ask(
+    bucket: str, store: ObjectStore, client: RunsClient, keyring: Keyring
+) -> Counter[str]:
+    """Open the forms of waiting cases, and close those of cases that wait no longer.
+
+    Args:
+        bucket: the bucket in which the images landed.
+        store: holds the manifests.
+        client: knows the forms.
+        keyring: the deployment's secrets.
+
+    Returns:
+        How many cases wait, how many forms were opened and closed, and how many markers were out
+        of date.
+    """
+    buckets, counts = Buckets(bucket), Counter[str](closed=0)
+    for kind, dag_id in DAGS.items():
+        counts += Counter(await open_forms(client, store, buckets, kind, keyring, again=True))
+        entries = store.list(buckets.manifests, f"{WAITING_PREFIX}{kind}/")
+        wanted = {form_run_id(entry.key) for entry in entries}
+        for run_id in await client.run_ids(dag_id, state=ACTIVE_STATES):
+            conf = await client.conf(dag_id, run_id) or {}
+            # A form of version 0.1.0 has no request. One that is being answered has no marker.
+            if run_id not in wanted and conf.get("request") and conf.get("bucket") == bucket:
+                counts["closed"] += await _close(client, dag_id, run_id)
+    return counts
+
+
+async def _close(client: RunsClient, dag_id: str, run_id: str) -> bool:
+    """Close a form if it still waits for an answer."""
+    return await client.awaits_input(dag_id, run_id) and await client.close(
+        dag_id, run_id, WITHDRAWN
+    )
+
+
+@task
+@without_messages()
+def ask_again() -> dict[str, Any]:
+    """Open and close forms as the manifests say; return the counts."""
+    params = get_current_context()["params"]
+
+    async def run(connection: Any) -> dict[str, int]:
+        async with RunsClient.from_connection(connection) as client:
+            store, keyring = connections.object_store(), config.keyring()
+            return dict(await ask(params["bucket"], store, client, keyring))
+
+    return asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))

@@ -8,9 +8,11 @@ __all__ = [
     "case",
     "config",
     "connections",
+    "forms",
     "jobs",
     "listener",
     "preload",
     "retry",
+    "session",
     "unexpected",
 ]

@@ -13,9 +13,8 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
-from xray.airflow import api, config
+from xray.airflow import api, config, forms
 from xray.airflow.addresses import QUARANTINE, picture_addresses
-from xray.airflow.case import forms
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages

@@ -10,10 +10,9 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from xray.airflow import api
+from xray.airflow import api, forms
 from xray.airflow.addresses import REVIEW as REVIEW_PICTURE
 from xray.airflow.addresses import picture_addresses
-from xray.airflow.case import forms
 from xray.airflow.case.tasks import build_work, records_failure
 from xray.case import Pinned, Scored, Work, hand_over, requests, review, take_over
 from xray.case.manifest import REVIEW, Request

@@ -27,8 +27,7 @@ from airflow.sdk.exceptions import (
     TaskAwaitingInput,
 )
 
-from xray.airflow import api, config, connections
-from xray.airflow.case import forms
+from xray.airflow import api, config, connections, forms
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (

@@ -14,7 +14,7 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
-from xray.airflow.case.forms import DAGS, WITHDRAWN, form_run_id, open_forms
+from xray.airflow.forms import DAGS, WITHDRAWN, form_run_id, open_forms
 from xray.airflow.unexpected import without_messages
 from xray.case import Buckets
 from xray.case.manifest import WAITING_PREFIX

@@ -24,7 +24,7 @@ from tests.support.audit_records import (
 from xray import audit
 from xray.audit import trail as trail_module
 from xray.audit.record import complete, to_bytes
-from xray.errors import ObjectError, TransientError
+from xray.errors import ConflictError, ObjectError, TransientError
 from xray.storage import ObjectStore
 
 
@@ -112,7 +112,7 @@ class Careless(ObjectStore):
         done = super().put(bucket, key, data, **options)
         if not self.raced:
             self.raced = True
-            first = trail_module._chained(CASE, failure("another"), [])
+            first = trail_module._chained(CASE, failure("another"), [], 0)
             super().put(bucket, key, to_bytes(complete(first, SECRETS[0])), **options)
         return done
 
@@ -266,6 +266,23 @@ def test_a_trail_ends_with_its_last_number(s3: Any, store: ObjectStore) -> None:
     s3.put_object(Bucket=BUCKET, Key=f"{CASE}/99999.json", Body=b"{}")
     with pytest.raises(ObjectError, match="99999 records"):
         append(store, failure("fetch:6"))
+
+
+class Remembering(ObjectStore):
+    """A store that keeps versions, and takes a deleted object for a present one."""
+
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> Any:
+        if key.endswith("00002.json"):
+            raise ConflictError("The object is not what the condition says.")
+        return super().put(bucket, key, data, **options)
+
+
+def test_a_record_that_was_deleted_stops_no_other(
+    s3: Any, store: ObjectStore, tmp_path: Path
+) -> None:
+    append(store, failure("fetch:6"))
+    assert append(Remembering(s3), failure("fetch:7"))["number"] == 3
+    assert problems(store, tmp_path) == [f"{CASE}/00002.json is missing"]
 
 
 def test_an_object_key_that_is_not_utf_8_is_recorded(

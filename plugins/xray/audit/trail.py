@@ -81,17 +81,22 @@ def append(
     Raises:
         ObjectError, TransientError: the store refuses, or cannot answer now.
     """
+    taken = 0
     while True:
         entries = _entries(store, bucket, case_id)
         # A forged record must not keep the genuine one from being written.
         genuine = _genuine([entry.record for entry in entries if entry.record], case_id, secrets)
         if earlier := find(genuine, record["token"], record["outcome"]):
             return earlier
-        chained = complete(_chained(case_id, record, entries), secrets[0])
+        chained = complete(_chained(case_id, record, entries, taken), secrets[0])
         name, data = record_name(case_id, chained["number"]), to_bytes(chained)
         try:
             store.put(bucket, name, data, content_type="application/json", once=True)
         except ConflictError:
+            if store.head(bucket, name) is None:
+                # Where versions are kept, some stores take a deleted object for a present one. The
+                # number is left out, and a verification tells of the record that was deleted.
+                taken = chained["number"]
             continue
         # Some stores ignore the condition, so that another writer's record may be there now.
         if store.get(bucket, name).data == data:
@@ -209,9 +214,11 @@ def _entries(store: ObjectStore, bucket: str, case_id: str) -> list[_Entry]:
     return entries
 
 
-def _chained(case_id: str, record: Mapping[str, Any], entries: Sequence[_Entry]) -> dict[str, Any]:
-    """Return ``record`` with its place in the case's chain."""
-    number = entries[-1].number + 1 if entries else 1
+def _chained(
+    case_id: str, record: Mapping[str, Any], entries: Sequence[_Entry], taken: int
+) -> dict[str, Any]:
+    """Return ``record`` with its place in the case's chain, after the number ``taken``."""
+    number = 1 + max(taken, entries[-1].number if entries else 0)
     if number > MAX_NUMBER:
         raise ObjectError(
             f"The audit trail of the case {case_id} has {MAX_NUMBER} records, and no name is left "

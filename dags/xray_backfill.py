@@ -2,6 +2,7 @@
 
 from airflow.sdk import Param, dag
 
+from xray.airflow.config import bucket
 from xray.airflow.jobs.backfill import Only, start_cases
 from xray.airflow.retry import TASK_DEFAULTS
 
@@ -23,7 +24,7 @@ the backfill runs, its return value those at the end.
     catchup=False,
     default_args=TASK_DEFAULTS,
     params={
-        "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
+        "bucket": Param(bucket(), type="string", minLength=3, description="The bucket"),
         "prefix": Param(
             None,
             type=["null", "string"],

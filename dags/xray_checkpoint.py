@@ -4,7 +4,7 @@ from datetime import datetime
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.config import checkpoint_schedule
+from xray.airflow.config import bucket, checkpoint_schedule
 from xray.airflow.jobs.checkpoint import write_checkpoint
 from xray.airflow.retry import TASK_DEFAULTS
 
@@ -32,7 +32,7 @@ gives it a schedule.
     default_args=TASK_DEFAULTS,
     params={
         "bucket": Param(
-            "xray-data-in", type="string", minLength=3, description="The bucket of the images"
+            bucket(), type="string", minLength=3, description="The bucket of the images"
         ),
     },
     tags=["xray"],

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from airflow.sdk import Param, dag
 
-from xray.airflow.config import reconcile_schedule
+from xray.airflow.config import bucket, reconcile_schedule
 from xray.airflow.jobs.ask import ask_again
 from xray.airflow.jobs.reconcile import start_missed
 from xray.airflow.jobs.sweep import sweep_stage
@@ -32,7 +32,7 @@ gives it a schedule.
     max_active_runs=1,
     default_args=TASK_DEFAULTS,
     params={
-        "bucket": Param("xray-data-in", type="string", minLength=3, description="The bucket"),
+        "bucket": Param(bucket(), type="string", minLength=3, description="The bucket"),
         "hours": Param(48, type="number", exclusiveMinimum=0, description="How far to look back"),
         "minutes": Param(
             30, type="number", minimum=0, description="How long a notification may take"

@@ -65,6 +65,7 @@ def deployment(
     monkeypatch.setenv("AIRFLOW_CONN_XRAY_API", json.dumps({**service, "password": "right"}))
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
+    monkeypatch.setattr("xray.airflow.store_check.check", lambda _: None)
     monkeypatch.setattr("xray.airflow.listener.listener.PAUSE_AFTER", 0.05)
     monkeypatch.setattr("xray.airflow.listener.listener.WATCH_SECONDS", 0.1)
     monkeypatch.setattr("xray.airflow.listener.backoff.LONGEST_PAUSE", 1.0)

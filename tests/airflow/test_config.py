@@ -10,6 +10,7 @@ from xray.errors import SettingsError
 
 
 def test_options_have_defaults_and_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.bucket() == "xray-data-in"
     assert (config.sensors(), config.active_cases()) == (1, 32)
     assert (config.retries(), config.retry_seconds()) == (6, 10)
     assert config.reconcile_schedule() is None

@@ -14,5 +14,6 @@ __all__ = [
     "preload",
     "retry",
     "session",
+    "store_check",
     "unexpected",
 ]

@@ -27,6 +27,11 @@ CONFIG_SECTION = "xray"
 """The section of Airflow's configuration for options that the DAG files need when parsed."""
 
 
+def bucket() -> str:
+    """Return the bucket that images land in: ``AIRFLOW__XRAY__BUCKET``."""
+    return str(conf.get(CONFIG_SECTION, "bucket", fallback="xray-data-in"))
+
+
 def sensors() -> int:
     """Return how many sensors share the partitions: ``AIRFLOW__XRAY__SENSORS``, by default 1."""
     return max(1, int(conf.getint(CONFIG_SECTION, "sensors", fallback=1)))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import traceback
+from typing import Any
 
 import pytest
 
 from tests.support import notification
 from tests.support.deployment import KEY, Deployment, until
 from tests.support.fake_api import FakeApi
+from xray.airflow import store_check
 from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.trigger import NotificationTrigger
 from xray.airflow.unexpected import UnexpectedError
 from xray.notification import OffsetTracker
+
+CHECK = store_check.check
+"""The check itself, in place of which the deployment of the tests does nothing."""
 
 
 def test_each_notification_starts_one_run(deployment: Deployment, api: FakeApi) -> None:
@@ -104,6 +110,49 @@ def test_an_unexpected_error_ends_it_without_its_message(
     with pytest.raises(UnexpectedError, match="ValueError") as caught:
         asyncio.run(go())
     assert "Ada" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_it_says_at_the_start_what_the_store_lacks(
+    deployment: Deployment,
+    api: FakeApi,
+    s3_connection: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(store_check, "check", CHECK)
+    monkeypatch.setenv("AIRFLOW__XRAY__BUCKET", "xray-data-in")
+    caplog.set_level("INFO", "xray")
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: "honours all conditional requests" in caplog.text, "sentence")
+
+    asyncio.run(go())
+
+
+def test_it_listens_while_the_store_does_not_answer(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, end = threading.Event(), threading.Event()
+
+    def hang(bucket: str) -> None:
+        asked.set()
+        end.wait(60)
+
+    monkeypatch.setattr(store_check, "check", hang)
+    deployment.send(notification(KEY))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: deployment.committed() == 1, "commit")
+
+    try:
+        asyncio.run(go())
+        assert asked.is_set()
+        assert not end.is_set()
+    finally:
+        end.set()
+    assert len(api.runs) == 1
 
 
 def test_every_argument_is_serialized() -> None:

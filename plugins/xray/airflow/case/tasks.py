@@ -172,7 +172,7 @@ STEP_DEFAULTS: JSON = {
 
 SOURCE_PARAMS: JSON = {
     "bucket": Param(
-        "xray-data-in", type="string", minLength=3, description="The bucket of the image"
+        config.bucket(), type="string", minLength=3, description="The bucket of the image"
     ),
     "key": Param(
         None,

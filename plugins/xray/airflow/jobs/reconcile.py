@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
+from xray.airflow import store_check
 from xray.airflow.jobs.backfill import BackfillRequest, Only, run_backfill
 from xray.airflow.unexpected import without_messages
 
@@ -14,9 +15,14 @@ from xray.airflow.unexpected import without_messages
 @task
 @without_messages()
 def start_missed() -> dict[str, Any]:
-    """Start a case for each recent object without a trace in the pipeline; return the counts."""
+    """Start a case for each recent object without a trace in the pipeline; return the counts.
+
+    ``conditions`` in the result is what :func:`xray.airflow.store_check.check` returns; None in a
+    dry run, which writes nothing.
+    """
     context = get_current_context()
     params, now = context["params"], datetime.now(UTC)
+    conditions = None if params["dry_run"] else store_check.check(params["bucket"])
     request = BackfillRequest(
         bucket=params["bucket"],
         since=now - timedelta(hours=params["hours"]),
@@ -25,4 +31,4 @@ def start_missed() -> dict[str, Any]:
         dry_run=params["dry_run"],
         origin="reconcile",
     )
-    return run_backfill(request, context)
+    return {**run_backfill(request, context), "conditions": conditions}

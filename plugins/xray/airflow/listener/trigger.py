@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from xray.airflow import config, connections
+from xray.airflow import config, connections, store_check
 from xray.airflow.api import RunsClient
 from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.dead_letters import DeadLetterProducer
@@ -70,6 +70,7 @@ class NotificationTrigger(BaseTrigger):
     async def _listen(self) -> None:
         keyring = await asyncio.to_thread(config.keyring)
         settings = await asyncio.to_thread(config.settings)
+        store_check.start(config.bucket())
         connection = await BaseHook.aget_connection(connections.API_CONNECTION)
         client = RunsClient.from_connection(connection, concurrency=self.concurrency)
         async with client:

@@ -8,6 +8,7 @@ from typing import Any
 from tests.support import KEYRING, RUN
 from xray.case import Outcome, Pinned, Scored, Source, Staged, Work, publish, steps
 from xray.errors import ObjectError
+from xray.image import decode
 from xray.redaction import certificate_problem
 from xray.settings import Settings
 from xray.storage import ObjectStore
@@ -20,7 +21,12 @@ KEY = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.jpeg"
 def case(store: ObjectStore, source: Source, **changes: Any) -> Work:
     """A case at its step *store*, with ``changes`` to its fields."""
     work = Work(
-        store=store, source=source, settings=Settings(), keyring=KEYRING, run=RUN, token="run-1:store:6"
+        store=store,
+        source=source,
+        settings=Settings(),
+        keyring=KEYRING,
+        run=RUN,
+        token="run-1:store:6",
     )
     return dataclasses.replace(work, **changes)
 
@@ -44,6 +50,25 @@ def run_steps(work: Work) -> tuple[Pinned, Scored, Staged, Staged | None]:
 def carried(work: Work, pinned: Pinned) -> Work:
     """The case as a task after *fetch* sees it."""
     return dataclasses.replace(work, carried_id=pinned.case_id, claim=pinned.claim)
+
+
+def pinned_again(work: Work) -> Pinned:
+    """The result of *fetch*, as the run of a form has it in its conf."""
+    content = work.store.get(work.source.bucket, work.source.key)
+    width, height = decode(content.data).pixels.size
+    return Pinned(
+        case_id=work.case_id,
+        version_id=content.version_id,
+        etag=content.etag,
+        sha256=content.sha256,
+        size=len(content.data),
+        modified=content.modified.isoformat(),
+        format="JPEG",
+        width=width,
+        height=height,
+        settings=work.settings.to_mapping(),
+        claim=work.claim,
+    )
 
 
 def run_case(work: Work) -> Outcome:

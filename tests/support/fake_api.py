@@ -21,6 +21,8 @@ class FakeApi:
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}
         """The conf of each run, by run id."""
+        self.dags: dict[str, str] = {}
+        """The DAG of each run, by run id."""
         self.states: dict[str, str] = {}
         """The states of runs, by run id."""
         self.usual_state = "queued"
@@ -74,12 +76,15 @@ class FakeApi:
         if headers["Authorization"] != f"Bearer {self.token}":
             return 401, {}
         if body is None:
-            url = urlsplit(path)
-            if url.path.endswith("/dagRuns"):
-                return 200, {"total_entries": self.count(parse_qs(url.query))}
-            return 200, self.dag
+            return self.read(path)
+        if path.endswith("/clear"):
+            self.states[path.split("/")[-2]] = "queued"
+            return 200, {}
         if "note" in body:
-            self.notes[path.rpartition("/")[2]] = body["note"]
+            run = path.rpartition("/")[2]
+            self.notes[run] = body["note"]
+            if "state" in body:
+                self.states[run] = body["state"]
             return 200, {}
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
@@ -88,16 +93,42 @@ class FakeApi:
         if body["dag_run_id"] in self.runs:
             return 409, {}
         self.runs[body["dag_run_id"]] = body["conf"]
+        self.dags[body["dag_run_id"]] = path.split("/")[-2]
         return 200, {}
 
-    def count(self, query: dict[str, list[str]]) -> int:
-        """Return how many runs a query finds."""
+    def read(self, path: str) -> tuple[int, Any]:
+        """Return the HTTP status and the JSON of the response to a GET."""
+        url = urlsplit(path)
+        query, names = parse_qs(url.query), url.path.split("/")
+        if names[-1] == "taskInstances":
+            return 200, {"total_entries": self.state(names[-2]) in ("queued", "running")}
+        if names[-1] == "dagRuns":
+            found = self.find(names[-2], query)
+            offset, limit = (int(query.get(name, ["0"])[0]) for name in ("offset", "limit"))
+            page = found[offset : offset + limit]
+            runs = [{"dag_run_id": run, "state": self.state(run)} for run in page]
+            return 200, {"total_entries": len(found), "dag_runs": runs}
+        if names[-2] == "dagRuns":
+            run = names[-1]
+            if run not in self.runs:
+                return 404, {}
+            return 200, {"state": self.state(run), "conf": self.runs[run]}
+        return 200, self.dag
+
+    def state(self, run: str) -> str:
+        """Return the state of a run."""
+        return self.states.get(run, self.usual_state)
+
+    def find(self, dag_id: str, query: dict[str, list[str]]) -> list[str]:
+        """Return the ids of the runs that a query finds."""
         (prefix,), wanted = query.get("run_id_prefix_pattern", [""]), query.get("state")
-        return sum(
-            run.startswith(prefix)
-            and (not wanted or self.states.get(run, self.usual_state) in wanted)
+        return [
+            run
             for run in self.runs
-        )
+            if run.startswith(prefix)
+            and self.dags.get(run, dag_id) == dag_id
+            and (not wanted or self.state(run) in wanted)
+        ]
 
     def object_keys(self) -> list[str]:
         """Return the object keys in the confs of the runs, sorted."""

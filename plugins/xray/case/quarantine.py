@@ -265,7 +265,16 @@ def show(work: Work, request: Request) -> None:
     if image is None:
         raise StaleError(f"The image is no longer in {bucket}.")
     picture = anonymous(decode(work.store.get(bucket, image.key).data, limits=ANY_SIZE))
-    put_pictures(work.store, bucket, work.case_id, request.claim, picture, rulers=True)
+    entries = put_pictures(work.store, bucket, work.case_id, request.claim, picture, rulers=True)
+    shown = tuple(Output(**entry) for entry in entries)
+
+    def edit(current: Manifest) -> Manifest:
+        if image in current.outputs:
+            return replace(current, outputs=(*current.outputs, *shown))
+        places = {output.place for output in shown}
+        return replace(current, leftovers=tuple(sorted({*current.leftovers, *places})))
+
+    work.manifest.change(edit)
 
 
 def _recorded_redaction(work: Work) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,15 +10,16 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import DagRunTriggerException, TaskAwaitingInput
+from airflow.sdk.exceptions import TaskAwaitingInput
 from PIL import Image
 
 from tests.support import KEYRING
-from tests.support.audit_records import failure
+from tests.support.audit_records import REDACTION, success
 from tests.support.fake_api import FakeApi
 from xray import audit
-from xray.airflow.case.release import BOXES, QuarantineOperator, ReleaseOperator
-from xray.case import Buckets, Decision, Outcome, Pinned, Scored, Source, quarantine
+from xray.airflow.case.release import BOXES, ReleaseOperator
+from xray.case import Buckets, Decision, Pinned, Scored, Source, pictures, quarantine
+from xray.errors import StaleError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -50,16 +52,26 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def context(connected: Any, chest: Image.Image, as_bytes: Callable[..., bytes]) -> dict[str, Any]:
-    """The context of the task, for a case whose image is in quarantine."""
-    key = f"{PINNED.case_id}/image.png"
-    connected.put_object(Bucket=BUCKETS.quarantine, Key=key, Body=as_bytes(chest, "PNG"))
-    summary = {"engine": "e", "regions": 1, "verified": False, "quarantined": True}
-    quarantined = {**failure("store:6"), "redaction": summary}
+    """The context of the task, for a case whose image is in quarantine since version 0.1.0."""
+    key, image = f"{PINNED.case_id}/image.png", as_bytes(chest, "PNG")
+    connected.put_object(Bucket=BUCKETS.quarantine, Key=key, Body=image)
+    output = {"bucket": BUCKETS.quarantine, "key": key, "size": len(image)}
+    quarantined = {
+        **success("store:6", {**REDACTION, "quarantined": True}),
+        "decision": "quarantined",
+        "outputs": [{**output, "sha256": hashlib.sha256(image).hexdigest()}],
+    }
     audit.append(
         ObjectStore(connected), BUCKETS.audit, PINNED.case_id, quarantined, KEYRING.secrets
     )
     ti = SimpleNamespace(
-        id="1", run_id=RUN_ID, task_id="release", try_number=1, max_tries=6, map_index=-1
+        id="1",
+        dag_id="xray_release",
+        run_id=RUN_ID,
+        task_id="release",
+        try_number=1,
+        max_tries=6,
+        map_index=-1,
     )
     params = {**SOURCE.to_conf(KEYRING), "pinned": PINNED.to_json(), "scored": SCORED.to_json()}
     dag_run = SimpleNamespace(triggering_user_name=None)
@@ -84,39 +96,14 @@ def answer(choice: str, boxes: str | None = None) -> dict[str, Any]:
     }
 
 
-def test_the_conf_of_a_release_has_the_key_sealed(
-    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outcome = Outcome(
-        case_id=PINNED.case_id,
-        label="Pneumonia",
-        risk=0.9,
-        decision=Decision.QUARANTINED,
-        attempt=2,
-    )
-    ask = QuarantineOperator(
-        task_id="quarantine",
-        pinned=PINNED.to_json(),
-        scored=SCORED.to_json(),
-        reviewed=None,
-        outcome=outcome.to_json(),
-    )
-    ask.allow_nested_operators = True
-    with pytest.raises(DagRunTriggerException) as started:
-        ask.execute(context)
-    conf = started.value.conf
-    assert "Ada" not in str(conf)
-    assert started.value.dag_run_id == f"{RUN_ID}__2"
-    assert Source.from_conf(conf, KEYRING) == SOURCE
-
-
 def test_the_form_shows_the_image(
     operator: ReleaseOperator, context: dict[str, Any], forms: list[dict[str, Any]]
 ) -> None:
     with pytest.raises(TaskAwaitingInput):
         operator.execute(context)
     (form,) = forms
-    assert f"/xray/quarantine/{BUCKET}/{PINNED.case_id})" in form["body"]
+    for view in pictures.View:
+        assert f"/xray/quarantine/{BUCKET}/{PINNED.case_id}/1/{view.value})" in form["body"]
     assert form["options"] == list(quarantine.RELEASE_CHOICES)
     assert "Ada" not in form["body"]
 
@@ -127,7 +114,7 @@ def test_the_form_shows_the_image(
         (quarantine.MASK, "0, 0, 500", "Box 1 is not four whole numbers"),
         (quarantine.MASK, "9, 9, 0, 0", "Box 1 is empty"),
         (quarantine.MASK, None, "'Mask and release' needs boxes"),
-        (quarantine.RELEASE, "0, 0, 5, 5", "'Release as it is' takes no boxes"),
+        (quarantine.RELEASE_AS_IT_IS, "0, 0, 5, 5", "'Release as it is' takes no boxes"),
         (quarantine.WITHHOLD, "0, 0, 5, 5", "'Keep in quarantine' takes no boxes"),
     ],
 )
@@ -149,7 +136,8 @@ def test_a_typing_error_opens_the_form_again_at_once(
     assert api.notes[RUN_ID].startswith(
         f"Nothing was decided, and the form is open again. {message}"
     )
-    assert len(list(store.list(BUCKETS.quarantine))) == 1
+    held = [entry.key for entry in store.list(BUCKETS.quarantine)]
+    assert [key for key in held if not pictures.is_picture(key)] == [f"{PINNED.case_id}/image.png"]
     assert len(list(store.list(BUCKETS.audit))) == 1, "the record of the quarantine"
 
     decision = operator.execute_complete(context, answer(quarantine.MASK, "0, 0, 500, 390"))
@@ -159,3 +147,14 @@ def test_a_typing_error_opens_the_form_again_at_once(
     assert record["release"]["boxes"] == [[0, 0, 500, 390]]
     assert record["release"]["by"] == "ben"
     assert list(store.list(BUCKETS.quarantine)) == []
+
+
+def test_a_refused_answer_is_said_in_the_note(
+    operator: ReleaseOperator, context: dict[str, Any], api: FakeApi, store: ObjectStore
+) -> None:
+    decision = operator.execute_complete(context, answer(quarantine.RELEASE_AS_IT_IS))
+    assert decision == Decision.ANONYMIZED
+    context["ti"].run_id = "another"
+    with pytest.raises(StaleError):
+        operator.execute_complete(context, answer(quarantine.WITHHOLD))
+    assert "no longer in" in api.notes["another"]

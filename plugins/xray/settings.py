@@ -137,6 +137,14 @@ class Settings:
         default=KeyDecoding.AUTO,
         metadata=_about("Encoding of the object keys in the notifications", of_a_case=False),
     )
+    follow_deletions: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether the results of an image are deleted when the store announces that the image "
+            "was deleted",
+            of_a_case=False,
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name, setting in _FIELDS.items():

@@ -5,7 +5,18 @@ The steps of a case are plain functions over a store, in modules of their own
 imported by module, and import what they need for pixels where they need it.
 """
 
-from xray.case import ending, manifest, pictures, publish, quarantine, requests, review, steps
+from xray.case import (
+    ending,
+    forget,
+    lookup,
+    manifest,
+    pictures,
+    publish,
+    quarantine,
+    requests,
+    review,
+    steps,
+)
 from xray.case.buckets import Buckets
 from xray.case.handover import hand_over, take_over
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
@@ -26,7 +37,9 @@ __all__ = [
     "Staged",
     "Work",
     "ending",
+    "forget",
     "hand_over",
+    "lookup",
     "manifest",
     "pictures",
     "publish",

@@ -124,7 +124,7 @@ def record(work: Work, outcome: str, *, nameless: bool = False, **facts: Any) ->
         nameless: whether to leave out the object key, which may name a patient.
         facts: further fields of the record.
     """
-    nameless = nameless or not _list_case(work)
+    nameless = nameless or _followed(work) or not _list_case(work)
     written = audit.append(
         work.store,
         work.buckets.audit,
@@ -161,6 +161,13 @@ def erase_trail(work: Work, token: str, reason: str, by: str | None = None) -> N
         {**entry, "token": token},
         work.keyring.secrets,
     )
+
+
+def _followed(work: Work) -> bool:
+    """Return whether the original is gone and the deployment follows deletions: see
+    docs/deletion.md."""
+    source = work.source
+    return work.settings.follow_deletions and work.store.head(source.bucket, source.key) is None
 
 
 def _list_case(work: Work) -> bool:

@@ -66,7 +66,7 @@ CREATE, SET, DELETE = (
     [
         (CREATE, {"create_once"}, "in spite of If-None-Match: two cases"),
         (SET, {"compare_and_set"}, "does not honour If-Match for a write"),
-        (DELETE, {"conditional_delete"}, "until the next xray_reconcile"),
+        (DELETE, {"conditional_delete"}, "until the case is run again"),
     ],
 )
 def test_what_a_store_ignores_is_found(
@@ -141,5 +141,5 @@ def test_an_audit_bucket_is_tried_without_a_delete(s3: Any) -> None:
     assert len(list(honest.list(BUCKET))) == 1, "one object, however often"
     assert audit_sentences(True, BUCKET) == []
     (said,) = audit_sentences(False, BUCKET)
-    assert "reads its record back" in said
+    assert "has read its record back" in said
     assert BUCKET in said

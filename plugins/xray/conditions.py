@@ -103,8 +103,8 @@ def sentences(conditions: Conditions, bucket: str) -> list[str]:
     if not conditions.conditional_delete:
         found.append(
             f"The store deletes from {bucket} in spite of If-Match: after a rare race between two "
-            "cases of one object, an output may be missing until the next xray_reconcile. Give "
-            "xray_reconcile a schedule."
+            "cases of one object, an output may be missing or out of date until the case is run "
+            "again. Use a store that honours If-Match for a delete if that must not happen."
         )
     return found
 
@@ -120,9 +120,9 @@ def audit_sentences(once: bool, bucket: str) -> list[str]:
         return []
     return [
         f"The store writes over an object in {bucket} in spite of If-None-Match: two writers of "
-        "one audit trail may overwrite each other's record. Each reads its record back and "
-        "writes an overwritten one again, unless it is stopped in between. Switch versions off "
-        f"for {bucket}, or use a store that honours If-None-Match."
+        "one audit trail may overwrite each other's record, and a writer notices that only until "
+        f"it has read its record back. Switch versions off for {bucket}, or use a store that "
+        "honours If-None-Match."
     ]
 
 

@@ -25,6 +25,7 @@ def test_every_suffix_belongs_to_an_output_bucket() -> None:
         buckets.quarantine,
         buckets.staging,
         buckets.audit,
+        buckets.manifests,
     )
     assert buckets.outputs() == named
     assert len(set(named)) == len(BucketSuffix)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -18,14 +20,28 @@ from include.servers.real.minio import Minio
 from include.servers.real.radosgw import RadosGateway
 from include.servers.real.versitygw import Versitygw
 from tests.support import ROOT
-from xray.errors import ConflictError, NotFoundError, ObjectError
+from xray.conditions import creates_once, probe
+from xray.errors import ConflictError, NotFoundError, ObjectError, TransientError
 from xray.notification import ObjectCreated, parse
 from xray.storage import ObjectStore
 
 # The first build of MinIO takes many minutes.
 pytestmark = pytest.mark.timeout(1800)
 TOPIC, BUCKET = "storage", "xray-data-in"
-ONCE = {(True, True): "yes", (True, False): "only where no versions are kept"}
+PLAIN, KEEPING, LOCKED = "conditions-plain", "conditions-keeping", "conditions-locked"
+"""The buckets in which conditions are tried: without versions, with them, with object lock."""
+ONCE = "`If-None-Match: *` creates once"
+LOCK = "the same, with object lock"
+COMPARED = "`If-Match` writes over the very object"
+DELETES = "`If-Match` deletes the very object"
+ABSENT = "conditions take a deleted object as absent"
+CELLS = {
+    (True, True): "yes",
+    (True, False): "only where no versions are kept",
+    (False, False): "no",
+}
+"""The cell of a condition, by whether it holds without and with versions."""
+WRITERS = 8
 QUIET = 20.0
 """Seconds without a notification after which none is expected."""
 KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
@@ -140,31 +156,118 @@ def test_a_case_can_rely_on_the_store(kafka: Kafka, tmp_path: Path, gateway: Any
             store.get(BUCKET, "b")
 
 
-def refused(call: Any, **arguments: Any) -> bool:
+def refused(call: Any, bucket: str, **arguments: Any) -> bool:
     """Return whether the store refuses a request because of its condition."""
     try:
-        call(Bucket=BUCKET, **arguments)
+        call(Bucket=bucket, **arguments)
     except ClientError as error:
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 412)
     return False
+
+
+def honoured(s3: Any, bucket: str) -> dict[str, bool]:
+    """Return which conditions the store honours in a bucket, by the row of the table."""
+
+    def put(body: bytes) -> str:
+        etag: str = s3.put_object(Bucket=bucket, Key="k", Body=body)["ETag"].strip('"')
+        return etag
+
+    def write(body: bytes, **condition: str) -> bool:
+        return not refused(s3.put_object, bucket, Key="k", Body=body, **condition)
+
+    one = put(b"one")
+    once = not write(b"two", IfNoneMatch="*")
+    two = put(b"two")
+    compared = not write(b"three", IfMatch=one) and write(b"three", IfMatch=two)
+    three = put(b"three")
+    deletes = refused(s3.delete_object, bucket, Key="k", IfMatch=one)
+    deletes = deletes and not refused(s3.head_object, bucket, Key="k")
+    s3.delete_object(Bucket=bucket, Key="k")
+    absent = not (compared and write(b"four", IfMatch=three))
+    s3.delete_object(Bucket=bucket, Key="k")
+    absent = absent and write(b"five", IfNoneMatch="*")
+    store = ObjectStore(s3)
+    return {
+        ONCE: once and one_winner(store, bucket),
+        COMPARED: compared and no_lost_change(store, bucket),
+        DELETES: deletes,
+        ABSENT: absent,
+    }
+
+
+def one_winner(store: ObjectStore, bucket: str) -> bool:
+    """Return whether each object is created by one alone of eight writers."""
+    together = Barrier(WRITERS)
+
+    def create(writer: int) -> list[int]:
+        created = []
+        for number in range(20):
+            together.wait()
+            try:
+                store.put(bucket, f"race {number}", b"%d" % writer, content_type="", once=True)
+            except ConflictError:
+                continue
+            created.append(number)
+        return created
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        created = [number for numbers in pool.map(create, range(WRITERS)) for number in numbers]
+    return sorted(created) == list(range(20))
+
+
+def no_lost_change(store: ObjectStore, bucket: str) -> bool:
+    """Return whether eight writers that add to one number at once lose nothing."""
+    store.put(bucket, "number", b"0", content_type="")
+
+    def add(writer: int) -> None:
+        done = 0
+        while done < 10:
+            now = store.get(bucket, "number")
+            # The writer makes the etags of the same number differ.
+            text = b"%d %d" % (int(now.data.split()[0]) + 1, writer)
+            try:
+                store.put(bucket, "number", text, content_type="", over=now.etag)
+            except (ConflictError, TransientError):
+                continue
+            done += 1
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(add, range(WRITERS)))
+    return int(store.get(bucket, "number").data.split()[0]) == 10 * WRITERS
+
+
+def create_buckets(s3: Any) -> None:
+    """Create the buckets in which conditions are tried."""
+    for bucket in (PLAIN, KEEPING):
+        s3.create_bucket(Bucket=bucket)
+    status = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=KEEPING, VersioningConfiguration=status)
+    s3.create_bucket(Bucket=LOCKED, ObjectLockEnabledForBucket=True)
+    retention = {"Mode": "GOVERNANCE", "Days": 1}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}}
+    s3.put_object_lock_configuration(Bucket=LOCKED, ObjectLockConfiguration=lock)
+
+
+def rows(plain: dict[str, bool], keeping: dict[str, bool], *, locked: bool) -> dict[str, str]:
+    """Return the rows about conditions, from what holds without and with versions."""
+    shown = {row: CELLS[plain[row], keeping[row]] for row in plain}
+    return shown | {LOCK: CELLS[locked, locked]}
 
 
 def exercise(s3: Any) -> dict[str, str]:
     """Do everything that the table describes; return the rows that the answers show."""
-    once = {}
-    for kept in ("without", "with"):
-        if kept == "with":
-            status = {"Status": "Enabled"}
-            s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=status)
-            s3.put_object(Bucket=BUCKET, Key="a key+", Body=b"one")
-        key = f"once {kept}"
-        s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")
-        once[kept] = refused(s3.put_object, Key=key, Body=b"two", IfNoneMatch="*")
-    matched = refused(s3.get_object, Key="a key+", IfMatch='"x"')
-    shown = {
-        "`If-None-Match: *` creates once": ONCE[once["without"], once["with"]],
-        "`If-Match` reads the very object": "yes" if matched else "no",
-    }
+    create_buckets(s3)
+    ObjectStore(s3).put(LOCKED, "k", b"one", content_type="", once=True)
+    shown = rows(
+        honoured(s3, PLAIN),
+        honoured(s3, KEEPING),
+        locked=refused(s3.put_object, LOCKED, Key="k", Body=b"two", IfNoneMatch="*"),
+    )
+    status = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=status)
+    s3.put_object(Bucket=BUCKET, Key="a key+", Body=b"one")
+    matched = refused(s3.get_object, BUCKET, Key="a key+", IfMatch='"x"')
+    shown["`If-Match` reads the very object"] = "yes" if matched else "no"
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="parts")["UploadId"]
     whole = {"Bucket": BUCKET, "Key": "parts", "UploadId": upload}
     etag = s3.upload_part(**whole, PartNumber=1, Body=b"one")["ETag"]
@@ -172,6 +275,25 @@ def exercise(s3: Any) -> dict[str, str]:
     s3.complete_multipart_upload(**whole, MultipartUpload=parts)
     s3.delete_object(Bucket=BUCKET, Key="a key+")
     return shown
+
+
+def probed(s3: Any) -> dict[str, str]:
+    """Return the rows about conditions that the package's own probe finds."""
+    store = ObjectStore(s3)
+
+    def found(bucket: str) -> dict[str, bool]:
+        conditions = probe(store, bucket)
+        return {
+            ONCE: conditions.create_once,
+            COMPARED: conditions.compare_and_set,
+            DELETES: conditions.conditional_delete,
+            ABSENT: conditions.deleted_is_absent,
+        }
+
+    # The second time, the object is there already.
+    locked = [creates_once(store, LOCKED) for _ in range(2)]
+    assert locked[0] == locked[1]
+    return rows(found(PLAIN), found(KEEPING), locked=locked[0])
 
 
 def read_all(kafka: Kafka, topic: str) -> tuple[list[bytes], list[ObjectCreated]]:
@@ -201,6 +323,7 @@ def test_the_table_of_the_docs_is_right(kafka: Kafka, tmp_path: Path, gateway: A
     kafka.create_topic(name)
     with gateway(kafka, tmp_path) as s3:
         shown = exercise(s3)
+        tried = probed(s3)
         raw, found = read_all(kafka, name)
     (first, *_) = [record for record in found if record.key == "a key+"]
     observed = shown | {
@@ -212,6 +335,7 @@ def test_the_table_of_the_docs_is_right(kafka: Kafka, tmp_path: Path, gateway: A
         "removal, where versions are kept": f"`{event(raw, 'a', 'ObjectRemoved')}`",
     }
     assert documented_column(name) | observed == documented_column(name)
+    assert {row: shown[row] for row in tried} == tried
 
 
 def documented_column(store: str) -> dict[str, str]:

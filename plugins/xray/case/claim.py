@@ -73,8 +73,7 @@ def last_claim(work: Work, manifest: Manifest) -> Claim | None:
     mine = [
         claim
         for claim in manifest.claims
-        if claim.case_id == work.case_id
-        and (claim.token == work.token or claim.number == work.claim)
+        if claim.token == work.token or (claim.case_id, claim.number) == (work.case_id, work.claim)
     ]
     return mine[-1] if mine else None
 
@@ -105,6 +104,8 @@ def superseded(work: Work, upload: Upload, manifest: Manifest) -> bool:
     """
     head = work.store.head(work.source.bucket, work.source.key)
     if head is None:  # The original was moved or deleted.
+        if work.settings.follow_deletions:
+            return True
         return manifest.upload is not None and precedes(upload, manifest.upload)
     if upload.version_id and head.version_id:
         return upload.version_id != head.version_id

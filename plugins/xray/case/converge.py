@@ -35,6 +35,8 @@ def converge(work: Work, ended: Claim | None = None) -> Manifest:
         TransientError: other cases kept changing the manifest, or the store cannot answer now.
         ObjectError: the store refuses.
     """
+    # While the claim is there: a program that is killed here does it again.
+    _record_withdrawals(work)
     removed: dict[Place, StoredObject] = {}
     for _ in range(_ROUNDS):
         current, etag = work.manifest.read()
@@ -50,7 +52,9 @@ def converge(work: Work, ended: Claim | None = None) -> Manifest:
             work.manifest.replace(current, wanted, etag)
         except ConflictError:
             continue
-        return _after(work, wanted)
+        if wanted.deleted and not (wanted.claims or wanted.leftovers or wanted.cases):
+            work.manifest.delete()
+        return wanted
     raise TransientError("Other cases of the same object keep changing its outputs.")
 
 
@@ -105,21 +109,18 @@ def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) 
                 continue  # The attempt has written it again.
 
 
-def _after(work: Work, manifest: Manifest) -> Manifest:
-    """Record the withdrawn requests; delete the manifest of a deleted object that is at rest."""
-    if manifest.withdrawn:
-        for request in manifest.withdrawn:
-            _record_withdrawal(work, request, nameless=manifest.deleted)
-        done = set(manifest.withdrawn)
-        manifest = work.manifest.change(
+def _record_withdrawals(work: Work) -> None:
+    """Record the withdrawn requests."""
+    manifest, _ = work.manifest.read()
+    for request in manifest.withdrawn:
+        _record_withdrawal(work, request, nameless=manifest.deleted)
+    done = set(manifest.withdrawn)
+    if done:
+        work.manifest.change(
             lambda current: replace(
-                current,
-                withdrawn=tuple(one for one in current.withdrawn if one not in done),
+                current, withdrawn=tuple(one for one in current.withdrawn if one not in done)
             )
         )
-    if manifest.deleted and not (manifest.claims or manifest.leftovers or manifest.cases):
-        work.manifest.delete()
-    return manifest
 
 
 def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:

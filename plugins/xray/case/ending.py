@@ -12,7 +12,7 @@ from xray.case.converge import converge, intact, places_of
 from xray.case.manifest import Claim, Manifest
 from xray.case.values import Pinned
 from xray.case.work import Work, clear_stage, record
-from xray.errors import ImageError, PermanentError, SettingsError, XrayError
+from xray.errors import PermanentError, SettingsError, XrayError
 
 
 def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> str:
@@ -36,9 +36,8 @@ def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> s
     # A token of this one try: the first reason that is recorded for a try stays.
     facts["token"] = f"{run_of(work.token)}:{work.run.task}:try {work.run.try_number}"
     with ExitStack() as whatever_fails:
-        if pinned:
-            whatever_fails.callback(end_claim, work)
-        elif isinstance(error, ImageError):
+        whatever_fails.callback(end_claim, work)
+        if pinned is None:
             whatever_fails.callback(_withdraw_superseded, work)
         whatever_fails.callback(clear_stage, work)
         written = record(work, audit.FAILED, error=reason, kind=kind, **facts)
@@ -86,17 +85,20 @@ def _withdraw_damaged(work: Work, mine: Claim) -> None:
 
 
 def _withdraw_superseded(work: Work) -> None:
-    """Withdraw the outputs of an earlier upload whose place was taken by one that is no image."""
+    """Withdraw the outputs of an earlier upload if the failed case is about the present one.
+
+    The case has failed in *fetch*: its upload may be no image, for example.
+    """
     head = work.store.head(work.source.bucket, work.source.key)
     if head is None:
         return
     upload = upload_of(work.source.found(head.version_id, head.etag), None)
 
     def edit(current: Manifest) -> Manifest:
-        if not current.claim or superseded(work, upload, current):
-            return current
         known = current.upload
-        if known is None or (known.version_id, known.etag) == (upload.version_id, upload.etag):
+        if known is None or superseded(work, upload, current):
+            return current
+        if (known.version_id, known.etag) == (upload.version_id, upload.etag):
             return current
         waiting = (current.waiting,) if current.waiting else ()
         return replace(
@@ -109,4 +111,3 @@ def _withdraw_superseded(work: Work) -> None:
         )
 
     work.manifest.change(edit)
-    converge(work)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,14 @@ def deployment(
     monkeypatch.setattr("xray.airflow.listener.listener.WATCH_SECONDS", 0.1)
     monkeypatch.setattr("xray.airflow.listener.backoff.LONGEST_PAUSE", 1.0)
     return Deployment(brokers, topic)
+
+
+@pytest.fixture
+def connected(s3_connection: Any, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The S3 client, once Airflow has connections to the S3 server and the API server."""
+    host, port = api.server.server_address[:2]
+    service = {"conn_type": "http", "host": host, "port": port, "login": "xray"}
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_API", json.dumps({**service, "password": "right"}))
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
+    return s3_connection

@@ -20,7 +20,7 @@ from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.case import RUN_PREFIX, Buckets, Run, Work, hand_over
 from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, Request
 from xray.case.requests import Waiting, read_marker, remove_marker, waits
-from xray.errors import NotFoundError
+from xray.errors import NotFoundError, StaleError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ListedObject, ObjectStore
@@ -96,8 +96,9 @@ async def open_forms(
     dag_id, counts = DAGS[kind], Counter(waiting=0, opened=0, outdated=0)
     active = set(await client.run_ids(dag_id, state=ACTIVE_STATES))
     room = config.open_forms() - len(active)
-    for entry in await asyncio.to_thread(_oldest_first, store, buckets, kind):
-        counts["waiting"] += 1
+    entries = await asyncio.to_thread(_oldest_first, store, buckets, kind)
+    counts["waiting"] = len(entries)
+    for entry in entries:
         if form_run_id(entry.key) in active:
             continue
         try:
@@ -116,6 +117,31 @@ async def open_forms(
         counts["opened"] += opened
         room -= opened
     return counts
+
+
+async def open_on_request(
+    client: RunsClient, store: ObjectStore, buckets: Buckets, marker: str, keyring: Keyring
+) -> None:
+    """Open the form of one case, also if its run has ended without an answer.
+
+    Args:
+        client: starts the run.
+        store: holds the manifests.
+        buckets: the buckets of the case.
+        marker: the key of the marker of the case.
+        keyring: the deployment's secrets.
+
+    Raises:
+        NotFoundError, StaleError: the case waits no longer.
+        ObjectError, TransientError: the store or the API refuses, or does not answer.
+        RunRefusedError: the API refuses the run.
+    """
+    waiting = await asyncio.to_thread(read_marker, store, buckets, marker)
+    if not await asyncio.to_thread(waits, store, buckets, waiting):
+        await asyncio.to_thread(remove_marker, store, buckets, waiting.request)
+        raise StaleError("The case does not wait with this request any more.")
+    if await open_form(client, waiting, keyring) is Started.DUPLICATE:
+        await client.clear(DAGS[waiting.request.kind], form_run_id(marker))
 
 
 def offer(waiting: Waiting) -> None:

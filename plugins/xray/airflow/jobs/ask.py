@@ -14,10 +14,12 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
-from xray.airflow.forms import DAGS, WITHDRAWN, form_run_id, open_forms
+from xray.airflow.forms import DAGS, WITHDRAWN, open_forms
 from xray.airflow.unexpected import without_messages
 from xray.case import Buckets
-from xray.case.manifest import WAITING_PREFIX
+from xray.case.manifest import Request
+from xray.case.requests import read_marker, waits
+from xray.errors import NotFoundError
 from xray.pseudonym import Keyring
 from xray.storage import ObjectStore
 
@@ -39,19 +41,27 @@ async def ask(
     """
     buckets, counts = Buckets(bucket), Counter[str](closed=0)
     for kind, dag_id in DAGS.items():
-        counts += Counter(await open_forms(client, store, buckets, kind, keyring, again=True))
-        entries = store.list(buckets.manifests, f"{WAITING_PREFIX}{kind}/")
-        wanted = {form_run_id(entry.key) for entry in entries}
         for run_id in await client.run_ids(dag_id, state=ACTIVE_STATES):
             conf = await client.conf(dag_id, run_id) or {}
-            # A form of version 0.1.0 has no request. One that is being answered has no marker.
-            if run_id not in wanted and conf.get("request") and conf.get("bucket") == bucket:
-                counts["closed"] += await _close(client, dag_id, run_id)
+            # A form of version 0.1.0 has no request.
+            if conf.get("bucket") == bucket and conf.get("request"):
+                request = Request.from_json(conf["request"])
+                if not await asyncio.to_thread(_waits, store, buckets, request):
+                    counts["closed"] += await _close(client, dag_id, run_id)
+        counts.update(await open_forms(client, store, buckets, kind, keyring, again=True))
     return counts
 
 
+def _waits(store: ObjectStore, buckets: Buckets, request: Request) -> bool:
+    """Return whether a case waits with a request."""
+    try:
+        return waits(store, buckets, read_marker(store, buckets, request.marker))
+    except NotFoundError:
+        return False
+
+
 async def _close(client: RunsClient, dag_id: str, run_id: str) -> bool:
-    """Close a form if it still waits for an answer."""
+    """Close a form, unless its answer is being carried out."""
     return await client.awaits_input(dag_id, run_id) and await client.close(
         dag_id, run_id, WITHDRAWN
     )

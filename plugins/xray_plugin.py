@@ -16,8 +16,18 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 class XrayPlugin(AirflowPlugin):
-    """Serves the pictures of cases that wait for a person."""
+    """Serves the cases that wait for a person: the page with all of them, and their pictures."""
 
     name = "xray"
     # The prefix is xray.airflow.addresses.PLUGIN_PREFIX, which a plugin must not import.
     fastapi_apps = [{"app": app, "url_prefix": "/xray", "name": "xray"}]  # noqa: RUF012
+    # Relative, because Airflow may be served under a path.
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Waiting",
+            "href": "xray/waiting",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "waiting",
+        }
+    ]

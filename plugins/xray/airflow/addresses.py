@@ -1,4 +1,4 @@
-"""The addresses of the pictures that :mod:`xray.web` serves, for the forms that show them."""
+"""The addresses of what :mod:`xray.web` serves, and of the forms in Airflow's UI."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ REVIEW = "/review/{bucket}/{case_id}/{claim}/{view}"
 """The annotated image of a case that waits for a review."""
 QUARANTINE = "/quarantine/{bucket}/{case_id}/{claim}/{view}"
 """The quarantined image of a case."""
+WAITING = "/waiting"
+"""The page with the cases that wait for a person."""
+OPEN_REVIEW = "/waiting/review/{case_id}/{claim}"
+"""Opens the form of a case that waits for a review."""
+OPEN_RELEASE = "/waiting/release/{case_id}/{claim}"
+"""Opens the form of a case whose quarantined image waits for a decision."""
 
 
 def picture_addresses(path: str, bucket: str, request: Request) -> dict[str, Any]:
@@ -45,6 +51,18 @@ def picture_address(path: str, bucket: str, case_id: str, claim: int, view: View
         claim: the number of the claim under which the case asks.
         view: the view of the image.
     """
-    base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
     route = path.format(bucket=bucket, case_id=case_id, claim=claim, view=view.value)
-    return f"{base}{PLUGIN_PREFIX}{route}"
+    return f"{_base()}{PLUGIN_PREFIX}{route}"
+
+
+def form_address(dag_id: str, run_id: str, task_id: str) -> str:
+    """Return the address of a form in Airflow's UI, without scheme and host.
+
+    Source: ``HITLOperator.generate_link_to_ui``, which needs the task to be running.
+    """
+    return f"{_base()}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions"
+
+
+def _base() -> str:
+    """Return the path under which Airflow is served; empty for none."""
+    return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, Path, Response
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.responses import FileResponse
 
 from xray.airflow import config
-from xray.airflow.addresses import QUARANTINE, REVIEW
-from xray.case import Buckets
+from xray.airflow.addresses import OPEN_RELEASE, OPEN_REVIEW, QUARANTINE, REVIEW, WAITING
+from xray.airflow.forms import DAGS
+from xray.case import Buckets, manifest
 from xray.case.pictures import View
-from xray.web import pictures
+from xray.web import pictures, waiting
+from xray.web.origin import from_our_page
 
-Bucket = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9.-]{2,50}$")]
+BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
+Bucket = Annotated[str, Path(pattern=BUCKET)]
+ChosenBucket = Annotated[str, Query(alias="bucket", pattern=BUCKET, default_factory=config.bucket)]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Claim = Annotated[int, Path(ge=1, lt=2**31)]
+PageNumber = Annotated[int, Query(alias="page", ge=1, lt=2**31)]
 
 may_see_cases = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
+may_open = {
+    kind: requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=dag_id)
+    for kind, dag_id in DAGS.items()
+}
+"""Asks whether the user may start runs of the DAG of each kind of form."""
+
+
+def kinds_to_open(request: Request, user: GetUserDep) -> list[str]:
+    """Return the kinds whose forms the user may open."""
+    kinds = []
+    for kind, check in may_open.items():
+        try:
+            check(request, user)
+        except HTTPException:
+            continue
+        kinds.append(kind)
+    return kinds
+
 
 # Airflow does not put a plugin's app behind its login, so the app asks for it, on every route.
 app = FastAPI(title="xray", openapi_url=None, dependencies=[Depends(may_see_cases)])
@@ -34,3 +58,31 @@ def review(bucket: Bucket, case_id: CaseId, claim: Claim, view: View) -> Respons
 def quarantined(bucket: Bucket, case_id: CaseId, claim: Claim, view: View) -> Response:
     """Serve a view of the quarantined image of a case."""
     return pictures.stream(Buckets(bucket).quarantine, case_id, claim, view)
+
+
+@app.get(WAITING)
+async def list_waiting(
+    bucket: ChosenBucket,
+    kinds: Annotated[list[str], Depends(kinds_to_open)],
+    number: PageNumber = 1,
+) -> Response:
+    """Serve the page with the cases that wait for a person."""
+    return await waiting.show(bucket, number, kinds)
+
+
+@app.post(OPEN_REVIEW, dependencies=[Depends(may_open[manifest.REVIEW]), Depends(from_our_page)])
+async def open_review(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> Response:
+    """Open the form of a case that waits for a review."""
+    return await waiting.open_form(bucket, manifest.REVIEW, case_id, claim)
+
+
+@app.post(OPEN_RELEASE, dependencies=[Depends(may_open[manifest.RELEASE]), Depends(from_our_page)])
+async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> Response:
+    """Open the form of a case whose quarantined image waits for a decision."""
+    return await waiting.open_form(bucket, manifest.RELEASE, case_id, claim)
+
+
+@app.get("/static/{name}")
+def static(name: Literal["waiting.css", "waiting.js"]) -> Response:
+    """Serve the style sheet or the script of the page."""
+    return FileResponse(waiting.FILES / name, headers=waiting.HEADERS)

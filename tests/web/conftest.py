@@ -1,0 +1,51 @@
+"""The connections that the app needs, and users with the rights of Airflow's roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api import security
+from airflow.models.dag import DagModel
+from fastapi.testclient import TestClient
+
+from tests.support import SECRET
+from tests.support.fake_api import FakeApi
+from xray.web.app import app
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    """An API server, to which the connection leads, and the secret of the deployment."""
+    api = FakeApi()
+    host, port = api.server.server_address[:2]
+    service = {"conn_type": "http", "host": host, "port": port, "login": "xray"}
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_API", json.dumps({**service, "password": "right"}))
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def logged_in(
+    s3_connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str | None], TestClient]]:
+    """A function that returns a client of a user with a role, or of nobody."""
+    manager = SimpleAuthManager()
+    monkeypatch.setattr(security, "get_auth_manager", lambda: manager)
+    # There is no database, and no team.
+    monkeypatch.setattr(DagModel, "get_team_name", lambda dag_id: None)
+
+    def log_in(role: str | None) -> TestClient:
+        app.dependency_overrides.clear()
+        if role:
+            user = SimpleAuthManagerUser(username="somebody", role=role)
+            app.dependency_overrides[security.get_user] = lambda: user
+        return TestClient(app)
+
+    yield log_in
+    app.dependency_overrides.clear()

@@ -14,13 +14,15 @@ removes what it has written; the last one removes the manifest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from xray import audit
 from xray.case.claim import run_of
 from xray.case.converge import converge, places_of
-from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, Claim, Manifest, Place
+from xray.case.manifest import REVIEW, Claim, Manifest, Place
+from xray.case.requests import remove_markers
 from xray.case.source import OBJECT_DIGITS
 from xray.case.values import SOURCE_ETAG
 from xray.case.work import Work, erase_trail
@@ -95,7 +97,7 @@ def forget_object(work: Work, deletion: Deletion, cases: Iterable[str] = ()) -> 
     for case_id in marked.cases:
         for bucket, key in _images(work, marked, case_id):
             work.store.delete(bucket, key)
-        _remove_markers(work, case_id)
+        remove_markers(replace(work, carried_id=case_id))
     counts += _erase_trails(work, marked.cases, deletion)
     converge(work)
     return counts
@@ -189,7 +191,7 @@ def _survey(work: Work, marked: Manifest) -> Counter[str]:
     for case_id in marked.cases:
         for bucket, _ in _images(work, marked, case_id):
             counts["staged" if bucket == work.buckets.staging else "quarantined"] += 1
-        counts["trails"] += _names_someone(work, case_id)
+        counts["trails"] += not _is_erased(work, case_id)
     return counts
 
 
@@ -203,18 +205,20 @@ def _images(work: Work, manifest: Manifest, case_id: str) -> Iterator[Place]:
             yield place
 
 
-def _remove_markers(work: Work, case_id: str) -> None:
-    """Remove the markers of a case's requests, which hold the object key."""
-    bucket = work.buckets.manifests
-    for kind in (REVIEW, RELEASE):
-        for entry in list(work.store.list(bucket, f"{WAITING_PREFIX}{kind}/{case_id}/")):
-            work.store.delete(bucket, entry.key)
-
-
 def _names_someone(work: Work, case_id: str) -> bool:
-    """Return whether the audit trail of a case holds more than what a deletion leaves."""
+    """Return whether the audit trail of a case holds the object key."""
+    return any(map(_has_key, audit.records(work.store, work.buckets.audit, case_id)))
+
+
+def _is_erased(work: Work, case_id: str) -> bool:
+    """Return whether the deletion of a case's audit trail is complete."""
     trail = audit.records(work.store, work.buckets.audit, case_id)
-    return any((record.get("source") or {}).get("key") is not None for record in trail)
+    deletions = [n for n, record in enumerate(trail) if record.get("outcome") == audit.DELETED]
+    return deletions == [0] and not any(map(_has_key, trail))
+
+
+def _has_key(record: Mapping[str, Any]) -> bool:
+    return (record.get("source") or {}).get("key") is not None
 
 
 def _erase_trails(work: Work, cases: Iterable[str], deletion: Deletion) -> Counter[str]:
@@ -223,7 +227,7 @@ def _erase_trails(work: Work, cases: Iterable[str], deletion: Deletion) -> Count
     for case_id in cases:
         own = replace(work, carried_id=case_id)
         try:
-            if _names_someone(work, case_id):
+            if not _is_erased(work, case_id):
                 # Asked first: a record of a deletion that did not take place would be wrong.
                 work.store.delete(work.buckets.audit, f"{PROBE_FOLDER}/deletion")
                 erase_trail(own, work.token, deletion.reason, deletion.by)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -281,7 +282,8 @@ class ManifestFile:
         """Delete the manifest, if it is still that of a deleted object."""
         current, etag = self.read()
         if current.deleted and etag:
-            self._store.delete(self._bucket, self._key, etag=etag)
+            with suppress(ConflictError):  # A case of a new upload has claimed the object.
+                self._store.delete(self._bucket, self._key, etag=etag)
 
     def _write(self, manifest: Manifest, etag: str | None) -> None:
         document = {"schema": SCHEMA, **manifest.to_json()}

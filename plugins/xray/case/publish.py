@@ -15,7 +15,7 @@ from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined
 from xray.case.converge import converge
 from xray.case.manifest import RELEASE, Output, Request
 from xray.case.pictures import picture_name, render
-from xray.case.requests import put_marker
+from xray.case.requests import put_marker, remove_markers
 from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
     SOURCE_ETAG,
@@ -86,6 +86,8 @@ def _end(
         **facts,
     )
     converge(work, own or last_claim(work, manifest))
+    if written["decision"] == Decision.DELETED:
+        remove_markers(work)
     return written
 
 

@@ -18,7 +18,14 @@ from typing import Any
 from xray import audit
 from xray.case.buckets import Buckets
 from xray.case.claim import run_of
-from xray.case.manifest import Manifest, ManifestFile, Request
+from xray.case.manifest import (
+    RELEASE,
+    REVIEW,
+    WAITING_PREFIX,
+    Manifest,
+    ManifestFile,
+    Request,
+)
 from xray.case.source import Source
 from xray.case.values import Pinned, Scored
 from xray.case.work import Work, record
@@ -81,6 +88,14 @@ def waits(store: ObjectStore, buckets: Buckets, waiting: Waiting) -> bool:
 def remove_marker(store: ObjectStore, buckets: Buckets, request: Request) -> None:
     """Remove the marker of a request that is out of date."""
     store.delete(buckets.manifests, request.marker)
+
+
+def remove_markers(work: Work) -> None:
+    """Remove the markers of all requests of a case whose object was deleted."""
+    bucket = work.buckets.manifests
+    for kind in (REVIEW, RELEASE):
+        for entry in list(work.store.list(bucket, f"{WAITING_PREFIX}{kind}/{work.case_id}/")):
+            work.store.delete(bucket, entry.key)
 
 
 def ask(work: Work, pinned: Pinned, scored: Scored, request: Request) -> None:

@@ -36,11 +36,6 @@ class Conditions:
     deleted_is_absent: bool
     """The conditions take a deleted object as absent, whatever versions of it are kept."""
 
-    @property
-    def complete(self) -> bool:
-        """Whether the bucket honours all of them."""
-        return all(self.to_json().values())
-
     def to_json(self) -> dict[str, bool]:
         """Return the fields by name."""
         return asdict(self)
@@ -83,7 +78,7 @@ def sentences(conditions: Conditions, bucket: str) -> list[str]:
         bucket: the bucket.
     """
     found = []
-    remedy = f"Switch versions off for {bucket}, or use a store that honours them."
+    remedy = f"Switch versions off for {bucket}, or use a store that honours the conditions."
     if not conditions.create_once:
         found.append(
             f"The store writes over an object in {bucket} in spite of If-None-Match: two cases of "
@@ -135,7 +130,7 @@ def _probe(store: ObjectStore, bucket: str, key: str) -> Conditions:
     created = write(once=True)
     create_once = created and not write(once=True)
     # Whatever happened to the conditions, the object is there now.
-    etag = _put(store, bucket, key, b"looked at")
+    _put(store, bucket, key, b"looked at")
     other_refused = not write(over=_NEVER)
     etag = _put(store, bucket, key, b"looked at")
     compare_and_set = other_refused and write(over=etag)

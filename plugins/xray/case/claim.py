@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from xray import audit
-from xray.case.manifest import Claim, Manifest, Place, Upload
+from xray.case.manifest import REVIEW, Claim, Manifest, Place, Upload
 from xray.case.pictures import View, picture_name
 from xray.case.source import RESTARTING_SEQUENCERS, Source
 from xray.case.values import Pinned
@@ -48,16 +48,34 @@ def claim(work: Work, pinned: Pinned) -> Manifest:
             return current
         if inherited is None and not current.claim:
             inherited = _inherited(work, pinned)
-        waiting = (current.waiting,) if current.waiting else ()
+        current = without_request(current)
         return replace(
             with_claim(work, pinned, current),
             upload=upload,
             leftovers=tuple(sorted({*current.leftovers, *(inherited or ())})),
-            waiting=None,
-            withdrawn=(*current.withdrawn, *waiting),
         )
 
     return work.manifest.change(edit)
+
+
+def without_request(manifest: Manifest) -> Manifest:
+    """Return the manifest with the request that waits withdrawn.
+
+    An attempt that waits for a review ends, because it does nothing else.
+    """
+    waiting = manifest.waiting
+    if waiting is None:
+        return manifest
+    idle = waiting.kind == REVIEW and not waiting.answered
+    ended = [claim for claim in manifest.claims if idle and claim.number == waiting.claim]
+    places = {(bucket, key) for claim in ended for bucket, key in claim.places}
+    places -= {output.place for output in manifest.outputs}
+    return replace(
+        manifest.without_claims(ended),
+        leftovers=tuple(sorted({*manifest.leftovers, *places})),
+        waiting=None,
+        withdrawn=(*manifest.withdrawn, waiting),
+    )
 
 
 def own_claim(work: Work, manifest: Manifest) -> Claim | None:
@@ -75,6 +93,12 @@ def last_claim(work: Work, manifest: Manifest) -> Claim | None:
         for claim in manifest.claims
         if claim.token == work.token or (claim.case_id, claim.number) == (work.case_id, work.claim)
     ]
+    return mine[-1] if mine else None
+
+
+def claim_of_task(work: Work, manifest: Manifest) -> Claim | None:
+    """Return the claim that the task itself has made; None if it has ended, or was never made."""
+    mine = [claim for claim in manifest.claims if claim.token == work.token]
     return mine[-1] if mine else None
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from xray import audit
-from xray.case.manifest import Claim, Manifest, Output, Place, Request
-from xray.case.work import Work, record
+from xray.case.manifest import REVIEW, Claim, Manifest, Output, Place, Request
+from xray.case.work import Work, clear_stage, record
 from xray.errors import ConflictError, NotFoundError, TransientError
 from xray.storage import StoredObject
 
@@ -126,8 +126,11 @@ def _record_withdrawals(work: Work) -> None:
 def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:
     """Close the form of a withdrawn request, and record the withdrawal once."""
     work.close_form(request)
+    withdrawn = replace(work, carried_id=request.case_id, claim=request.claim)
+    if request.kind == REVIEW and not request.answered:
+        clear_stage(withdrawn)
     record(
-        replace(work, carried_id=request.case_id),
+        withdrawn,
         audit.WITHDRAWN,
         nameless=nameless,
         token=f"{request.marker}:withdrawn:0",

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from xray import audit
-from xray.case.claim import last_claim, run_of, superseded, upload_of
+from xray.case.claim import last_claim, run_of, superseded, upload_of, without_request
 from xray.case.converge import converge, intact, places_of
-from xray.case.manifest import Claim, Manifest
+from xray.case.manifest import REVIEW, Claim, Manifest
 from xray.case.values import Pinned
 from xray.case.work import Work, clear_stage, record
 from xray.errors import PermanentError, SettingsError, XrayError
@@ -70,10 +70,16 @@ def end_claim(work: Work) -> None:
 
 
 def _withdraw_damaged(work: Work, mine: Claim) -> None:
-    """Withdraw the live outputs if the attempt has damaged them, or if they show another upload."""
+    """Withdraw the live outputs if the attempt has damaged them, or if they show another upload.
+
+    A review that the attempt waits for is withdrawn as well.
+    """
     places = places_of(mine)
 
     def edit(current: Manifest) -> Manifest:
+        waiting = current.waiting
+        if waiting and (waiting.kind, waiting.claim) == (REVIEW, mine.number):
+            current = without_request(current)
         upload = current.upload if current.claim == mine.number else None
         outdated = upload is not None and current.content not in (None, upload.sha256)
         touched = [output for output in current.outputs if output.place in places]
@@ -100,14 +106,11 @@ def _withdraw_superseded(work: Work) -> None:
             return current
         if (known.version_id, known.etag) == (upload.version_id, upload.etag):
             return current
-        waiting = (current.waiting,) if current.waiting else ()
         return replace(
-            current.with_outputs((), None),
+            without_request(current).with_outputs((), None),
             claim=current.claim + 1,
             case_id=work.case_id,
             upload=upload,
-            waiting=None,
-            withdrawn=(*current.withdrawn, *waiting),
         )
 
     work.manifest.change(edit)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
-from xray.case.claim import own_claim, superseded, upload_of, with_claim
+from xray.case.claim import claim_of_task, own_claim, superseded, upload_of, with_claim
 from xray.case.converge import converge
 from xray.case.manifest import RELEASE, Manifest, Output, Request
 from xray.case.pictures import View, is_picture, picture_name, put_pictures
@@ -87,10 +87,14 @@ def release(
     written = recorded(work, audit.RELEASED)
     if written is None:
         outputs: Sequence[Output] = ()
-        if choice == WITHHOLD:
-            reserve(work, request, answer)
-        else:
-            outputs = _publish(work, pinned, scored, request, boxes, answer)
+        try:
+            if choice == WITHHOLD:
+                reserve(work, request, answer)
+            else:
+                outputs = _publish(work, pinned, scored, request, boxes, answer)
+        except StaleError:
+            _end_claim(work)
+            raise
         written = record(
             work,
             audit.RELEASED,
@@ -103,8 +107,13 @@ def release(
         )
     released = written["decision"] != Decision.QUARANTINED
     finish(work, request, _without_quarantine if released else _unchanged)
-    converge(work, own_claim(work, work.manifest.read()[0]))
+    _end_claim(work)
     return Decision(written["decision"])
+
+
+def _end_claim(work: Work) -> None:
+    """End the claim that the task has made, also in an earlier try."""
+    converge(work, claim_of_task(work, work.manifest.read()[0]))
 
 
 def _unchanged(manifest: Manifest) -> Manifest:
@@ -144,8 +153,6 @@ def _publish(
             )
             writer.commit(pinned.sha256, manifest.waiting, kept=manifest.outputs)
     except StaleError as error:
-        if own:
-            converge(work, own)
         refuse(work, request, answer, str(error))
     return writer.outputs
 

@@ -53,7 +53,7 @@ def test_every_option_of_airflows_configuration_is_documented() -> None:
     code = (ROOT / "plugins" / "xray" / "airflow" / "config.py").read_text()
     options = re.findall(r'conf\.get\w*\(\s*\w+,\s*"(\w+)"', code)
     assert {f"AIRFLOW__XRAY__{name.upper()}" for name in options} == set(documented)
-    assert len(options) == 7
+    assert len(options) == 8
 
 
 def test_every_metric_is_documented() -> None:

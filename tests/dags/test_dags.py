@@ -24,6 +24,7 @@ NAMES = {
     "xray_reconcile",
     "xray_release",
     "xray_replay",
+    "xray_review",
 }
 BUCKET = "xray-data-in"
 

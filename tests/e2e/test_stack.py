@@ -352,15 +352,18 @@ def test_an_upload_without_notification_is_found(
 
 
 def start_review(stack: Stack, api: Api, **settings: Any) -> str:
-    """Start a case that waits for a review, and return the path of its run."""
+    """Start a case that waits for a review, and return the path of its form's run."""
     unsure = next(path for path in run.IMAGES.rglob("*.jpeg") if "Ada" in path.name)
     key = f"review/{len(runs(api))}.jpeg"
     upload_silently(stack, key, unsure.read_bytes())
     wide = {"normal_below": 0.0, "pneumonia_above": 1.0, "review_unsure": True}
     conf = {"bucket": BUCKET, "key": key, **wide, **settings}
-    path = trigger(stack, api, "xray_case", conf, "running")
-    wait_for_question(stack, api, path, "review")
-    return path
+    path = trigger(stack, api, "xray_case", conf, "success")
+    assert "Waits for a review" in api.get(path)["note"]
+    case_id = api.get(f"{path}/taskInstances/fetch/xcomEntries/return_value")["value"]["case_id"]
+    mine = {"run_id_prefix_pattern": f"xray__{case_id}"}
+    (form,) = api.all("/dags/xray_review/dagRuns", "dag_runs", **mine)
+    return f"/dags/xray_review/dagRuns/{form['dag_run_id']}"
 
 
 def wait_for_question(
@@ -407,6 +410,7 @@ def wait_for_success(stack: Stack, api: Api, path: str, *before: str) -> list[di
 
 def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: Api) -> None:
     path = start_review(stack, api)
+    wait_for_question(stack, api, path, "review")
     form = api.get(f"{path}/taskInstances/review/-1/hitlDetails")
     assert form["options"] == ["Normal", "Pneumonia", "Keep Unsure"]
     shown = re.search(r"!\[[^]]*\]\((\S+)\)", form["body"])
@@ -417,8 +421,13 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
     picture = httpx.get(address, headers=headers)
     assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
     assert decode(picture.content).pixels.width > 500
+    for view in ("full", "stretched"):
+        larger = httpx.get(address.replace("preview", view), headers=headers)
+        assert decode(larger.content).pixels.width >= decode(picture.content).pixels.width
+    case_id = path.split("__")[1]
     for wrong in ("0" * 32, "..%2F..", "x"):
-        assert httpx.get(address[:-32] + wrong, headers=headers).status_code in (404, 422)
+        elsewhere = httpx.get(address.replace(case_id, wrong), headers=headers)
+        assert elsewhere.status_code in (404, 422)
 
     api.patch(
         f"{path}/taskInstances/review/-1/hitlDetails",
@@ -472,7 +481,7 @@ def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api)
     assert released["release"]["by"] == stack.user
     assert released["release"]["boxes"] == [[0, 0, 500, 390]]
     assert {output["bucket"] for output in released["outputs"]} == {BUCKETS.anonymized}
-    image, certificate = (
+    certificate, image = (
         ObjectStore(stack.s3).get(output["bucket"], output["key"]).data
         for output in released["outputs"]
     )

@@ -20,6 +20,7 @@ NAMES = {
     "xray_backfill",
     "xray_case",
     "xray_checkpoint",
+    "xray_forget",
     "xray_listener",
     "xray_reconcile",
     "xray_release",

@@ -64,3 +64,14 @@ def test_a_wrong_call_says_how_to_call_the_command(
     assert "usage: python -m xray.notification" in output.out + output.err
     if arguments == ["no-such-file"]:
         assert "no-such-file cannot be read: No such file or directory" in output.err
+
+
+def test_a_removal_is_a_skipped_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "message"
+    file.write_bytes(message(item("a", event="ObjectRemoved:Delete")))
+    assert main([str(file)]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "records": [],
+        "skipped": [{"reason": "not an object's creation", "event": "ObjectRemoved:Delete"}],
+        "error": None,
+    }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.messages import DIALECTS, KEY, item, message
+from tests.support.messages import DIALECTS, ENCODED, KEY, item, message
 from xray.errors import NotificationError
 from xray.notification import MAX_MESSAGE_BYTES, MAX_RECORDS, parse
 from xray.settings import KeyDecoding
@@ -150,3 +150,69 @@ def test_any_key_survives_raw_and_encoded(key: str) -> None:
 
     assert parse(message(item(key))).records[0].key == key
     assert parse(message(item(quote_plus(key), "aws:s3"))).records[0].key == key
+
+
+REMOVALS = {
+    "ceph": message(item(event="ObjectRemoved:Delete")),
+    "ceph, older": message(item(event="s3:ObjectRemoved:DeleteMarkerCreated")),
+    "aws": message(item(ENCODED, "aws:s3", "ObjectRemoved:DeleteMarkerCreated")),
+    "minio": json.dumps(
+        {
+            "EventName": "s3:ObjectRemoved:Delete",
+            "Key": "xray-data-in/x",
+            "Records": [item(ENCODED, "minio:s3", "s3:ObjectRemoved:Delete")],
+        }
+    ).encode(),
+    "versitygw": json.dumps([item(KEY, "aws:s3", "s3:ObjectRemoved:Delete")]).encode(),
+}
+"""The removal of the same object in each dialect."""
+
+
+@pytest.mark.parametrize("dialect", REMOVALS)
+def test_each_dialect_gives_the_same_removal(dialect: str) -> None:
+    notification = parse(REMOVALS[dialect])
+    (removed,) = notification.removed
+    assert (removed.bucket, removed.key, removed.version_id) == ("xray-data-in", KEY, None)
+    assert (removed.sequencer, removed.event_time) == (
+        "C8FF046B6C5AB135",
+        "2026-11-24T03:08:56.897902Z",
+    )
+    assert removed.event.startswith("ObjectRemoved:Delete")
+    assert removed.dialect == dialect.split(",")[0]
+    assert [skipped.event for skipped in notification.skipped] == [removed.event]
+    assert notification.removal_error is None
+
+
+def test_a_removal_says_which_version_was_removed() -> None:
+    one = item(event="ObjectRemoved:Delete")
+    one["s3"]["object"]["versionId"] = "v7"
+    (removed,) = parse(message(one)).removed
+    assert removed.version_id == "v7"
+
+
+def test_the_key_of_a_removal_is_decoded_as_the_setting_says() -> None:
+    removal = message(item("a+b%25", event="ObjectRemoved:Delete"))
+    (removed,) = parse(removal, key_decoding=KeyDecoding.FORM).removed
+    assert removed.key == "a b%"
+
+
+def test_the_removal_of_an_output_is_none_of_an_original() -> None:
+    one = item(event="ObjectRemoved:Delete")
+    one["s3"]["bucket"]["name"] = "xray-data-in-processed"
+    notification = parse(message(one))
+    assert notification.removed == ()
+    assert len(notification.skipped) == 1
+
+
+def test_a_removal_that_cannot_be_read_stops_nothing_and_is_told() -> None:
+    bad = item("%FF", "aws:s3", "ObjectRemoved:Delete")
+    notification = parse(message(item("a"), bad))
+    assert [record.key for record in notification.records] == ["a"]
+    assert [skipped.event for skipped in notification.skipped] == ["ObjectRemoved:Delete"]
+    assert notification.removed == ()
+    assert notification.removal_error == "The object key is not valid UTF-8."
+
+
+@pytest.mark.parametrize("event", ["LifecycleExpiration:Delete", "ObjectTagging:Put"])
+def test_other_events_are_no_removals(event: str) -> None:
+    assert parse(message(item(event=event))).removed == ()

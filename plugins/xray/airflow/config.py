@@ -19,6 +19,7 @@ SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its valu
 CASE_DAG = "xray_case"
 REVIEW_DAG = "xray_review"
 RELEASE_DAG = "xray_release"
+FORGET_DAG = "xray_forget"
 MOST_FORMS = 100_000
 """How many forms of a kind may be open at most, those included that people have asked for."""
 TOPIC = "storage"

@@ -23,12 +23,16 @@ from xray.case.claim import run_of
 from xray.case.converge import converge, places_of
 from xray.case.manifest import REVIEW, Claim, Manifest, Place
 from xray.case.requests import remove_markers
-from xray.case.source import OBJECT_DIGITS
+from xray.case.source import CASE_ID, OBJECT_DIGITS, Source
 from xray.case.values import SOURCE_ETAG
 from xray.case.work import Work, erase_trail
 from xray.errors import ObjectError
+from xray.notification import ObjectRemoved
+from xray.pseudonym import Keyring, pseudonym
 from xray.suffixes import PROBE_FOLDER
 
+RUN_PREFIX = "xray_forget__"
+"""What the id of a run for a removal starts with."""
 ORIGINAL_THERE = "original_there"
 """The counter of objects that were left alone, because their originals are still there."""
 NO_TRAIL_ERASED = "trails_not_erased"
@@ -51,6 +55,37 @@ class Deletion:
     """Whether to count only."""
     under_way: Callable[[str], bool] = field(default=lambda _: True)
     """Returns whether the run with an id has not ended. The claims of the others end now."""
+
+
+def removal_source(removed: ObjectRemoved) -> Source:
+    """Return the source that a removal is about."""
+    return Source(
+        bucket=removed.bucket,
+        key=removed.key,
+        version_id=removed.version_id,
+        sequencer=removed.sequencer,
+        event_time=removed.event_time,
+        origin=removed.dialect,
+    )
+
+
+def removal_run_id(source: Source, keyring: Keyring) -> str:
+    """Return the id of the run for a removal: the same for a repeated notification.
+
+    It has nothing in common with a case id.
+    """
+    parts = (source.version_id, source.sequencer, source.event_time)
+    digits = pseudonym(
+        keyring.case_secret, "removal", source.bucket, source.key, *(part or "" for part in parts)
+    )
+    return RUN_PREFIX + digits
+
+
+def removal_conf(source: Source, keyring: Keyring) -> dict[str, Any]:
+    """Return the conf of the run for a removal, with the object key sealed."""
+    conf = source.to_conf(keyring)
+    del conf[CASE_ID]  # A removal belongs to all cases of the object.
+    return conf
 
 
 def forget_object(work: Work, deletion: Deletion, cases: Iterable[str] = ()) -> Counter[str]:

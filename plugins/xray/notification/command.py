@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notification = parse(message)
     except UnreadableError as failure:
         notification, error = failure.rest, str(failure)
-    answer = {**asdict(notification), "error": error}
+    parts = asdict(notification)
+    answer = {"records": parts["records"], "skipped": parts["skipped"], "error": error}
     sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
     return 0 if error is None else 1

@@ -1,4 +1,4 @@
-"""Parsing bucket notifications: raw Kafka messages in, created objects out.
+"""Parsing bucket notifications: raw Kafka messages in, created and removed objects out.
 
 Five dialects are read: Ceph RGW (old and new), AWS S3, MinIO and versitygw.
 They differ in the envelope, in the spelling of the etag, and in whether the
@@ -31,6 +31,7 @@ MAX_TEXT = 1024
 """The most characters of any other text in a record."""
 MAX_SIZE = 2**63 - 1
 """The largest size of an object, in bytes."""
+_REMOVED = "ObjectRemoved:"
 _MAX_EVENT = 64
 """The most characters of an event's name that are kept for a skipped part."""
 
@@ -55,6 +56,25 @@ class ObjectCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectRemoved:
+    """An object that was removed, as its notification describes it.
+
+    The object is still there if only an old version of it was removed.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    """Of the version that was removed, or of the delete marker that was created."""
+    event: str
+    """Without the ``s3:`` prefix that some gateways write."""
+    sequencer: str | None
+    event_time: str | None
+    dialect: str
+    """``aws``, ``ceph``, ``minio`` or ``versitygw``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A part of a message that asks for no case, and the reason."""
 
@@ -68,6 +88,11 @@ class Notification:
 
     records: tuple[ObjectCreated, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    """Parts that ask for no case; removals are among them."""
+    removed: tuple[ObjectRemoved, ...] = ()
+    removal_error: str | None = None
+    """Why a removal cannot be read; None if all can be. It matters only to those who follow
+    removals."""
 
 
 class UnreadableError(NotificationError):
@@ -100,9 +125,13 @@ def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO
     if len(items) > MAX_RECORDS:
         raise UnreadableError(f"The message has {len(items)} records; at most {MAX_RECORDS}.")
     parts = [_record_or_error(item, envelope, key_decoding) for item in items]
+    removals = [_removal_or_error(item, envelope, key_decoding) for item in items]
+    unread = [str(one) for one in removals if isinstance(one, NotificationError)]
     notification = Notification(
         records=tuple(part for part in parts if isinstance(part, ObjectCreated)),
         skipped=tuple(part for part in parts if isinstance(part, Skipped)),
+        removed=tuple(one for one in removals if isinstance(one, ObjectRemoved)),
+        removal_error=unread[0] if unread else None,
     )
     if errors := [part for part in parts if isinstance(part, NotificationError)]:
         # A bad record must not keep its neighbours from their runs.
@@ -149,11 +178,9 @@ def _record(
     event = _text(record, "eventName", required=True).removeprefix("s3:")
     if not event.startswith("ObjectCreated:"):
         return Skipped("not an object's creation", event[:_MAX_EVENT])
-    s3 = _mapping(record.get("s3"), "s3")
-    bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
+    bucket, entry = _bucket_and_object(record)
     if bucket.endswith(tuple(BucketSuffix)):
         return Skipped("written by this pipeline itself", event[:_MAX_EVENT])
-    entry = _mapping(s3.get("object"), "s3.object")
     dialect = _dialect(record, envelope)
     return ObjectCreated(
         bucket=bucket,
@@ -166,6 +193,45 @@ def _record(
         event_time=_text(record, "eventTime") or None,
         dialect=dialect,
     )
+
+
+def _removal_or_error(
+    item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
+) -> ObjectRemoved | NotificationError | None:
+    """Return the removal in a raw record; None if it is about something else."""
+    event = item.get("eventName") if isinstance(item, dict) else None
+    if not isinstance(event, str) or not event.removeprefix("s3:").startswith(_REMOVED):
+        return None
+    try:
+        return _removal(item, envelope, decoding)
+    except NotificationError as error:
+        return error
+
+
+def _removal(
+    record: Mapping[str, Any], envelope: Mapping[str, Any], decoding: KeyDecoding
+) -> ObjectRemoved | None:
+    """Return the removal in a raw record; None if it is about an output of the pipeline."""
+    bucket, entry = _bucket_and_object(record)
+    if bucket.endswith(tuple(BucketSuffix)):
+        return None
+    dialect = _dialect(record, envelope)
+    return ObjectRemoved(
+        bucket=bucket,
+        key=_key(entry, dialect, decoding),
+        version_id=_text(entry, "versionId") or None,
+        event=_text(record, "eventName").removeprefix("s3:"),
+        sequencer=_text(entry, "sequencer") or None,
+        event_time=_text(record, "eventTime") or None,
+        dialect=dialect,
+    )
+
+
+def _bucket_and_object(record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the bucket, and the properties of the object."""
+    s3 = _mapping(record.get("s3"), "s3")
+    bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
+    return bucket, _mapping(s3.get("object"), "s3.object")
 
 
 def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:

@@ -7,11 +7,14 @@ import json
 
 import pytest
 
-from tests.support import notification
+from tests.support import KEYRING, notification
 from tests.support.deployment import KEY, Deployment, Logged, until
 from tests.support.fake_api import POISON, FakeApi
+from xray.airflow.api import RunsClient
+from xray.airflow.listener.run_starter import RunStarter, StartResult
 from xray.case import Source
 from xray.pseudonym import Keyring
+from xray.settings import Settings
 
 
 def test_a_refused_run_is_a_dead_letter(deployment: Deployment, api: FakeApi) -> None:
@@ -88,3 +91,58 @@ def test_an_unexpected_error_is_a_dead_letter_without_its_message(
     ((_, headers),) = deployment.dead_letters(1)
     assert "ZeroDivisionError" in headers["xray-reason"]
     assert "Ada" not in headers["xray-reason"] + caplog.text
+
+
+def removal(key: str = KEY, *, sequencer: str = "2") -> bytes:
+    """The notification of a deletion."""
+    content = json.loads(notification(key, sequencer=sequencer))
+    content["Records"][0]["eventName"] = "ObjectRemoved:Delete"
+    return json.dumps(content).encode()
+
+
+def started(api: FakeApi, *messages: bytes, follow: bool) -> list[StartResult]:
+    """Start the runs of messages, without a broker."""
+
+    async def start() -> list[StartResult]:
+        async with RunsClient(api.url, "xray", "right") as client:
+            settings = Settings(follow_deletions=follow)
+            starter = RunStarter(client, dag_id="xray_case", keyring=KEYRING, settings=settings)
+            return [await starter.start_runs(message) for message in messages]
+
+    return asyncio.run(start())
+
+
+def test_a_removal_starts_nothing_by_default(api: FakeApi) -> None:
+    (result,) = started(api, removal(), follow=False)
+    assert api.runs == {}
+    assert result.counts == {"skipped": 1}
+
+
+def test_a_removal_starts_one_deletion_that_names_no_one(api: FakeApi) -> None:
+    messages = (notification(KEY), removal(), removal(), removal(sequencer="3"))
+    results = started(api, *messages, follow=True)
+    assert [dict(+result.counts) for result in results] == [
+        {"started": 1},
+        {"started": 1},
+        {"duplicate": 1},
+        {"started": 1},
+    ]
+    case, *deletions = api.runs
+    assert list(api.dags.values()) == ["xray_case", "xray_forget", "xray_forget"]
+    for run_id in deletions:
+        assert run_id.startswith("xray_forget__")
+        conf = api.runs[run_id]
+        assert Source.from_conf(conf, KEYRING).key == KEY
+        assert "case_id" not in conf
+        assert case.removeprefix("xray__")[:16] not in run_id + json.dumps(conf)
+        assert "Ada" not in run_id + json.dumps(conf)
+
+
+def test_a_removal_that_cannot_be_read_is_a_dead_letter_if_removals_are_followed(
+    api: FakeApi,
+) -> None:
+    bad = removal("k" * 1025)
+    (ignored,) = started(api, bad, follow=False)
+    assert ignored.dead_letter_reason is None
+    (result,) = started(api, bad, follow=True)
+    assert result.dead_letter_reason == "The object key has 1025 bytes; at most 1024."

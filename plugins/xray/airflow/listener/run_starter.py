@@ -1,5 +1,8 @@
 """From a message to its runs: parse the message, and start a run for each object in it.
 
+An object that was created gets a case. One that was removed gets a run of ``xray_forget`` if the
+setting ``follow_deletions`` is true.
+
 A failure that may pass is waited for, however long it takes. A failure that
 no retry can help makes the message a *dead letter* with a reason, and holds up
 no other message. An error of the API that may be either (HTTP 500) is blamed
@@ -12,12 +15,20 @@ import asyncio
 import logging
 import traceback
 from collections import Counter
+from typing import Any
 
+from xray.airflow import config
 from xray.airflow.api import RunFailedError, RunRefusedError, RunsClient, Started
 from xray.airflow.listener.backoff import Backoff
-from xray.case import Source
+from xray.case import Source, forget
 from xray.errors import TransientError
-from xray.notification import Notification, UnreadableError, parse
+from xray.notification import (
+    Notification,
+    ObjectCreated,
+    ObjectRemoved,
+    UnreadableError,
+    parse,
+)
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 
@@ -44,9 +55,9 @@ class RunStarter:
 
     Args:
         client: starts the runs.
-        dag_id: the DAG to run.
+        dag_id: the DAG of the cases.
         keyring: the secrets of the run ids and of the sealed object keys.
-        settings: say how object keys are encoded in messages.
+        settings: say how object keys are encoded in messages, and whether removals are followed.
         wait: whether to wait while the API fails. Otherwise its error is raised.
     """
 
@@ -78,8 +89,11 @@ class RunStarter:
         try:
             notification = self._parse(message, result)
             result.counts["skipped"] = len(notification.skipped)
-            sources = map(Source.from_notification, notification.records)
-            for outcome in await asyncio.gather(*map(self._start, sources)):
+            starts = [self._start_case(one) for one in notification.records]
+            if self._settings.follow_deletions:
+                result.counts["skipped"] -= len(notification.removed)
+                starts += [self._start_deletion(one) for one in notification.removed]
+            for outcome in await asyncio.gather(*starts):
                 if isinstance(outcome, Started):
                     result.counts[outcome.value] += 1
                 else:
@@ -99,18 +113,31 @@ class RunStarter:
     def _parse(self, message: bytes | None, result: StartResult) -> Notification:
         """Return the readable part of ``message``; note in ``result`` why some is unreadable."""
         try:
-            return parse(message, key_decoding=self._settings.key_decoding)
+            notification = parse(message, key_decoding=self._settings.key_decoding)
         except UnreadableError as error:
             result.dead_letter_reason = str(error)
-            return error.rest
+            notification = error.rest
+        if self._settings.follow_deletions and notification.removal_error:
+            result.dead_letter_reason = notification.removal_error
+        return notification
 
-    async def _start(self, source: Source) -> Started | str:
+    async def _start_case(self, created: ObjectCreated) -> Started | str:
+        """Start the case of an object that was created: see :meth:`_start`."""
+        source, keyring = Source.from_notification(created), self._keyring
+        return await self._start(self._dag_id, source.run_id(keyring), source.to_conf(keyring))
+
+    async def _start_deletion(self, removed: ObjectRemoved) -> Started | str:
+        """Start the deletion of what was made of a removed object: see :meth:`_start`."""
+        source, keyring = forget.removal_source(removed), self._keyring
+        run_id, conf = forget.removal_run_id(source, keyring), forget.removal_conf(source, keyring)
+        return await self._start(config.FORGET_DAG, run_id, conf)
+
+    async def _start(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> Started | str:
         """Start one run, or return the reason why it can never be started."""
-        run_id, conf = source.run_id(self._keyring), source.to_conf(self._keyring)
         failures = own_faults = runs_started = 0
         while True:
             try:
-                started = await self._client.start(self._dag_id, run_id, conf)
+                started = await self._client.start(dag_id, run_id, conf)
             except RunRefusedError as error:
                 return str(error)
             except TransientError as error:

@@ -18,6 +18,7 @@ from xray.case.forget import NO_TRAIL_ERASED, ORIGINAL_THERE, Deletion, forget_o
 from xray.errors import ObjectError, TransientError
 from xray.settings import Settings
 
+MANIFESTS = f"{BUCKET}-manifests"
 ASKED = Deletion(reason="The patient has asked for it.", by="dr. b")
 
 
@@ -191,9 +192,11 @@ def test_an_attempt_under_way_publishes_nothing(content: str) -> None:
         interleave(world.store, [case, deletion], [begun + 1, 10**6])
         ended = run.ended and begun > len(case.log)
         world.store.before = world.store.after = lambda _: None
-        left = world.store.peek(f"{BUCKET}-manifests")
-        if left:  # The case began to fail after the deletion was over.
-            assert world.manifest.claims == ()
+        left = world.store.peek(MANIFESTS)
+        if left:  # The case had made no claim yet, so that the deletion did not find it.
+            before = case.log[: begun + 1]
+            assert run.failed
+            assert not any(one.name == "put" and one.bucket == MANIFESTS for one in before)
             assert forget(world)["outputs"] == 0
         assert_nothing_names_anyone(world)
         decisions |= {
@@ -216,7 +219,7 @@ def test_both_at_once_in_small_steps(first: int) -> None:
     programs = [Program(lambda: world.go_on(run)), Program(deletion)]
     interleave(world.store, programs, [first, *([1, 1] * 150)])
     world.store.before = world.store.after = lambda _: None
-    if world.store.peek(f"{BUCKET}-manifests"):
+    if world.store.peek(MANIFESTS):
         assert world.manifest.claims == ()
         forget(world)
     assert_nothing_names_anyone(world)
@@ -322,7 +325,7 @@ def test_objects_of_which_old_versions_are_kept_are_counted() -> None:
 def test_an_object_of_version_0_1_0_has_no_manifest() -> None:
     world = ran("text")
     key = manifest.PREFIX + KEY
-    world.store.delete(f"{BUCKET}-manifests", key)
+    world.store.delete(MANIFESTS, key)
     delete_original(world)
     found = forget(world)
     assert (found["outputs"], found["quarantined"], found["trails"]) == (1, 4, 1)

@@ -27,6 +27,7 @@ def test_what_airflow_keeps_leads_to_no_anonymised_image(work: Work) -> None:
     text = json.dumps(kept)
     assert kept[0]["risk"] == round(scored.risk, 2)
     assert {name for one in kept for name in one} == {
+        "schema",
         *("label", "model", "refused", "review", "risk"),
         *("name", "content_type", "suffix", "sealed"),
     }

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from xray.case.values import Scored, Staged
+from xray.case.values import SCHEMA, Scored, Staged, check_schema
 from xray.case.work import Work
 from xray.errors import PermanentError
 from xray.seal import seal, unseal
@@ -33,7 +33,7 @@ def hand_over(work: Work, result: Scored | Staged) -> dict[str, Any]:
     if isinstance(result, Scored):
         shown["risk"] = work.settings.rounded(result.risk)
     sealed = seal(work.keyring.secrets[0], json.dumps(rest), context=_context(work, type(result)))
-    return {**shown, SEALED: sealed}
+    return {"schema": SCHEMA, **shown, SEALED: sealed}
 
 
 def take_over(work: Work, kind: type[_Result], values: Mapping[str, Any]) -> _Result:
@@ -46,9 +46,10 @@ def take_over(work: Work, kind: type[_Result], values: Mapping[str, Any]) -> _Re
 
     Raises:
         PermanentError: the sealed fields were changed, belong to another case, or were sealed with
-            a secret that is not there.
+            a secret that is not there; or a later version of this package has written the result.
     """
-    shown = dict(values)
+    check_schema(values)
+    shown = {name: value for name, value in values.items() if name != "schema"}
     sealed = shown.pop(SEALED, None)
     if sealed is None:  # Versions before this one sealed nothing.
         return kind.from_json(shown)

@@ -72,10 +72,15 @@ class Source(Value):
             keyring: the secrets that may have sealed the key.
 
         Raises:
-            SettingsError: there is no object key, there are two, or the secret that has sealed it
-                is missing.
+            SettingsError: there is no object key, there are two, the secret that has sealed it is
+                missing, or a later version of this package has written the conf.
             PermanentError: the sealed object key was changed.
         """
+        if (schema := conf.get("schema") or CONF_SCHEMA) > CONF_SCHEMA:
+            raise SettingsError(
+                f"The run's conf has the schema {schema}, and this version reads schema "
+                f"{CONF_SCHEMA}: use the version of this package that has written it."
+            )
         typed, sealed = conf.get("key"), conf.get(SEALED)
         if typed and sealed:
             raise SettingsError(

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from xray.errors import PermanentError
+
 SOURCE_ETAG = "source-etag"
 """The metadata of an annotated image that holds the etag of the original."""
 SOURCE_MODIFIED = "source-modified"
@@ -28,6 +30,23 @@ class Decision(StrEnum):
     """Nothing was published: a newer upload, or a later case of the same upload, has taken over."""
     DELETED = "deleted"
     """Nothing was published: the object's results were deleted on request during the case."""
+
+
+SCHEMA = 1
+"""The version of the form in which tasks hand on their results. Version 0.1.0 names none."""
+
+
+def check_schema(values: Mapping[str, Any]) -> None:
+    """Refuse the result of a task of a later version, whose form may be another one.
+
+    Raises:
+        PermanentError: a later version of this package has written the result.
+    """
+    if (schema := values.get("schema", SCHEMA)) > SCHEMA:
+        raise PermanentError(
+            f"The result of an earlier task has the schema {schema}, and this version reads "
+            f"schema {SCHEMA}: use the version of this package that has written it."
+        )
 
 
 class Value:
@@ -66,11 +85,23 @@ class Pinned(Value):
     claim: int = 0
     """The number of the case's claim on the object; 0 if it has none. See :mod:`xray.case.claim`.
     """
+    schema: int = SCHEMA
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the value that :meth:`to_json` was called on.
+
+        Raises:
+            PermanentError: a later version of this package has written it.
+        """
+        check_schema(values)
+        return cls(**values)
 
     def to_record(self) -> dict[str, Any]:
-        """Return the fields for an audit record, which holds the settings under a name of their
-        own."""
-        return {name: value for name, value in self.to_json().items() if name != "settings"}
+        """Return the fields for an audit record, which holds the settings, the claim and a schema
+        under names of its own."""
+        elsewhere = ("settings", "claim", "schema")
+        return {name: value for name, value in self.to_json().items() if name not in elsewhere}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +155,14 @@ class Outcome(Value):
     """The number of times that the case was run to an end, this one included."""
     claim: int = 0
     """The number of the claim under which the results were published."""
+    schema: int = SCHEMA
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the outcome that :meth:`to_json` was called on."""
+        """Return the outcome that :meth:`to_json` was called on.
+
+        Raises:
+            PermanentError: a later version of this package has written it.
+        """
+        check_schema(values)
         return cls(**{**values, "decision": Decision(values["decision"])})

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from xray import audit
-from xray.case.manifest import REVIEW, Claim, Manifest, Output, Place, Request
+from xray.case.claim import without_request
+from xray.case.manifest import RELEASE, REVIEW, Claim, Manifest, Output, Place, Request
 from xray.case.work import Work, clear_stage, record
 from xray.errors import ConflictError, NotFoundError, TransientError
 from xray.storage import StoredObject
@@ -36,7 +37,9 @@ def converge(work: Work, ended: Claim | None = None) -> Manifest:
         ObjectError: the store refuses.
     """
     # While the claim is there: a program that is killed here does it again.
-    _record_withdrawals(work)
+    manifest = _record_withdrawals(work)
+    if ended and manifest.claim != ended.number:
+        withdraw_damaged(work, ended)
     removed: dict[Place, StoredObject] = {}
     for _ in range(_ROUNDS):
         current, etag = work.manifest.read()
@@ -44,7 +47,7 @@ def converge(work: Work, ended: Claim | None = None) -> Manifest:
         _restore(work, rest, removed)
         suspects = {*current.leftovers, *places_of(ended)}
         suspects -= {output.place for output in current.outputs}
-        shared = {place for place in suspects if any(one.includes(place) for one in rest.claims)}
+        shared = {place for place in suspects if _includes(rest.claims, place)}
         try:
             for place in suspects - shared:
                 _remove(work, place, removed)
@@ -63,7 +66,36 @@ def places_of(claim: Claim | None) -> set[Place]:
     return {(bucket, key) for bucket, key in claim.places} if claim else set()
 
 
-def intact(work: Work, outputs: Iterable[Output]) -> bool:
+def withdraw_damaged(work: Work, mine: Claim) -> None:
+    """Withdraw the live outputs if the attempt has damaged them, or if they show another upload.
+
+    An attempt that is killed while it removes an output cannot put it back if another attempt has
+    published the same bytes meanwhile. A review that the attempt waits for is withdrawn as well.
+    """
+
+    def edit(current: Manifest) -> Manifest:
+        waiting = current.waiting
+        if waiting and (waiting.kind, waiting.claim) == (REVIEW, mine.number):
+            current = without_request(current)
+        upload = current.upload if current.claim == mine.number else None
+        outdated = upload is not None and current.content not in (None, upload.sha256)
+        others = current.without_claims([mine]).claims
+        own = [one for one in current.outputs if not _includes(others, one.place)]
+        if not outdated and _intact(work, own):
+            return current
+        if current.waiting and current.waiting.kind == RELEASE:
+            current = without_request(current)
+        return current.with_outputs((), None)
+
+    work.manifest.change(edit)
+
+
+def _includes(claims: Iterable[Claim], place: Place) -> bool:
+    """Return whether an attempt with one of the claims may write to a place."""
+    return any(claim.includes(place) for claim in claims)
+
+
+def _intact(work: Work, outputs: Iterable[Output]) -> bool:
     """Return whether these outputs are there, as they were written."""
     for output in outputs:
         head = work.store.head(output.bucket, output.key)
@@ -94,7 +126,7 @@ def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) 
     """
     for (bucket, key), stored in list(removed.items()):
         place = (bucket, key)
-        if current.live(place) or any(claim.includes(place) for claim in current.claims):
+        if current.live(place) or _includes(current.claims, place):
             del removed[place]
             try:
                 work.store.put(
@@ -109,18 +141,17 @@ def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) 
                 continue  # The attempt has written it again.
 
 
-def _record_withdrawals(work: Work) -> None:
-    """Record the withdrawn requests."""
+def _record_withdrawals(work: Work) -> Manifest:
+    """Record the withdrawn requests, and return the manifest."""
     manifest, _ = work.manifest.read()
     for request in manifest.withdrawn:
         _record_withdrawal(work, request, nameless=manifest.deleted)
     done = set(manifest.withdrawn)
-    if done:
-        work.manifest.change(
-            lambda current: replace(
-                current, withdrawn=tuple(one for one in current.withdrawn if one not in done)
-            )
+    return work.manifest.change(
+        lambda current: replace(
+            current, withdrawn=tuple(one for one in current.withdrawn if one not in done)
         )
+    )
 
 
 def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:

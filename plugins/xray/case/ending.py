@@ -8,8 +8,8 @@ from typing import Any
 
 from xray import audit
 from xray.case.claim import last_claim, run_of, superseded, upload_of, without_request
-from xray.case.converge import converge, intact, places_of
-from xray.case.manifest import REVIEW, Claim, Manifest
+from xray.case.converge import converge, withdraw_damaged
+from xray.case.manifest import Manifest
 from xray.case.values import Pinned
 from xray.case.work import Work, clear_stage, record
 from xray.errors import PermanentError, SettingsError, XrayError
@@ -65,29 +65,8 @@ def end_claim(work: Work) -> None:
     """
     mine = last_claim(work, work.manifest.read()[0])
     if mine:
-        _withdraw_damaged(work, mine)
+        withdraw_damaged(work, mine)
     converge(work, mine)
-
-
-def _withdraw_damaged(work: Work, mine: Claim) -> None:
-    """Withdraw the live outputs if the attempt has damaged them, or if they show another upload.
-
-    A review that the attempt waits for is withdrawn as well.
-    """
-    places = places_of(mine)
-
-    def edit(current: Manifest) -> Manifest:
-        waiting = current.waiting
-        if waiting and (waiting.kind, waiting.claim) == (REVIEW, mine.number):
-            current = without_request(current)
-        upload = current.upload if current.claim == mine.number else None
-        outdated = upload is not None and current.content not in (None, upload.sha256)
-        touched = [output for output in current.outputs if output.place in places]
-        if outdated or not intact(work, touched):
-            return current.with_outputs((), None)
-        return current
-
-    work.manifest.change(edit)
 
 
 def _withdraw_superseded(work: Work) -> None:

@@ -201,7 +201,8 @@ def _entry(work: Work, outcome: str, *, nameless: bool, **facts: Any) -> dict[st
 
 def recorded(work: Work, *outcomes: str) -> dict[str, Any] | None:
     """Return the record that this attempt of the task has written; None if it has written none."""
-    trail = audit.records(work.store, work.buckets.audit, work.case_id)
+    secrets = work.keyring.secrets
+    trail = audit.records(work.store, work.buckets.audit, work.case_id, secrets)
     found = (audit.find(trail, work.token, outcome) for outcome in outcomes)
     return next(filter(None, found), None)
 

@@ -99,7 +99,7 @@ def run_cases(stack: Stack, expected: Sequence[Expected], options: argparse.Name
     settings, store = Settings.from_mapping(stack.settings), ObjectStore(stack.s3)
     wrong = {case.key: verify_case(case, store, settings) for case in cases}
     write_report(cases, options.out)
-    verdict = verify_audit(store, options.out / "audit")
+    verdict = verify_audit(store, options.out / "audit", stack.keyring.secrets)
     extra = unexpected_objects(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
     extra += named_in_airflow(stack, cases)
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
@@ -176,8 +176,8 @@ def write_report(cases: Sequence[Case], out: Path) -> None:
     (out / "report.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
 
 
-def verify_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
-    """Copy the audit trail to ``folder``, and verify it."""
+def verify_audit(store: ObjectStore, folder: Path, secrets: Sequence[str]) -> audit.Verdict:
+    """Copy the audit trail to ``folder``, and verify its chain and its seals."""
     shutil.rmtree(folder, ignore_errors=True)
     records = []
     bucket = Buckets(BUCKET).audit
@@ -186,7 +186,7 @@ def verify_audit(store: ObjectStore, folder: Path) -> audit.Verdict:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(store.get(bucket, entry.key).data)
         records.append((entry.key, path.read_bytes()))
-    return audit.verify(records)
+    return audit.verify(records, secrets)
 
 
 def named_in_airflow(stack: Stack, cases: Sequence[Case]) -> list[str]:

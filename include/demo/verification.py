@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xray.case import Buckets, Decision, Source
+from xray.case.manifest import PREFIX, ManifestFile
 from xray.errors import ImageError
 from xray.image import Limits, decode
 from xray.risk import RiskModel
@@ -231,4 +232,16 @@ def unexpected_objects(cases: Sequence[Case], store: ObjectStore) -> list[str]:
         published = {output["key"] for case in cases for output in case.outputs(bucket)}
         if extra := present - published:
             problems.append(f"{bucket} holds {len(extra)} objects that no case published")
+    manifests = [entry.key for entry in store.list(buckets.manifests, PREFIX)]
+    if wrong := sum(not _is_at_rest(store, name.removeprefix(PREFIX)) for name in manifests):
+        problems.append(f"{wrong} manifests do not say what is there")
     return problems
+
+
+def _is_at_rest(store: ObjectStore, key: str) -> bool:
+    """Return whether no attempt of an object is under way, and all its live outputs are there."""
+    manifest, _ = ManifestFile(store, Buckets(BUCKET).manifests, key).read()
+    heads = [(output, store.head(output.bucket, output.key)) for output in manifest.outputs]
+    return not (manifest.claims or manifest.leftovers or manifest.withdrawn) and all(
+        head is not None and head.etag == output.etag for output, head in heads
+    )

@@ -75,7 +75,7 @@ def check() -> int:
     problems += unexpected_objects(cases, objects)
     if len(runs) > len(cases):
         problems.append(f"There are {len(runs)} runs, and {len(cases)} objects.")
-    verdict = audit.verify(audit_records(objects))
+    verdict = audit.verify(audit_records(objects), stack.keyring.secrets)
     problems += [f"audit record {problem.name}: {problem.reason}" for problem in verdict.problems]
     print("\n".join(problems), end="\n" * bool(problems))
     right = sum(not reasons for _, reasons in wrong)

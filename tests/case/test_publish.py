@@ -60,8 +60,8 @@ def test_a_case_with_pneumonia_is_published_twice_and_recorded(s3: Any, work: Wo
     assert record["source"]["key"] == KEY
     assert record["settings"] == Settings().to_mapping()
     assert [(output["bucket"], output["key"]) for output in record["outputs"]] == [
-        (f"{BUCKET}-anonymized", f"{key}.json"),
         (f"{BUCKET}-anonymized", key),
+        (f"{BUCKET}-anonymized", f"{key}.json"),
         (f"{BUCKET}-processed", work.source.processed_key()),
     ], "the annotated image is published last"
     for output in record["outputs"]:

@@ -85,7 +85,7 @@ def test_a_person_releases_a_quarantined_image(
         "by": "dr",
         "at": "2026-01-01T00:00:00+00:00",
     }
-    assert [output["key"] for output in last["outputs"]] == [f"{key}.json", key]
+    assert [output["key"] for output in last["outputs"]] == [key, f"{key}.json"]
     assert decide(form, request, choice, boxes) == "published and anonymised", "a retry"
     with pytest.raises(StaleError, match=r"is not the one that was shown"):
         decide(form, request, choice, boxes, token="another:release:6")

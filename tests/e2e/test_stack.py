@@ -481,7 +481,7 @@ def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api)
     assert released["release"]["by"] == stack.user
     assert released["release"]["boxes"] == [[0, 0, 500, 390]]
     assert {output["bucket"] for output in released["outputs"]} == {BUCKETS.anonymized}
-    certificate, image = (
+    image, certificate = (
         ObjectStore(stack.s3).get(output["bucket"], output["key"]).data
         for output in released["outputs"]
     )
@@ -519,7 +519,7 @@ def test_thirty_bad_files_fail_once_each_among_ten_good_ones(
         fetch = api.get(f"/dags/xray_case/dagRuns/xray__{case.case_id}/taskInstances/fetch")
         assert (fetch["state"], fetch["try_number"]) == ("failed", 1)
     assert list(store.list(BUCKETS.staging)) == []
-    verdict = run.verify_audit(store, tmp_path / "audit")
+    verdict = run.verify_audit(store, tmp_path / "audit", stack.keyring.secrets)
     assert verdict.problems == ()
     assert verdict.records == len(already) + 40
 

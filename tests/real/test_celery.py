@@ -197,7 +197,8 @@ def test_a_worker_takes_no_more_messages_than_it_runs() -> None:
 
 
 def test_the_audit_trail_has_one_record_per_case(cluster: Cluster, tmp_path: Path) -> None:
-    verdict = run.verify_audit(ObjectStore(cluster.stack.s3), tmp_path / "audit")
+    store = ObjectStore(cluster.stack.s3)
+    verdict = run.verify_audit(store, tmp_path / "audit", cluster.stack.keyring.secrets)
     assert verdict.problems == ()
     runs: list[Any] = cluster.api.all("/dags/xray_case/dagRuns", "dag_runs")
     assert (verdict.records, verdict.cases) == (len(runs), len(runs))

@@ -77,15 +77,19 @@ class FakeApi:
             return 401, {}
         if body is None:
             return self.read(path)
+        if "conf" in body:
+            return self.start(path, body)
         if path.endswith("/clear"):
             self.states[path.split("/")[-2]] = "queued"
             return 200, {}
-        if "note" in body:
-            run = path.rpartition("/")[2]
-            self.notes[run] = body["note"]
-            if "state" in body:
-                self.states[run] = body["state"]
-            return 200, {}
+        run = path.rpartition("/")[2]
+        self.notes[run] = body["note"]
+        if "state" in body:
+            self.states[run] = body["state"]
+        return 200, {}
+
+    def start(self, path: str, body: Any) -> tuple[int, Any]:
+        """Return the HTTP status and the JSON of the response to the start of a run."""
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
         if body["conf"] and _object_key(body["conf"]) == POISON:

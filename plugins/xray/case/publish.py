@@ -145,8 +145,11 @@ def publish_anonymized(
         caption=anonymous_caption_of(scored, settings),
         masked=masked,
     )
-    writer.write(bucket, key + CERTIFICATE_KEY, document, "application/json")
+    certificate = writer.write(bucket, key + CERTIFICATE_KEY, document, "application/json")
     writer.write(bucket, key, image, content_type, anonymous_metadata(scored, settings))
+    # On record, the certificate follows its image.
+    writer.outputs.remove(certificate)
+    writer.outputs.append(certificate)
 
 
 def anonymous_metadata(scored: Scored, settings: Settings) -> dict[str, str]:

@@ -206,8 +206,8 @@ class CaseRun:
     ended: bool = False
     failed: str | None = None
     """The task that has failed."""
-    endings: list[str] = field(default_factory=list)
-    """The tokens and outcomes of the attempts that have ended."""
+    endings: list[tuple[str, str, str]] = field(default_factory=list)
+    """The case id, the token and the outcome of each attempt that has ended."""
 
 
 @dataclass
@@ -344,7 +344,8 @@ class World:
         for failure in (error, None):
             if not isinstance(failure, StaleError):
                 self._surely(partial(ending.abandon, work, failure, pinned))
-        run.endings.append(f"{work.run.run_id}:{work.run.task}:try {work.run.try_number} failed")
+        token = f"{work.run.run_id}:{work.run.task}:try {work.run.try_number}"
+        run.endings.append((work.case_id, token, audit.FAILED))
 
     def _surely(self, body: Callable[[], Any]) -> None:
         """Do something again until it is done."""
@@ -400,7 +401,7 @@ class World:
                 work, pinned, scored, values["annotate"], values["anonymize"]
             ),
         )
-        run.endings.append(f"{self.work(run, 'store').token} succeeded")
+        run.endings.append((pinned.case_id, self.work(run, "store").token, audit.SUCCEEDED))
         if values["store"].decision == "quarantined":
             claimed = replace(pinned, claim=values["store"].claim)
             self._ask(run, claimed, scored)
@@ -477,8 +478,8 @@ class World:
             )
 
         run.values["review"] = self.attempt(run, "review", decide)
-        outcome = "expired" if nobody else "reviewed"
-        run.endings.append(f"{self.work(run, 'review').token} {outcome}")
+        outcome = audit.EXPIRED if nobody else audit.REVIEWED
+        run.endings.append((form.pinned.case_id, self.work(run, "review").token, outcome))
         self._tasks(run, TASKS.index("annotate"))
 
     def _release(self, run: CaseRun, form: Form, choice: str) -> None:
@@ -497,7 +498,7 @@ class World:
             )
 
         self.attempt(run, "release", decide)
-        run.endings.append(f"{self.work(run, 'release').token} released")
+        run.endings.append((form.pinned.case_id, self.work(run, "release").token, audit.RELEASED))
 
     # Schedules
 
@@ -588,12 +589,10 @@ class World:
         records = [json.loads(data) for _, data in named]
         endings = {(one["case_id"], one["token"], one["outcome"]) for one in records}
         assert len(endings) == len(records), "one record for each ending"
-        on_record = {f"{token} {outcome}" for _, token, outcome in endings}
-        erased = {record["case_id"] for record in records if record["outcome"] == audit.DELETED}
+        erased = {one["case_id"] for one in records if one["outcome"] == audit.DELETED}
         for run in self.runs:
-            if self.work(run, "fetch").case_id not in erased:
-                for ended in run.endings:
-                    assert ended in on_record, f"{ended} is not on record"
+            for ended in run.endings:
+                assert ended in endings or ended[0] in erased, f"{ended} is not on record"
 
 
 POLICIES = {policy.value: policy for policy in Policy}

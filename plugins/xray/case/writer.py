@@ -16,6 +16,12 @@ from xray.storage import StoredObject
 _TAKEN_OVER = "A later case of the same object has taken over."
 _ROUNDS = 10
 """How often an output is written anew while other programs write it."""
+_REFUSALS = 3
+"""How often the store has to refuse a condition that holds before an output is written without.
+
+Some stores refuse them all, where versions are kept. A single refusal may be due to another program
+that has written and removed an object meanwhile.
+"""
 
 
 class Writer:
@@ -58,8 +64,9 @@ class Writer:
         expected = live.etag if live else None
         if live and live.sha256 != digest:
             self._keep(live)
-        bare = False
+        refusals = 0
         for _ in range(_ROUNDS):
+            bare = refusals >= _REFUSALS
             try:
                 etag = self._work.store.put(
                     bucket,
@@ -74,8 +81,7 @@ class Writer:
                 head = self._work.store.head(bucket, key)
                 self._check_owner()
                 found = head.etag if head else None
-                # Some stores refuse a condition that holds, where versions are kept.
-                bare = found == expected
+                refusals = refusals + 1 if found == expected else 0
                 expected = found
                 continue
             output = Output(bucket=bucket, key=key, sha256=digest, size=len(data), etag=etag)

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from tests.support import KEYRING, ROOT, SECRET
 from xray.case import Source
+from xray.case.forget import removal_conf
 from xray.settings import case_settings
 
 NAMES = {
@@ -253,3 +254,33 @@ def test_an_object_that_is_no_image_fails_at_once_and_is_recorded(
     assert record["kind"] == "permanent"
     assert "neither JPEG, PNG, TIFF nor DICOM" in record["error"]
     assert keys(connected, f"{BUCKET}-processed") == []
+
+
+def test_a_case_is_forgotten_by_its_id(
+    dags: dict[str, Any], connected: Any, demo_images: list[Path]
+) -> None:
+    healthy = next(path for path in demo_images if path.parent.name == "NORMAL").read_bytes()
+    _, _, source = run_case(dags, connected, healthy)
+    connected.delete_object(Bucket=BUCKET, Key=source.key)
+    run = dags["xray_forget"].test(run_conf={"case_id": source.case_id(KEYRING)})
+    assert str(run.state) == "success"
+    for name in ("processed", "staging", "manifests"):
+        assert keys(connected, f"{BUCKET}-{name}") == []
+    (name,) = keys(connected, f"{BUCKET}-audit")
+    content = connected.get_object(Bucket=f"{BUCKET}-audit", Key=name)["Body"].read()
+    assert json.loads(content)["outcome"] == "deleted"
+    assert b"Ada" not in content
+
+
+def test_a_sealed_key_is_enough_to_forget_an_object(dags: dict[str, Any], connected: Any) -> None:
+    _, states, source = run_case(dags, connected, b"a letter")
+    assert states["fetch"] == "failed"
+    connected.delete_object(Bucket=BUCKET, Key=source.key)
+    # ``dag.test()`` keeps the params of the run before.
+    conf = {"case_id": None, **removal_conf(source, KEYRING)}
+    run = dags["xray_forget"].test(run_conf=conf)
+    assert str(run.state) == "success"
+    (name,) = keys(connected, f"{BUCKET}-audit")
+    content = connected.get_object(Bucket=f"{BUCKET}-audit", Key=name)["Body"].read()
+    assert json.loads(content)["deletion"]["by"] is None
+    assert b"Ada" not in content

@@ -39,7 +39,7 @@ NO_TRAIL_ERASED = "trails_not_erased"
 """The counter of audit trails that name the object still: the store forbids to delete them."""
 VERSIONS_KEPT = "versions_kept"
 """The counter of removed objects and records of which the store keeps the old versions."""
-_NO_VERSION = (None, "null")
+_NO_VERSION = (None, "", "null")
 """The version ids of an object in a bucket that keeps no versions."""
 
 

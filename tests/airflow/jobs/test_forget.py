@@ -15,7 +15,7 @@ from tests.support.model_cases import BUCKET, KEY, World, light_pixels, settings
 from tests.support.model_store import stored_json
 from xray.airflow.jobs import forget as job
 from xray.case import Source, forget, lookup, steps
-from xray.errors import SettingsError
+from xray.errors import ObjectError, SettingsError
 from xray.notification import ObjectRemoved
 from xray.pseudonym import Keyring
 from xray.settings import Settings
@@ -180,3 +180,18 @@ def test_a_forged_record_leads_to_no_object(world: World) -> None:
     put()
     world.store.delete(buckets.manifests, f"objects/{KEY}")
     assert lookup.key_of_case(world.store, buckets, KEYRING, case_id) == KEY, "proven by its id"
+
+
+def test_an_object_that_cannot_be_forgotten_keeps_no_other_from_it(
+    world: World, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = KEY.replace("2016-08-26", "2017-09-27")
+    data = json.dumps({"schema": 99}).encode()
+    path = f"objects/{other}"
+    world.store.put(f"{BUCKET}-manifests", path, data, content_type="application/json")
+    with pytest.raises(ObjectError, match="schema 99"):
+        run(monkeypatch, patient=patient_of(KEYRING))
+    assert world.store.peek(f"{BUCKET}-processed") == {}
+    assert (
+        "Objects forgotten: 1 of 2. Objects that could not be forgotten: 1." in api.notes["run-1"]
+    )

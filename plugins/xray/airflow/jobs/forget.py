@@ -21,7 +21,7 @@ from xray.case.forget import (
     Deletion,
     forget_object,
 )
-from xray.errors import SettingsError
+from xray.errors import PermanentError, SettingsError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
@@ -45,6 +45,7 @@ SENTENCES = {
     "them: {}. See docs/deletion.md.",
     VERSIONS_KEPT: "Deleted objects whose old versions the store keeps: {}. Delete those as well: "
     "see docs/deletion.md.",
+    "failed": "Objects that could not be forgotten: {}. The task's log says why.",
     "unknown": "Objects without a trace: {}.",
 }
 """What a counter means for the person who has asked, by its name."""
@@ -77,8 +78,20 @@ def select(
     return [Source(bucket=buckets.landing, key=key) for key in keys]
 
 
-def run_forget(context: Mapping[str, Any], under_way: Callable[[str], bool]) -> JSON:
-    """Delete what the params of a run select; return the counts."""
+def run_forget(
+    context: Mapping[str, Any], under_way: Callable[[str], bool]
+) -> tuple[JSON, PermanentError | None]:
+    """Delete what the params of a run select.
+
+    An object that cannot be forgotten keeps no other one from it.
+
+    Returns:
+        The counts, and the first failure; None if there was none.
+
+    Raises:
+        SettingsError: a Variable is missing, or the params are wrong.
+        TransientError: the store or Airflow's API does not answer.
+    """
     params, ti = context["params"], context["ti"]
     store, keyring, settings = connections.object_store(), config.keyring(), config.settings()
     user = getattr(context["dag_run"], "triggering_user_name", None)
@@ -96,7 +109,7 @@ def run_forget(context: Mapping[str, Any], under_way: Callable[[str], bool]) -> 
         triggered_by=user,
         reran_by=None,
     )
-    counts = Counter(objects=0)
+    counts, failure = Counter(objects=0), None
     for source in select(store, keyring, settings, params):
         work = Work(
             store=store,
@@ -108,8 +121,12 @@ def run_forget(context: Mapping[str, Any], under_way: Callable[[str], bool]) -> 
             close_form=forms.close,
         )
         counts["objects"] += 1
-        counts.update(forget_object(work, deletion))
-    return dict(counts)
+        try:
+            counts.update(forget_object(work, deletion))
+        except PermanentError as error:
+            counts["failed"] += 1
+            failure = failure or error
+    return dict(counts), failure
 
 
 def describe(counts: Mapping[str, int], *, dry_run: bool) -> str:
@@ -143,8 +160,10 @@ def is_under_way(run_id: str) -> bool:
 def forget() -> JSON:
     """Delete what was made of the selected objects; return the counts."""
     context = get_current_context()
-    counts = run_forget(context, is_under_way)
+    counts, failure = run_forget(context, is_under_way)
     note = describe(counts, dry_run=bool(context["params"].get("dry_run")))
     log.info("%s", note)
     api.set_note(context["ti"].run_id, note, config.FORGET_DAG)
+    if failure:
+        raise failure
     return counts

@@ -285,6 +285,29 @@ def test_an_answer_that_comes_after_the_deletion_is_refused_without_a_name() -> 
     assert [record["outcome"] for record in trail][:2] == ["deleted", "refused"]
 
 
+def test_a_case_that_is_run_again_after_the_deletion_names_no_one() -> None:
+    world = ran()
+    delete_original(world)
+    forget(world)
+    run = world.runs[0]
+    world.go_on(run, world.clear(run, "fetch"))
+    assert run.failed
+    assert_nothing_names_anyone(world)
+    (trail,) = trails(world).values()
+    assert [record["outcome"] for record in trail] == ["deleted", "failed"]
+
+
+def test_a_case_of_the_same_content_that_comes_late_names_no_one() -> None:
+    world = ran()
+    source = dataclasses.replace(world.runs[0].source, sequencer="late")
+    delete_original(world)
+    forget(world)
+    late = world.new_run(source)
+    world.go_on(late)
+    assert late.failed
+    assert_nothing_names_anyone(world)
+
+
 class Locked(ModelStore):
     """A store that does not allow to delete audit records."""
 

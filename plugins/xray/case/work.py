@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xray import audit
 from xray.case.buckets import Buckets
 from xray.case.manifest import Manifest, ManifestFile, Request
-from xray.case.source import Source
+from xray.case.source import OBJECT_DIGITS, Source
 from xray.case.values import Decision, Pinned, Staged
 from xray.errors import NotFoundError, ObjectError
 from xray.pseudonym import Keyring
@@ -176,10 +176,30 @@ def _list_case(work: Work) -> bool:
     def edit(current: Manifest) -> Manifest:
         if current.deleted or current.forgets(work.claim) or work.case_id in current.cases:
             return current
+        if _deleted_before(work):
+            return current
         return replace(current, cases=(*current.cases, work.case_id))
 
     manifest = work.manifest.change(edit)
-    return not (manifest.deleted or manifest.forgets(work.claim))
+    forgotten = manifest.deleted or manifest.forgets(work.claim)
+    return work.case_id in manifest.cases and not forgotten
+
+
+def _deleted_before(work: Work) -> bool:
+    """Return whether the original is gone, and the results of the same content were deleted.
+
+    Such a case began late, or was run again after the deletion.
+    """
+    source, audited = work.source, work.buckets.audit
+    if work.store.head(source.bucket, source.key) is not None:
+        return False
+    content = work.case_id[:OBJECT_DIGITS]
+    cases = {entry.key.partition("/")[0] for entry in work.store.list(audited, content)}
+    return any(
+        record.get("outcome") == audit.DELETED
+        for case_id in cases
+        for record in audit.records(work.store, audited, case_id)
+    )
 
 
 def _entry(work: Work, outcome: str, *, nameless: bool, **facts: Any) -> dict[str, Any]:

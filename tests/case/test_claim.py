@@ -137,7 +137,7 @@ def work(store: ModelStore, source: Source, **changes: object) -> Work:
         run=RUN,
         token="xray__test:fetch:6",
     )
-    return replace(case, **changes)  # type: ignore[arg-type]
+    return replace(case, **changes)
 
 
 def two_uploads(versioned: bool) -> tuple[World, Work, Work]:
@@ -251,7 +251,7 @@ def test_the_places_of_a_claim_are_all_that_a_case_may_write_to() -> None:
     for content in ("text 1", "pneumonia 1"):
         world.upload(content)
         run = world.deliver()
-        (program,) = world.together([lambda run=run: world.go_on(run)])  # type: ignore[misc]
+        (program,) = world.together([lambda run=run: world.go_on(run)])
         written = {(one.bucket, one.key) for one in program.log if one.name == "put"}
         outputs = {place for place in written if place[0].endswith(("ed", "quarantine"))}
         case = world.work(run, "fetch")

@@ -2,8 +2,7 @@
 
 :class:`ObjectMachine` does random things to one object at random times, on a model of the store.
 The number of its sequences is that of a quick run; ``XRAY_INTERLEAVINGS=5000`` does as many.
-The tests after it do every single change of turns, and every single fault, of pairs of programs
-that are known to matter.
+The tests after it try each switch between two programs, and each kill, of pairs that matter.
 """
 
 from __future__ import annotations
@@ -179,3 +178,154 @@ TestObject.settings = hypothesis_settings(
     suppress_health_check=list(HealthCheck),
     database=None,
 )
+
+
+# Pairs of programs
+
+
+def done(world: World, content: str) -> CaseRun:
+    """A case that has ended."""
+    world.upload(content)
+    run = world.deliver()
+    world.go_on(run)
+    return run
+
+
+def upload_and_run(world: World, content: str) -> Body:
+    """An upload, and its case."""
+    return lambda: void(done(world, content))
+
+
+def two_uploads(world: World) -> list[Body]:
+    world.upload("pneumonia 1")
+    return [_running(world, world.deliver()), upload_and_run(world, "text 2")]
+
+
+def an_upload_and_a_backfill(world: World) -> list[Body]:
+    world.upload("text 1")
+    return [_running(world, world.deliver()), _running(world, world.backfill())]
+
+
+def two_backfills_with_different_patterns(world: World) -> list[Body]:
+    done(world, "pneumonia 1")
+    one, two = world.backfill(), world.backfill()
+    two.settings = settings("always", patient_pattern="Ada (?P<patient>[A-Za-z]+)")
+    return [_running(world, one), _running(world, two)]
+
+
+def a_release_and_a_rerun(world: World) -> list[Body]:
+    run = done(world, "text 1")
+    (form,) = world.forms
+    return [
+        lambda: world.answer(form, quarantine.MASK),
+        lambda: world.go_on(run, world.clear(run, "fetch")),
+    ]
+
+
+def a_release_and_a_rerun_of_store_that_needs_none(world: World) -> list[Body]:
+    run = done(world, "text 1")
+    (form,) = world.forms
+    REDACTOR.reads_everything = True
+    return [
+        lambda: world.answer(form, quarantine.RELEASE_AS_IT_IS),
+        lambda: world.go_on(run, world.clear(run, "anonymize")),
+    ]
+
+
+def a_release_and_an_upload(world: World) -> list[Body]:
+    done(world, "text 1")
+    (form,) = world.forms
+    return [
+        lambda: world.answer(form, quarantine.RELEASE_AS_IT_IS),
+        upload_and_run(world, "normal 2"),
+    ]
+
+
+def a_review_and_an_upload(world: World) -> list[Body]:
+    world.settings = settings(review_unsure=True)
+    done(world, "unsure 1")
+    (form,) = world.forms
+    return [lambda: world.answer(form, "Pneumonia"), upload_and_run(world, "normal 2")]
+
+
+def an_image_and_no_image(world: World) -> list[Body]:
+    world.upload("pneumonia 1")
+    return [_running(world, world.deliver()), upload_and_run(world, "bad")]
+
+
+def an_upload_and_its_first_content_again(world: World) -> list[Body]:
+    done(world, "pneumonia 1")
+    world.upload("pneumonia 2")
+    return [_running(world, world.deliver()), upload_and_run(world, "pneumonia 1")]
+
+
+def a_case_and_a_deletion(world: World) -> list[Body]:
+    done(world, "text 1")
+    return [_running(world, world.backfill()), world.forget]
+
+
+PAIRS: list[Callable[[World], list[Body]]] = [
+    two_uploads,
+    an_upload_and_a_backfill,
+    two_backfills_with_different_patterns,
+    a_release_and_a_rerun,
+    a_release_and_a_rerun_of_store_that_needs_none,
+    a_release_and_an_upload,
+    a_review_and_an_upload,
+    an_image_and_no_image,
+    an_upload_and_its_first_content_again,
+    a_case_and_a_deletion,
+]
+EVERY = 1 if EXAMPLES else 3
+"""Every which operation is tried."""
+
+
+def run_pair(
+    pair: Callable[[World], list[Body]],
+    *,
+    first: int,
+    turns: list[int],
+    faults: dict[int, Fault] | None = None,
+    gives_up: bool = False,
+) -> list[int]:
+    """Run two programs and check everything; return how many operations each of them has begun.
+
+    Args:
+        pair: the programs.
+        first: the one that has the first turn, and to which the faults happen.
+        turns, faults: see :meth:`World.together`.
+        gives_up: see :class:`World`.
+    """
+    REDACTOR.reads_everything = False
+    world = World()
+    bodies = pair(world)
+    world.gives_up = gives_up
+    order = [bodies[first], bodies[1 - first]]
+    programs = world.together(order, turns, [faults or {}])
+    world.finish()
+    world.check()
+    return [len(program.log) for program in programs]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_one_program_runs_between_two_operations_of_the_other(
+    pair: Callable[[World], list[Body]], first: int
+) -> None:
+    operations, _ = run_pair(pair, first=first, turns=[])
+    for begun in range(1, operations, EVERY):
+        run_pair(pair, first=first, turns=[begun])
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_program_fails_at_an_operation_and_the_other_one_runs(
+    pair: Callable[[World], list[Body]], fault: Fault, gives_up: bool
+) -> None:
+    """It is tried again, or its failure is for good; the other one runs before that, or after."""
+    for first in (0, 1):
+        operations, _ = run_pair(pair, first=first, turns=[])
+        for number in range(first, operations, 2 * EVERY):
+            turns = [number + 1] if number % (4 * EVERY) < 2 * EVERY else []
+            run_pair(pair, first=first, turns=turns, faults={number: fault}, gives_up=gives_up)

@@ -10,6 +10,9 @@ and under new keys:
 ``burst``
     Many cases at once: the processor seconds of each component, and the bytes in the database, the
     logs and the audit trail, divided by the number of cases.
+``waiting``
+    The time of many cases at once while no case waits for a review, and while 1,000 cases do. They
+    run in a stack of their own, without anonymisation, to be short.
 
 The processor seconds of a component are those of its processes and of their ended children. The
 idle cost is subtracted from that of the burst. Another program on the machine therefore affects the
@@ -43,6 +46,7 @@ import psycopg2
 from rich.console import Console, Group
 from rich.table import Table
 
+from bench import waiting
 from include.demo import run as demo
 from include.demo.api import Api
 from include.demo.stack import ROOT, Stack, shared_settings
@@ -65,16 +69,54 @@ PATIENCE, PATIENCE_PER_CASE = 120.0, 30.0
 """Seconds that all cases together may take, and the seconds for each of them."""
 SETTINGS = {"anonymize": "always"}
 """With anonymisation, a case has the most steps."""
+NO_COPY = {"anonymize": "never"}
+WAITING, AFTER = 1000, 100
+"""Cases that wait for a review, and the cases of each burst that is measured beside them."""
 
 
 def add_options(parser: Any) -> None:
     """Add the options of this part."""
     parser.add_argument("--alone", type=int, default=3, help="cases, one after the other")
     parser.add_argument("--cases", type=int, default=32, help="cases at once")
+    parser.add_argument("--waiting", type=int, default=WAITING, help="cases that wait for a review")
+    parser.add_argument("--after", type=int, default=AFTER, help="cases at once beside them")
+    parser.add_argument("--rounds", type=int, default=2, help="pairs of such bursts")
+    parser.add_argument("--only-waiting", action="store_true", help="leave out all else")
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure, and return the figures."""
+    result: dict[str, Any] = {}
+    if not options.only_waiting:
+        with _servers(SETTINGS, console) as (_, stack, api):
+            bench = Bench(stack, api)
+            bench.cases("warm", 4)
+            result = {
+                "idle": bench.idle(),
+                "alone": bench.alone(options.alone),
+                "burst": bench.burst(options.cases),
+                "cold_start": cold_start(),
+            }
+    with _servers(NO_COPY, console) as (kafka, stack, api):
+        bench = Bench(stack, api)
+        bench.cases("warm", 4)
+        result["waiting"] = waiting.measure(
+            stack,
+            api,
+            kafka,
+            bench.seconds,
+            cases=options.after,
+            waiting=options.waiting,
+            rounds=options.rounds,
+            console=console,
+        )
+    usual = (options.waiting, options.after) == (WAITING, AFTER)
+    return {**result, "partial": options.only_waiting or not usual}
+
+
+@contextmanager
+def _servers(settings: dict[str, Any], console: Console) -> Iterator[tuple[Kafka, Stack, Api]]:
+    """Start everything anew, with these settings of the pipeline."""
     shutil.rmtree(WORK, ignore_errors=True)
     console.print("Starting Apache Kafka, versitygw and Airflow …")
     with Kafka(WORK / "kafka") as kafka:
@@ -82,25 +124,18 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             kafka.create_topic(topic)
         with (
             Versitygw(WORK / "s3", brokers=kafka.brokers, topic=TOPIC) as gateway,
-            _stack(kafka, gateway) as stack,
+            _stack(kafka, gateway, settings) as stack,
             stack.api() as api,
         ):
-            bench = Bench(stack, api)
-            bench.cases("warm", 4)
-            return {
-                "idle": bench.idle(),
-                "alone": bench.alone(options.alone),
-                "burst": bench.burst(options.cases),
-                "cold_start": cold_start(),
-            }
+            yield kafka, stack, api
 
 
-def _stack(kafka: Kafka, gateway: Versitygw) -> Stack:
+def _stack(kafka: Kafka, gateway: Versitygw, settings: dict[str, Any]) -> Stack:
     return Stack(
         home=WORK / "airflow",
         kafka=kafka.client,
         store=(gateway.endpoint, gateway.access_key, gateway.secret_key),
-        settings=SETTINGS,
+        settings=settings,
     )
 
 
@@ -116,7 +151,7 @@ class Bench:
 
     def cases(self, name: str, count: int) -> list[Case]:
         """Run ``count`` cases, and verify each of them."""
-        settings = Settings.from_mapping(SETTINGS)
+        settings = Settings.from_mapping(self._stack.settings)
         images = expected_results(demo.IMAGES, Settings())
         wanted = [
             replace(images[n % len(images)], key=f"{name}/{n}/{images[n % len(images)].key}")
@@ -137,6 +172,12 @@ class Bench:
         if wrong := [case.key for case in cases if verify_case(case, store, settings)]:
             raise StartError(f"{len(wrong)} of {count} cases did not come out right.")
         return cases
+
+    def seconds(self, name: str, count: int) -> float:
+        """Run ``count`` cases, verify them, and return the seconds until the last one had ended."""
+        began = time.monotonic()
+        self.cases(name, count)
+        return self._ended[1] - began
 
     def _trail(self) -> list[ListedObject]:
         return list(ObjectStore(self._stack.s3).list(Buckets(BUCKET).audit))
@@ -178,7 +219,7 @@ class Bench:
         found: Counter[str] = Counter()
         for process, name in self._processes():
             with suppress(psutil.Error):
-                found[name] += sum(process.cpu_scaled()[:4])  # type: ignore[assignment]
+                found[name] += sum(process.cpu_times()[:4])  # type: ignore[assignment]
         return found
 
     def _processes(self) -> Iterator[tuple[psutil.Process, str]]:
@@ -277,8 +318,18 @@ def _divided(seconds: Counter[str], count: float) -> dict[str, float]:
 
 
 def table(result: dict[str, Any]) -> Group:
-    """Return the tables of the cost of a case and of the needs of many cases a day."""
-    return Group(_costs(result), _needs(result))
+    """Return the tables of the cost of a case, of the needs of many cases a day, and of waiting."""
+    tables = [_costs(result), _needs(result)] if "burst" in result else []
+    return Group(*tables, _beside(result["waiting"]))
+
+
+def _beside(figures: dict[str, Any]) -> Table:
+    title = f"{figures['cases']} cases at once: median of {figures['rounds']}"
+    drawn = Table("while there wait for a review", "seconds", "ratio", title=title)
+    drawn.add_row("no cases", f"{figures['none']:.1f}", "1")
+    many = f"{figures['waiting']:,} cases, {figures['open_forms']} with an open form"
+    drawn.add_row(many, f"{figures['thousand']:.1f}", f"{figures['ratio']:.2f}")
+    return drawn
 
 
 def _costs(result: dict[str, Any]) -> Table:

@@ -16,11 +16,11 @@ from uuid import uuid4
 
 from xray.errors import ConflictError
 from xray.storage import ObjectStore
-from xray.suffixes import PROBE_FOLDER
 
+_FOLDER = "probe"
+"""The folder of the objects that try a bucket."""
 _NEVER = "0" * 32
 """The etag of no object here."""
-_KEPT_KEY = f"{PROBE_FOLDER}/kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,36 @@ def probe(store: ObjectStore, bucket: str) -> Conditions:
         ObjectError, TransientError: the store refuses a request without a condition, or cannot
             answer now.
     """
-    key = f"{PROBE_FOLDER}/{uuid4().hex}"
+    key = f"{_FOLDER}/{uuid4().hex}"
     try:
         return _probe(store, bucket, key)
     finally:
         store.delete(bucket, key)
 
 
-def creates_once(store: ObjectStore, bucket: str) -> bool:
-    """Find out whether a bucket refuses to write over an object, with an object that stays.
+def creates_once(store: ObjectStore, bucket: str) -> bool | None:
+    """Find out whether a bucket refuses to write over an object; None if it has no object yet.
 
-    For the audit bucket, from which the account need not be able to delete. The object has the same
-    key each time.
+    For the audit bucket, where nothing but records may be. The first object is written again as it
+    is, so that nothing changes even if the store does not refuse.
 
     Raises:
         ObjectError, TransientError: the store refuses a request, or cannot answer now.
     """
-    _accepts(lambda: _put(store, bucket, _KEPT_KEY, b"kept", once=True))
-    return not _accepts(lambda: _put(store, bucket, _KEPT_KEY, b"kept", once=True))
+    first = next(iter(store.list(bucket)), None)
+    if first is None:
+        return None
+    stored = store.get(bucket, first.key)
+    return not _accepts(
+        lambda: store.put(
+            bucket,
+            first.key,
+            stored.data,
+            content_type=stored.content_type,
+            metadata=stored.metadata,
+            once=True,
+        )
+    )
 
 
 def sentences(conditions: Conditions, bucket: str) -> list[str]:
@@ -104,14 +116,14 @@ def sentences(conditions: Conditions, bucket: str) -> list[str]:
     return found
 
 
-def audit_sentences(once: bool, bucket: str) -> list[str]:
+def audit_sentences(once: bool | None, bucket: str) -> list[str]:
     """Return what an audit bucket lacks, what follows, and what to do.
 
     Args:
-        once: whether the bucket refuses to write over an object.
+        once: whether the bucket refuses to write over an object; None if that could not be tried.
         bucket: the bucket.
     """
-    if once:
+    if once is not False:
         return []
     return [
         f"The store writes over an object in {bucket} in spite of If-None-Match: two writers of "

@@ -15,6 +15,7 @@ BUCKETS = Buckets("xray-data-in")
 
 def test_a_store_that_lacks_nothing(s3_connection: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "xray")
+    s3_connection.put_object(Bucket=BUCKETS.audit, Key="a record", Body=b"{}")
     found = store_check.check(BUCKETS.landing)
     assert found is not None
     assert set(found) == {BUCKETS.manifests, BUCKETS.audit}

@@ -398,8 +398,3 @@ def test_another_form_of_the_redaction_is_found(
 ) -> None:
     (reason,) = verdict_on(store, {**REDACTION, **change})
     assert "does not have the form of a record, at $.redaction" in reason
-
-
-def test_the_object_that_tries_the_bucket_is_no_problem(trail: Path) -> None:
-    objects = sorted([*named(trail), ("probe/kept", b"kept")])
-    assert verify(objects, SECRETS) == Verdict(records=6, cases=2, problems=())

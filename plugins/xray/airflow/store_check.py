@@ -13,7 +13,7 @@ from xray.errors import XrayError
 log = logging.getLogger(__name__)
 
 
-def check(bucket: str) -> dict[str, dict[str, bool]] | None:
+def check(bucket: str) -> dict[str, dict[str, bool | None]] | None:
     """Try which conditional requests the store honours, and log what it lacks.
 
     A failure of the store is logged and not raised.
@@ -23,8 +23,8 @@ def check(bucket: str) -> dict[str, dict[str, bool]] | None:
             tried.
 
     Returns:
-        For each of the two buckets, the conditions and whether it honours them; None if they could
-        not be tried.
+        For each of the two buckets, the conditions and whether it honours them (None for an audit
+        bucket without a record); None if they could not be tried.
     """
     try:
         return _check(Buckets(bucket))
@@ -42,7 +42,7 @@ def start(bucket: str) -> None:
     threading.Thread(target=run, args=(check, bucket), name="xray-store-check", daemon=True).start()
 
 
-def _check(buckets: Buckets) -> dict[str, dict[str, bool]]:
+def _check(buckets: Buckets) -> dict[str, dict[str, bool | None]]:
     from xray import conditions
 
     store = connections.object_store()
@@ -54,4 +54,4 @@ def _check(buckets: Buckets) -> dict[str, dict[str, bool]]:
         log.warning("%s", sentence)
     if not lacking:
         log.info("The store honours all conditional requests that cases rely on.")
-    return {buckets.manifests: manifests.to_json(), buckets.audit: {"create_once": once}}
+    return {buckets.manifests: {**manifests.to_json()}, buckets.audit: {"create_once": once}}

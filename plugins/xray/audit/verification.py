@@ -34,7 +34,6 @@ from xray.audit.record import (
 )
 from xray.audit.sealing import seal_problem
 from xray.derivation import DerivedKey
-from xray.suffixes import PROBE_FOLDER
 
 CHECKPOINT = "the checkpoint"
 """The name in a problem of the checkpoint that was given."""
@@ -134,8 +133,6 @@ class _Verification:
     def trails(self, named: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, TrailEnd]]:
         """Verify all objects; yield each case id with the end of its trail."""
         for folder, group in groupby(named, key=_folder):
-            if folder == PROBE_FOLDER:
-                continue
             trail: _Trail | None = None
             for name, data in group:
                 if is_checkpoint_name(name):

@@ -29,7 +29,6 @@ from xray.case.work import Work, erase_trail
 from xray.errors import ObjectError
 from xray.notification import ObjectRemoved
 from xray.pseudonym import Keyring, pseudonym
-from xray.suffixes import PROBE_FOLDER
 
 RUN_PREFIX = "xray_forget__"
 """What the id of a run for a removal starts with."""
@@ -39,6 +38,8 @@ NO_TRAIL_ERASED = "trails_not_erased"
 """The counter of audit trails that name the object still: the store forbids to delete them."""
 VERSIONS_KEPT = "versions_kept"
 """The counter of removed objects and records of which the store keeps the old versions."""
+_NO_RECORD = "no-record"
+"""A key that no record has. Deleting it tells whether the store lets records be deleted."""
 _NO_VERSION = (None, "", "null")
 """The version ids of an object in a bucket that keeps no versions."""
 
@@ -264,7 +265,7 @@ def _erase_trails(work: Work, cases: Iterable[str], deletion: Deletion) -> Count
         try:
             if not _is_erased(work, case_id):
                 # Asked first: a record of a deletion that did not take place would be wrong.
-                work.store.delete(work.buckets.audit, f"{PROBE_FOLDER}/deletion")
+                work.store.delete(work.buckets.audit, _NO_RECORD)
                 erase_trail(own, work.token, deletion.reason, deletion.by)
                 counts[VERSIONS_KEPT] += _keeps_versions(own)
         except ObjectError:

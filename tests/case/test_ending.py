@@ -41,12 +41,13 @@ class CrashingStore(ObjectStore):
 
     failed = False
 
-    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+    def put(self, bucket: str, key: str, data: bytes, **options: Any) -> str:
         """Write an object; fail after the first certificate."""
-        super().put(bucket, key, data, **options)
+        etag = super().put(bucket, key, data, **options)
         if key.endswith(".jpeg.json") and not self.failed:
             self.failed = True
             raise TransientError("The store is away.")
+        return etag
 
 
 @pytest.mark.parametrize("retried", [True, False])

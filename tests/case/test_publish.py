@@ -194,12 +194,12 @@ def test_an_image_that_cannot_be_redacted_is_quarantined_and_not_published(
     key = next(key for key in held if not pictures.is_picture(key))
     data, kind, _ = held[key]
     assert len(held) == 1 + len(pictures.View)
-    assert (key, kind) == (f"{work.case_id}/image.jpeg", "image/jpeg")
+    assert (key, kind) == (f"{work.case_id}/1/image.jpeg", "image/jpeg")
     (record,) = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert record["decision"] == "quarantined"
     assert record["redaction"]["quarantined"]
     assert [output["bucket"] for output in record["outputs"]] == [
-        f"{BUCKET}-quarantine",
+        *[f"{BUCKET}-quarantine"] * (1 + len(pictures.View)),
         f"{BUCKET}-processed",
     ]
     assert decode(data).pixels.size == decode(original(s3)).pixels.size

@@ -182,24 +182,70 @@ def test_outputs_that_a_killed_attempt_has_removed_are_withdrawn() -> None:
         assert other.manifest.outputs == ()
 
 
-@pytest.mark.parametrize("owner", [True, False])
-def test_an_attempt_that_ends_leaves_a_damaged_object_without_outputs(
-    store: ModelStore, work: Work, owner: bool
-) -> None:
+def damaged(store: ModelStore, work: Work, claim: int) -> Claim:
+    """An object that lacks a live output. The first attempt has not ended."""
     live, lost = put(store, "live"), put(store, "lost")
     store.delete(OUT, "lost")
     mine = claimed(1, "live", "lost")
     work.manifest.change(
-        lambda _: Manifest(
-            claim=1 if owner else 2, outputs=(live, lost), content="0" * 64, claims=(mine,)
-        )
+        lambda _: Manifest(claim=claim, outputs=(live, lost), content="0" * 64, claims=(mine,))
     )
+    return mine
+
+
+def test_an_older_attempt_that_ends_leaves_a_damaged_object_without_outputs(
+    store: ModelStore, work: Work
+) -> None:
+    mine = damaged(store, work, claim=2)
     converge(work, mine)
-    manifest, _ = work.manifest.read()
-    assert manifest.claims == ()
-    # The owner has just written them: nobody else may have removed them.
-    assert manifest.outputs == ((live, lost) if owner else ())
-    assert keys(store) == (["live"] if owner else [])
+    assert work.manifest.read()[0] == Manifest(claim=2)
+    assert keys(store) == []
+
+
+def test_an_owner_whose_output_was_removed_meanwhile_is_tried_again(
+    store: ModelStore, work: Work
+) -> None:
+    mine = damaged(store, work, claim=1)
+    with pytest.raises(TransientError, match="publish it again"):
+        converge(work, mine)
+    assert work.manifest.read()[0].claims == (mine,)
+    put(store, "lost")
+    converge(work, mine)
+    assert work.manifest.read()[0].claims == ()
+    assert keys(store) == ["live", "lost"]
+
+
+def test_what_was_removed_is_put_back_if_the_convergence_fails(
+    store: ModelStore, work: Work
+) -> None:
+    """Another attempt has published it after the manifest was read."""
+    mine, other = claimed(1, "a", "b"), claimed(2, "a", "b")
+    work.manifest.change(lambda _: Manifest(claim=1, claims=(mine,)))
+
+    def publish(operation: Operation) -> None:
+        if operation.name == "get" and operation.bucket == OUT:
+            store.before = refuse
+            outputs = put(store, "a"), put(store, "b")
+            work.manifest.change(
+                lambda current: replace(
+                    current, claim=2, claims=(*current.claims, other), outputs=outputs
+                )
+            )
+
+    removed: list[str] = []
+
+    def refuse(operation: Operation) -> None:
+        if operation.name == "delete":
+            if removed:
+                store.before = lambda _: None
+                raise TransientError("The store is not available.")
+            removed.append(operation.key)
+
+    store.before = publish
+    with pytest.raises(TransientError, match="not available"):
+        converge(work, mine)
+    assert removed
+    assert keys(store) == ["a", "b"]
 
 
 @pytest.mark.parametrize("answered", [None, "r:review:6"])

@@ -171,7 +171,7 @@ def _running(world: World, run: CaseRun) -> Body:
 
 TestObject = ObjectMachine.TestCase
 TestObject.settings = hypothesis_settings(
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 100,
     stateful_step_count=8,
     deadline=None,
     derandomize=not EXAMPLES,
@@ -276,7 +276,7 @@ PAIRS: list[Callable[[World], list[Body]]] = [
     an_upload_and_its_first_content_again,
     a_case_and_a_deletion,
 ]
-EVERY = 1 if EXAMPLES else 3
+EVERY = 1 if EXAMPLES else 2
 """Every which operation is tried."""
 
 

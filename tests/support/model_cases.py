@@ -281,7 +281,9 @@ class World:
         return run
 
     def forget(self) -> None:
-        """Delete the original, and then what was made of it."""
+        """Delete the original, and then what was made of it. Nothing happens to the program."""
+        if program := own_program():
+            program.faults = {}
         self._surely(lambda: self.store.delete(BUCKET, KEY))
         run = Run(run_id="forget", task="forget", try_number=1, triggered_by=None, reran_by=None)
         work = Work(

@@ -9,13 +9,14 @@ so that the last attempt to end leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from xray import audit
 from xray.case.claim import without_request
 from xray.case.manifest import RELEASE, REVIEW, Claim, Manifest, Output, Place, Request
 from xray.case.work import Work, clear_stage, record
-from xray.errors import ConflictError, NotFoundError, TransientError
+from xray.errors import ConflictError, NotFoundError, TransientError, XrayError
 from xray.storage import StoredObject
 
 _ROUNDS = 30
@@ -33,14 +34,31 @@ def converge(work: Work, ended: Claim | None = None) -> Manifest:
         The manifest, which the outputs equal unless other attempts are under way.
 
     Raises:
-        TransientError: other cases kept changing the manifest, or the store cannot answer now.
+        TransientError: other cases kept changing the manifest, an older one has removed an output
+            of the attempt, or the store cannot answer now.
         ObjectError: the store refuses.
     """
     # While the claim is there: a program that is killed here does it again.
     manifest = _record_withdrawals(work)
     if ended and manifest.claim != ended.number:
         withdraw_damaged(work, ended)
+    elif ended and not _intact(work, manifest.outputs):
+        raise TransientError(
+            "An older case has removed an output while it was being published: the task will "
+            "publish it again."
+        )
     removed: dict[Place, StoredObject] = {}
+    try:
+        return _converge(work, ended, removed)
+    except XrayError:
+        with suppress(XrayError):
+            current, _ = work.manifest.read()
+            _restore(work, current.without_claims([ended] if ended else []), removed)
+        raise
+
+
+def _converge(work: Work, ended: Claim | None, removed: dict[Place, StoredObject]) -> Manifest:
+    """Do what :func:`converge` says with the outputs; keep what is removed in ``removed``."""
     for _ in range(_ROUNDS):
         current, etag = work.manifest.read()
         rest = current.without_claims([ended] if ended else [])

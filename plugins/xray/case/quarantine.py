@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case.claim import claim_of_task, own_claim, superseded, upload_of, with_claim
-from xray.case.converge import converge
+from xray.case.converge import converge, withdraw_damaged
 from xray.case.manifest import RELEASE, Manifest, Output, Request
 from xray.case.pictures import View, is_picture, picture_name, put_pictures
 from xray.case.publish import publish_anonymized
@@ -113,7 +113,10 @@ def release(
 
 def _end_claim(work: Work) -> None:
     """End the claim that the task has made, also in an earlier try."""
-    converge(work, claim_of_task(work, work.manifest.read()[0]))
+    mine = claim_of_task(work, work.manifest.read()[0])
+    if mine:
+        withdraw_damaged(work, mine)
+    converge(work, mine)
 
 
 def _unchanged(manifest: Manifest) -> Manifest:

@@ -194,6 +194,7 @@ class Program:
             self._turn.acquire()
         self._left -= 1
         self.log.append(operation)
+        assert len(self.log) < _MOST_OPERATIONS, "the program does not end"
         fault = self.faults.get(len(self.log) - 1)
         if fault is Fault.KILL:
             self.dead = True
@@ -220,6 +221,7 @@ class Program:
 _OWN = threading.local()
 """The program of the present thread."""
 _WITHOUT_END = 10**9
+_MOST_OPERATIONS = 2000
 
 
 def own_program() -> Program | None:

@@ -97,8 +97,9 @@ def withdraw_damaged(work: Work, mine: Claim) -> None:
             current = without_request(current)
         upload = current.upload if current.claim == mine.number else None
         outdated = upload is not None and current.content not in (None, upload.sha256)
-        others = current.without_claims([mine]).claims
-        own = [one for one in current.outputs if not _includes(others, one.place)]
+        # A later attempt that is under way checks its places itself.
+        later = [claim for claim in current.claims if claim.number > mine.number]
+        own = [one for one in current.outputs if not _includes(later, one.place)]
         if not outdated and _intact(work, own):
             return current
         if current.waiting and current.waiting.kind == RELEASE:

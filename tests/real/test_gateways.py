@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -16,10 +14,8 @@ from botocore.exceptions import ClientError
 from confluent_kafka import Consumer
 
 from include.servers.real.kafka import Kafka
-from include.servers.real.minio import Minio
-from include.servers.real.radosgw import RadosGateway
-from include.servers.real.versitygw import Versitygw
 from tests.support import ROOT
+from tests.support.gateways import BUCKET, STORES
 from xray.conditions import creates_once, probe
 from xray.errors import ConflictError, NotFoundError, ObjectError, TransientError
 from xray.notification import ObjectCreated, parse
@@ -27,7 +23,7 @@ from xray.storage import ObjectStore
 
 # The first build of MinIO takes many minutes.
 pytestmark = pytest.mark.timeout(1800)
-TOPIC, BUCKET = "storage", "xray-data-in"
+TOPIC = "storage"
 PLAIN, KEEPING, LOCKED = "conditions-plain", "conditions-keeping", "conditions-locked"
 """The buckets in which conditions are tried: without versions, with them, with object lock."""
 ONCE = "`If-None-Match: *` creates once"
@@ -45,49 +41,6 @@ WRITERS = 8
 QUIET = 20.0
 """Seconds without a notification after which none is expected."""
 KEYS = ["plain.jpeg", "dir a/fïle +1 & 日本 100%25.jpeg", "a+b%2Bc%20d.png"]
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
-        for name in ("versitygw", "ceph", "minio"):
-            kafka.create_topic(name)
-        yield kafka
-
-
-@contextmanager
-def versitygw(kafka: Kafka, folder: Path) -> Iterator[Any]:
-    gateway = Versitygw(
-        folder / "versitygw", brokers=kafka.brokers, topic="versitygw", versions=True
-    )
-    with gateway:
-        gateway.s3.create_bucket(Bucket=BUCKET)
-        yield gateway.s3
-
-
-@contextmanager
-def minio(kafka: Kafka, folder: Path) -> Iterator[Any]:
-    with Minio(folder / "minio", brokers=kafka.brokers, topic="minio") as server:
-        server.s3.create_bucket(Bucket=BUCKET)
-        server.configure_notifications(BUCKET)
-        yield server.s3
-
-
-@contextmanager
-def ceph(kafka: Kafka, folder: Path) -> Iterator[Any]:
-    script = os.environ.get("XRAY_CEPH")
-    if not script:
-        pytest.skip(
-            "There is no Ceph here: set XRAY_CEPH to a script that runs one; "
-            "include/servers/real/radosgw.py describes its commands."
-        )
-    with RadosGateway(Path(script), brokers=kafka.brokers, topic="ceph") as gateway:
-        gateway.s3.create_bucket(Bucket=BUCKET)
-        gateway.configure_notifications(BUCKET)
-        yield gateway.s3
-
-
-STORES = [versitygw, ceph, minio]
 
 
 def records(kafka: Kafka, topic: str, count: int) -> list[ObjectCreated]:

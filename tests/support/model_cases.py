@@ -210,11 +210,15 @@ class CaseRun:
     """The case id, the token and the outcome of each attempt that has ended."""
 
 
+new_store: Callable[[], ModelStore] = ModelStore
+"""Makes the store of a world."""
+
+
 @dataclass
 class World:
     """One object, its cases and its forms."""
 
-    store: ModelStore = field(default_factory=ModelStore)
+    store: ModelStore = field(default_factory=lambda: new_store())
     settings: Settings = field(default_factory=Settings)
     gives_up: bool = False
     """Whether a task that was killed or that the store has failed is not tried again."""

@@ -61,13 +61,19 @@ def _converge(work: Work, ended: Claim | None, removed: dict[Place, StoredObject
     """Do what :func:`converge` says with the outputs; keep what is removed in ``removed``."""
     for _ in range(_ROUNDS):
         current, etag = work.manifest.read()
+        held = current.held(ended.number) if ended else None
         rest = current.without_claims([ended] if ended else [])
         _restore(work, rest, removed)
-        suspects = {*current.leftovers, *places_of(ended)}
-        suspects -= {output.place for output in current.outputs}
+        places = places_of(held or ended)
+        suspects = {*current.leftovers, *places} - {output.place for output in current.outputs}
         shared = {place for place in suspects if _includes(rest.claims, place)}
+        further = suspects - shared - places
         try:
-            for place in suspects - shared:
+            if held and further:
+                # What the attempt removes it may have to put back: others leave that place to it.
+                work.manifest.replace(current, _with_places(current, held, further), etag)
+                continue
+            for place in sorted(suspects - shared):
                 _remove(work, place, removed)
             wanted = replace(rest, leftovers=tuple(sorted(shared)))
             work.manifest.replace(current, wanted, etag)
@@ -77,6 +83,13 @@ def _converge(work: Work, ended: Claim | None, removed: dict[Place, StoredObject
             work.manifest.delete()
         return wanted
     raise TransientError("Other cases of the same object keep changing its outputs.")
+
+
+def _with_places(manifest: Manifest, held: Claim, places: Iterable[Place]) -> Manifest:
+    """Return the manifest with further places that an attempt may write to."""
+    extended = replace(held, places=[*held.places, *(list(place) for place in sorted(places))])
+    claims = tuple(extended if claim == held else claim for claim in manifest.claims)
+    return replace(manifest, claims=claims)
 
 
 def places_of(claim: Claim | None) -> set[Place]:
@@ -146,8 +159,7 @@ def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) 
     for (bucket, key), stored in list(removed.items()):
         place = (bucket, key)
         if current.live(place) or _includes(current.claims, place):
-            del removed[place]
-            try:
+            with suppress(ConflictError):  # The attempt has written it again.
                 work.store.put(
                     bucket,
                     key,
@@ -156,8 +168,7 @@ def _restore(work: Work, current: Manifest, removed: dict[Place, StoredObject]) 
                     metadata=stored.metadata,
                     once=True,
                 )
-            except ConflictError:
-                continue  # The attempt has written it again.
+            del removed[place]
 
 
 def _record_withdrawals(work: Work) -> Manifest:

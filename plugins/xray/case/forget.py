@@ -131,8 +131,9 @@ def forget_object(work: Work, deletion: Deletion, cases: Iterable[str] = ()) -> 
     counts = _survey(work, marked)
     converge(work)
     for case_id in marked.cases:
-        for bucket, key in _images(work, marked, case_id):
-            work.store.delete(bucket, key)
+        for place in list(_images(work, marked, case_id)):
+            if not _in_use(work, place):
+                work.store.delete(*place)
         remove_markers(replace(work, carried_id=case_id))
     counts += _erase_trails(work, marked.cases, deletion)
     converge(work)
@@ -239,6 +240,12 @@ def _images(work: Work, manifest: Manifest, case_id: str) -> Iterator[Place]:
         place = (work.buckets.quarantine, entry.key)
         if not any(claim.includes(place) for claim in manifest.claims):
             yield place
+
+
+def _in_use(work: Work, place: Place) -> bool:
+    """Return whether a case that was run again since has put an image there."""
+    manifest, _ = work.manifest.read()
+    return bool(manifest.live(place)) or any(claim.includes(place) for claim in manifest.claims)
 
 
 def _names_someone(work: Work, case_id: str) -> bool:

@@ -126,6 +126,40 @@ def test_an_output_that_is_written_again_while_it_is_removed_is_put_back(
         assert keys(store) == []
 
 
+def test_an_output_that_is_put_back_too_late_is_removed_again(
+    store: ModelStore, work: Work
+) -> None:
+    """The other attempt has published it, and withdrawn it before it was put back."""
+    put(store, "left over")
+    mine, other = claimed(1), claimed(2, "left over")
+    work.manifest.change(
+        lambda _: Manifest(claim=1, claims=(mine,), leftovers=((OUT, "left over"),))
+    )
+
+    def publish(operation: Operation) -> None:
+        if operation.name == "delete":
+            store.before = lambda _: None
+            output = put(store, "left over")
+            work.manifest.change(
+                lambda current: replace(
+                    current, claim=2, claims=(*current.claims, other), outputs=(output,)
+                )
+            )
+            store.before = withdraw
+
+    def withdraw(operation: Operation) -> None:
+        if (operation.name, operation.key) == ("put", "left over"):
+            store.before = lambda _: None
+            work.manifest.change(lambda current: current.with_outputs((), None))
+            converge(replace(work, carried_id="case-2", claim=2, token="run-2:store:6"), other)
+            assert keys(store) == []
+
+    store.before = publish
+    converge(work, mine)
+    assert keys(store) == []
+    assert work.manifest.read()[0] == Manifest(claim=2)
+
+
 def test_an_output_that_changes_while_it_is_removed_is_not_removed(
     store: ModelStore, work: Work
 ) -> None:

@@ -17,7 +17,7 @@ from tests.support.model_cases import (
     light_pixels,
     settings,
 )
-from tests.support.model_store import ModelStore
+from tests.support.model_store import Fault, ModelStore
 from xray.case import quarantine
 from xray.errors import ObjectError
 
@@ -181,6 +181,21 @@ def test_a_corrected_upload_that_is_no_image_withdraws_what_was_published(world:
     assert images(world, "processed") == images(world, "quarantine") == {}
     assert world.forms[0].closed
     end(world)
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_a_case_that_fails_in_fetch_withdraws_what_its_upload_supersedes(fault: Fault) -> None:
+    """Whether or not it has claimed the object: it could not say so if the answer was lost."""
+    for number in range(5):
+        world = World(gives_up=True)
+        run(world, "text 1")
+        world.upload("pneumonia 2")
+        case = world.deliver()
+        world.together([lambda world=world, case=case: world.go_on(case)], [], [{number: fault}])
+        if case.failed == "fetch":
+            assert images(world, "processed") == images(world, "quarantine") == {}
+            assert world.forms[0].closed
+        end(world)
 
 
 def test_the_newer_of_two_uploads_wins_whoever_ends_last(world: World) -> None:

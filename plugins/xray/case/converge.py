@@ -66,7 +66,9 @@ def _converge(work: Work, ended: Claim | None, removed: dict[Place, StoredObject
         _restore(work, rest, removed)
         places = places_of(held or ended)
         suspects = {*current.leftovers, *places} - {output.place for output in current.outputs}
-        shared = {place for place in suspects if _includes(rest.claims, place)}
+        # Without a claim, others could not tell what is put back: they remove it when they end.
+        leave = bool(rest.claims) and not held
+        shared = {place for place in suspects if leave or _includes(rest.claims, place)}
         further = suspects - shared - places
         try:
             if held and further:

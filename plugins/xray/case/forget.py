@@ -131,13 +131,18 @@ def forget_object(work: Work, deletion: Deletion, cases: Iterable[str] = ()) -> 
     counts = _survey(work, marked)
     converge(work)
     for case_id in marked.cases:
-        for place in list(_images(work, marked, case_id)):
-            if not _in_use(work, place):
-                work.store.delete(*place)
+        _remove_images(work, marked, case_id)
         remove_markers(replace(work, carried_id=case_id))
     counts += _erase_trails(work, marked.cases, deletion)
     converge(work)
     return counts
+
+
+def _remove_images(work: Work, marked: Manifest, case_id: str) -> None:
+    """Remove the staged and quarantined images of a case, but those of a rerun since."""
+    for place in list(_images(work, marked, case_id)):
+        if not _in_use(work, place):
+            work.store.delete(*place)
 
 
 def _original_is_there(work: Work) -> bool:

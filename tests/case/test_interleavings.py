@@ -156,8 +156,9 @@ class ObjectMachine(RuleBasedStateMachine):
                     used.append(form)
                     choice = CHOICES[form.request.kind][int(action.detail)]
                     return lambda: world.answer(form, choice)
-            case "delete":
-                return lambda: world.forget()
+            case "delete" if "delete" not in used:
+                used.append("delete")  # Two deletions of an object take their turns.
+                return world.forget
         return None
 
 

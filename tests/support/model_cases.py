@@ -227,6 +227,7 @@ class World:
     announced: list[Source] = field(default_factory=list)
     """Notifications that have not been delivered."""
     uploads: int = 0
+    deletions: int = 0
 
     # The store and its notifications
 
@@ -289,14 +290,16 @@ class World:
         if program := own_program():
             program.faults = {}
         self._surely(lambda: self.store.delete(BUCKET, KEY))
-        run = Run(run_id="forget", task="forget", try_number=1, triggered_by=None, reran_by=None)
+        self.deletions += 1
+        name = f"forget__{self.deletions}"
+        run = Run(run_id=name, task="forget", try_number=1, triggered_by=None, reran_by=None)
         work = Work(
             store=self.store,
             source=Source(bucket=BUCKET, key=KEY),
             settings=self.settings,
             keyring=KEYRING,
             run=run,
-            token="forget:forget:6",
+            token=f"{name}:forget:6",
             close_form=self._close,
         )
         deletion = forget.Deletion(reason="Asked for.", by="dr")

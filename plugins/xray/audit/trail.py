@@ -14,6 +14,7 @@ are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +45,8 @@ ENDS = (SUCCEEDED, FAILED, RELEASED, DELETED)
 """The outcomes that end an attempt."""
 FOLLOWING = (RELEASED, WITHDRAWN, EXPIRED, REFUSED, DELETED)
 """The outcomes that start no attempt, because they belong to the one before them."""
+_LISTINGS = 5
+"""How often a trail is listed while a deletion removes its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +202,29 @@ def _listed(store: ObjectStore, bucket: str, case_id: str) -> list[tuple[int, st
 
 
 def _entries(store: ObjectStore, bucket: str, case_id: str) -> list[_Entry]:
-    """Return the case's records, oldest first."""
-    entries = []
-    for number, key in _listed(store, bucket, case_id):
-        try:
-            stored = store.get(bucket, key)
-        except NotFoundError:
-            continue  # A deletion has removed it since.
-        try:
-            record = from_bytes(stored.data)
-        except ValueError:
-            record = None
-        entries.append(_Entry(number, stored.sha256, record))
+    """Return the case's records, oldest first.
+
+    If a deletion removes records meanwhile, they are listed again: the number of the next record
+    has to follow that of the deletion.
+    """
+    entries: list[_Entry] = []
+    for _ in range(_LISTINGS):
+        listed, entries = _listed(store, bucket, case_id), []
+        for number, key in listed:
+            with suppress(NotFoundError):
+                stored = store.get(bucket, key)
+                entries.append(_Entry(number, stored.sha256, _content(stored.data)))
+        if len(entries) == len(listed):
+            break
     return entries
+
+
+def _content(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a record's bytes; None if there is none."""
+    try:
+        return from_bytes(data)
+    except ValueError:
+        return None
 
 
 def _chained(

@@ -2,7 +2,7 @@
 
 from airflow.sdk import dag
 
-from xray.airflow.case.release import BOXES, ReleaseOperator
+from xray.airflow.case.release import BOXES, ReleaseOperator, end_failed_release
 from xray.airflow.case.tasks import FORM_PARAMS
 from xray.airflow.config import MOST_FORMS
 from xray.airflow.retry import TASK_DEFAULTS
@@ -24,6 +24,7 @@ asked again.
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,
+    on_failure_callback=end_failed_release,
     max_active_runs=MOST_FORMS,
     params=FORM_PARAMS,
     tags=["xray"],

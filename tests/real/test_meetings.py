@@ -49,7 +49,7 @@ def client(
         yield s3
 
 
-@pytest.mark.parametrize("meeting", cases())
+@pytest.mark.parametrize("meeting", list(cases()))
 def test_cases_that_meet_agree(
     client: Any, meeting: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

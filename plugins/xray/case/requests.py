@@ -28,7 +28,7 @@ from xray.case.manifest import (
 )
 from xray.case.source import Source
 from xray.case.values import Pinned, Scored
-from xray.case.work import Work, record
+from xray.case.work import Work, record, recorded
 from xray.errors import StaleError
 from xray.storage import ObjectStore
 
@@ -128,6 +128,17 @@ def waiting_request(work: Work, kind: str) -> Request | None:
         work.claim,
     )
     return waiting if mine else None
+
+
+def is_own(work: Work, kind: str) -> bool:
+    """Return whether the attempt's request waits for an answer, or has that of this task.
+
+    If not, the case goes on, or has ended, without the form that the task belongs to.
+    """
+    waiting = waiting_request(work, kind)
+    if waiting:
+        return waiting.answered in (None, work.token)
+    return recorded(work, audit.REVIEWED, audit.EXPIRED, audit.RELEASED) is not None
 
 
 def reserve(

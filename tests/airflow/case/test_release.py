@@ -17,9 +17,10 @@ from tests.support import KEYRING
 from tests.support.audit_records import REDACTION, success
 from tests.support.fake_api import FakeApi
 from xray import audit
-from xray.airflow.case.release import BOXES, ReleaseOperator
+from xray.airflow.case.release import BOXES, ReleaseOperator, end_failed_release
 from xray.case import Buckets, Decision, Pinned, Scored, Source, pictures, quarantine
-from xray.errors import StaleError
+from xray.case.manifest import ManifestFile
+from xray.errors import ObjectError, StaleError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -158,3 +159,23 @@ def test_a_refused_answer_is_said_in_the_note(
     with pytest.raises(StaleError):
         operator.execute_complete(context, answer(quarantine.WITHHOLD))
     assert "no longer in" in api.notes["another"]
+
+
+def test_a_release_that_fails_for_good_leaves_no_claim(
+    operator: ReleaseOperator,
+    context: dict[str, Any],
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ObjectError("The store forbids it.")
+
+    monkeypatch.setattr(quarantine, "publish_anonymized", refuse)
+    with pytest.raises(ObjectError):
+        operator.execute_complete(context, answer(quarantine.RELEASE_AS_IT_IS))
+    file = ManifestFile(store, BUCKETS.manifests, SOURCE.key)
+    assert len(file.read()[0].claims) == 1
+    end_failed_release(context)
+    assert file.read()[0].claims == ()
+    held = [entry.key for entry in store.list(BUCKETS.quarantine)]
+    assert f"{PINNED.case_id}/image.png" in held, "it can be decided on again"

@@ -125,6 +125,10 @@ def test_an_answer_after_a_rerun_is_refused_and_the_case_is_left_alone(
     assert "run again" in api.notes[where["ti"].run_id]
     manifest, _ = work.manifest.read()
     assert [claim.number for claim in manifest.claims] == [2], "the rerun goes on"
+    before = len(audit.records(work.store, work.buckets.audit, work.case_id))
+    tasks.record_failed_case(where)
+    assert len(audit.records(work.store, work.buckets.audit, work.case_id)) == before
+    assert "run again" in api.notes[where["ti"].run_id], "the note stays"
     with pytest.raises(StaleError):
         operator.execute(where)
     assert opened == []

@@ -18,7 +18,7 @@ from xray.airflow.addresses import QUARANTINE, picture_addresses
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
-from xray.case import Pinned, Scored, Work, quarantine, take_over
+from xray.case import Pinned, Scored, Work, ending, quarantine, take_over
 from xray.case.manifest import RELEASE, Request
 from xray.errors import StaleError
 
@@ -110,6 +110,12 @@ class ReleaseOperator(HITLOperator):
         self.log.warning("%s", note)
         api.set_note(context["ti"].run_id, note, dag_id=config.RELEASE_DAG)
         return self.execute(context)
+
+
+def end_failed_release(context: Mapping[str, Any]) -> None:
+    """End the claim of a release that has failed for good; the failure callback of the DAG."""
+    work, _, _ = _case(context)
+    ending.end_claim(work)
 
 
 def _boxes(choice: str, text: str) -> list[Box]:

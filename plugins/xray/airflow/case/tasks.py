@@ -41,10 +41,11 @@ from xray.case import (
     ending,
     hand_over,
     publish,
+    requests,
     steps,
     take_over,
 )
-from xray.case.manifest import RELEASE
+from xray.case.manifest import RELEASE, REVIEW
 from xray.case.requests import Waiting
 from xray.errors import PermanentError, SettingsError, StaleError
 from xray.settings import Settings, case_settings
@@ -127,7 +128,11 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
             settings = _settings(context, pinned)
         except SettingsError:
             settings = Settings()  # The settings are the failure, so the record holds none of them.
-        reason = ending.abandon(_work(context, settings, pinned, records=True), error, pinned)
+        work = _work(context, settings, pinned, records=True)
+        is_form = ti.task_id == "review" and context["params"].get("request")
+        if is_form and not requests.is_own(work, REVIEW):
+            return  # The answer was refused, and the case goes on without this form.
+        reason = ending.abandon(work, error, pinned)
     except Exception as failure:
         # Such as an outage of the store. The note still gives the reason of the case's failure.
         log.error(  # noqa: TRY400 - a traceback may quote the object key

@@ -14,6 +14,27 @@ from xray.case import Work
 from xray.image import decode, encode
 from xray.storage import ObjectStore
 
+_REDACTED: dict[Any, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def each_image_is_redacted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redact equal images once in all tests: a redaction takes seconds, and gives the same."""
+    from xray import redaction
+
+    done = redaction.redact
+
+    def redact(image: Any, **options: Any) -> Any:
+        if not isinstance(image, Image.Image):
+            return done(image, **options)
+        key = (image.size, image.tobytes(), *sorted(options.items()))
+        if key not in _REDACTED:
+            _REDACTED[key] = done(image, **options)
+        result = _REDACTED[key]
+        return dataclasses.replace(result, image=result.image.copy())
+
+    monkeypatch.setattr(redaction, "redact", redact)
+
 
 @pytest.fixture
 def sick(demo_images: list[Path]) -> bytes:

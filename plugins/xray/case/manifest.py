@@ -110,11 +110,16 @@ class Request(Value):
     @property
     def marker(self) -> str:
         """The key of the marker in the bucket of the manifests."""
-        return f"{WAITING_PREFIX}{self.kind}/{self.case_id}/{self.claim}"
+        return marker_key(self.kind, self.case_id, self.claim)
 
     def to_record(self) -> dict[str, Any]:
         """Return the audit record's field ``request``."""
         return {"kind": self.kind, "claim": self.claim, "sha256": self.sha256}
+
+
+def marker_key(kind: str, case_id: str, claim: int) -> str:
+    """Return the key of the marker of a waiting case, which names no object."""
+    return f"{WAITING_PREFIX}{kind}/{case_id}/{claim}"
 
 
 REVIEW, RELEASE = "review", "release"

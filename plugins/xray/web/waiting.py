@@ -23,7 +23,7 @@ from xray.airflow.addresses import form_address
 from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.forms import DAGS, form_run_id, open_on_request
 from xray.case import Buckets
-from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX
+from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, marker_key
 from xray.errors import NotFoundError, StaleError, TransientError, XrayError
 from xray.storage import ObjectStore
 
@@ -75,11 +75,6 @@ class Entry:
     def waits(self, now: datetime) -> str:
         """Return how long the case has waited at the time ``now``."""
         return in_words(now - self.since)
-
-
-def marker_key(kind: str, case_id: str, claim: int) -> str:
-    """Return the key of the marker of a waiting case."""
-    return f"{WAITING_PREFIX}{kind}/{case_id}/{claim}"
 
 
 def waiting_cases(store: ObjectStore, buckets: Buckets) -> list[Entry]:

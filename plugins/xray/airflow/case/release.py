@@ -25,7 +25,7 @@ from xray.errors import StaleError
 BODY = """
 ![The quarantined X-ray]({preview})
 
-[Full size]({full}) · [Greys stretched]({stretched})
+[With rulers]({preview}) · [Full size]({full}) · [Greys stretched]({stretched})
 
 Text on this image could not be removed, or the check after its removal was not conclusive. The
 image is published to **{bucket}**, where nothing may name a person. The annotated image is

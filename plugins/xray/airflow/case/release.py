@@ -37,7 +37,7 @@ published already.
 - **{withhold}**: nothing is published. Clear this task to be asked again.
 
 If the boxes cannot be used, this form opens again, and the note of the run says why. The answer
-counts for this image alone (attempt {claim}, SHA-256 `{sha256:.16}…`).
+counts for this image alone (claim {claim}, SHA-256 `{sha256:.16}…`).
 """
 BOXES = {"boxes": Param(None, type=["null", "string"], description="left, top, right, bottom; …")}
 """The entries of the form beside the choice."""

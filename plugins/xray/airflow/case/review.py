@@ -25,7 +25,7 @@ BODY = """
 [Full size]({full}) · [Greys stretched]({stretched})
 
 {finding} Choose a label. If nobody answers within {hours:g} hours, the case stays *Unsure* and
-goes on. The answer counts for this image alone (attempt {claim}, SHA-256 `{sha256:.16}…`).
+goes on. The answer counts for this image alone (claim {claim}, SHA-256 `{sha256:.16}…`).
 """
 WAITS = "Waits for a review: see Required Actions, or the page Waiting."
 AFTER_REVIEW = ["annotate", "anonymize", "store", "quarantine"]

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 JSON = dict[str, Any]
 IN_QUARANTINE = (
     "Quarantined: text on the image could not be removed, so no anonymised copy was published. "
-    "Decide on it in Required Actions"
+    "Decide on it in Required Actions, or on the page Waiting."
 )
 
 
@@ -300,7 +300,7 @@ def store(
     )
     ti = context["ti"]
     if outcome.decision == Decision.QUARANTINED:
-        api.set_note(ti.run_id, f"{IN_QUARANTINE}, attempt {outcome.attempt}", ti.dag_id)
+        api.set_note(ti.run_id, f"{IN_QUARANTINE} Attempt {outcome.attempt}.", ti.dag_id)
         return outcome.to_json()
     if outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
         api.set_note(ti.run_id, f"{outcome.decision}, attempt {outcome.attempt}", ti.dag_id)

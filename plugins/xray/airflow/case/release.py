@@ -27,8 +27,8 @@ BODY = """
 
 [With rulers]({preview}) · [Full size]({full}) · [Greys stretched]({stretched})
 
-Text on this image could not be removed, or the check after its removal was not conclusive. The
-image is published to **{bucket}**, where nothing may name a person. The annotated image is
+Text on this image could not be removed, or the check after its removal was not conclusive. A
+released image goes to **{bucket}**, where nothing may name a person. The annotated image is
 published already.
 
 - **{release}**: there is no text on the image.

@@ -81,7 +81,7 @@ def add_options(parser: Any) -> None:
     parser.add_argument("--waiting", type=int, default=WAITING, help="cases that wait for a review")
     parser.add_argument("--after", type=int, default=AFTER, help="cases at once beside them")
     parser.add_argument("--rounds", type=int, default=2, help="pairs of such bursts")
-    parser.add_argument("--only-waiting", action="store_true", help="leave out all else")
+    parser.add_argument("--only-waiting", action="store_true", help="measure only these bursts")
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:

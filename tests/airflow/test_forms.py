@@ -5,57 +5,28 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.support import KEYRING
-from tests.support.cases import case
+from tests.support.cases import case, let_wait
 from tests.support.fake_api import FakeApi
 from xray.airflow import forms
 from xray.airflow.api import RunsClient
 from xray.airflow.jobs.ask import ask
-from xray.case import Buckets, Pinned, Scored, Source, requests
-from xray.case.manifest import REVIEW, Manifest, Request
+from xray.case import Buckets, Source, requests
+from xray.case.manifest import REVIEW, Request
 from xray.case.requests import Waiting
-from xray.settings import Settings
 from xray.storage import ObjectStore
 
 BUCKET = "xray-data-in"
 BUCKETS = Buckets(BUCKET)
-SCORED = Scored(risk=0.7, label="Unsure", model="m")
-NOW = datetime.now(UTC)
 
 
 def wait(store: ObjectStore, number: int, *, hours: float = 1) -> Waiting:
     """Let a case wait for a review."""
-    source = Source(bucket=BUCKET, key=f"Ada Ashgrove {number}.jpeg", etag=f"{number:032x}")
-    work = dataclasses.replace(case(store, source), claim=1)
-    pinned = Pinned(
-        case_id=work.case_id,
-        version_id=None,
-        etag=str(source.etag),
-        sha256=f"{number:064x}",
-        size=1,
-        modified=NOW.isoformat(),
-        format="JPEG",
-        width=640,
-        height=480,
-        settings=Settings().to_mapping(),
-        claim=1,
-    )
-    request = Request(
-        kind=REVIEW,
-        case_id=work.case_id,
-        claim=1,
-        sha256=pinned.sha256,
-        since=NOW.isoformat(),
-        until=(NOW + timedelta(hours=hours)).isoformat(),
-    )
-    work.manifest.change(lambda _: Manifest(claim=1, case_id=work.case_id))
-    requests.ask(work, pinned, SCORED, request)
-    return Waiting(source=source, pinned=pinned, scored=SCORED, request=request)
+    return let_wait(store, f"Ada Ashgrove {number}.jpeg", number, hours=hours)
 
 
 def opened(api: FakeApi, store: ObjectStore, *, again: bool = False) -> Counter[str]:

@@ -16,7 +16,7 @@ from tests.support import KEYRING, RUN
 from tests.support.audit_records import REDACTION
 from tests.support.cases import BUCKET, anonymized_image, objects, pinned_again, run_case
 from xray import audit
-from xray.case import Work, manifest, pictures, quarantine, steps
+from xray.case import Pinned, Scored, Work, manifest, pictures, quarantine, steps
 from xray.case.work import record
 from xray.errors import ObjectError, StaleError
 from xray.image import decode
@@ -40,7 +40,18 @@ def decide(
     """A person's decision on a quarantined case."""
     form = dataclasses.replace(form, **changes)
     pinned = pinned_again(form)
-    scored = steps.classify(form, pinned)
+    return released(form, pinned, steps.classify(form, pinned), request, choice, boxes)
+
+
+def released(
+    form: Work,
+    pinned: Pinned,
+    scored: Scored,
+    request: manifest.Request,
+    choice: str = quarantine.RELEASE_AS_IT_IS,
+    boxes: Any = (),
+) -> str:
+    """The decision of the person ``dr``."""
     at = "2026-01-01T00:00:00+00:00"
     return quarantine.release(
         form, pinned, scored, request, choice=choice, boxes=boxes, by="dr", at=at
@@ -201,17 +212,7 @@ def test_a_form_of_an_earlier_version_is_about_the_image_on_record(
     request = quarantine.open_request(form, pinned, scored)
     quarantine.show(form, request)
     assert len(objects(s3, work.buckets.quarantine)) == 1 + len(pictures.View)
-    at = "2026-01-01T00:00:00+00:00"
-    quarantine.release(
-        form,
-        pinned,
-        scored,
-        request,
-        choice=quarantine.RELEASE_AS_IT_IS,
-        boxes=(),
-        by="dr",
-        at=at,
-    )
+    released(form, pinned, scored, request)
     _, (data, *_) = anonymized_image(s3)
     with Image.open(io.BytesIO(data)) as published:
         assert published.mode == "L"
@@ -239,16 +240,6 @@ def test_a_newer_upload_supersedes_a_release(
     pinned = pinned_again(form)
     scored = steps.classify(form, pinned)
     s3.put_object(Bucket=BUCKET, Key=work.source.key, Body=as_bytes(chest))
-    at = "2026-01-01T00:00:00+00:00"
     with pytest.raises(StaleError, match="a newer upload has taken the place"):
-        quarantine.release(
-            form,
-            pinned,
-            scored,
-            request,
-            choice=quarantine.RELEASE_AS_IT_IS,
-            boxes=(),
-            by="dr",
-            at=at,
-        )
+        released(form, pinned, scored, request)
     assert objects(s3, f"{BUCKET}-anonymized") == {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support import KEYRING, RUN
 from xray.case import Outcome, Pinned, Scored, Source, Staged, Work, publish, steps
+from xray.case.manifest import REVIEW, Manifest, Request
+from xray.case.requests import Waiting, ask
 from xray.errors import ObjectError
 from xray.image import decode
 from xray.redaction import certificate_problem
@@ -69,6 +72,47 @@ def pinned_again(work: Work) -> Pinned:
         settings=work.settings.to_mapping(),
         claim=work.claim,
     )
+
+
+def let_wait(
+    store: ObjectStore, key: str, number: int, *, kind: str = REVIEW, hours: float | None = None
+) -> Waiting:
+    """Let a case of an object that need not be there wait for a person.
+
+    Args:
+        store: the store.
+        key: the object key.
+        number: makes the content of the object.
+        kind: what the person is asked.
+        hours: after which time the case stops waiting; None for never.
+    """
+    source, now = Source(bucket=BUCKET, key=key, etag=f"{number:032x}"), datetime.now(UTC)
+    work = case(store, source, claim=1)
+    pinned = Pinned(
+        case_id=work.case_id,
+        version_id=None,
+        etag=str(source.etag),
+        sha256=f"{number:064x}",
+        size=1,
+        modified=now.isoformat(),
+        format="JPEG",
+        width=640,
+        height=480,
+        settings=Settings().to_mapping(),
+        claim=1,
+    )
+    scored = Scored(risk=0.7, label="Unsure", model="m")
+    request = Request(
+        kind=kind,
+        case_id=work.case_id,
+        claim=1,
+        sha256=pinned.sha256,
+        since=now.isoformat(),
+        until=None if hours is None else (now + timedelta(hours=hours)).isoformat(),
+    )
+    work.manifest.change(lambda _: Manifest(claim=1, case_id=work.case_id))
+    ask(work, pinned, scored, request)
+    return Waiting(source=source, pinned=pinned, scored=scored, request=request)
 
 
 def run_case(work: Work) -> Outcome:

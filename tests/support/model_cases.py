@@ -579,7 +579,7 @@ class World:
         current = self.manifest
         live = {output.place: (output.sha256, output.etag) for output in current.outputs}
         under_way = set(current.leftovers)
-        under_way |= {(bucket, key) for claim in current.claims for bucket, key in claim.places}
+        under_way = under_way.union(*(claim.place_set() for claim in current.claims))
         for place in found.keys() - live.keys():
             assert place in under_way, f"{place} is there, and not in the manifest"
         for place, content in live.items():

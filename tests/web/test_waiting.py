@@ -15,13 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.support import KEYRING
-from tests.support.cases import BUCKET, KEY, case
+from tests.support.cases import BUCKET, KEY, case, let_wait
 from tests.support.fake_api import FakeApi
 from xray.airflow.addresses import form_address
 from xray.airflow.forms import DAGS, form_run_id
-from xray.case import Buckets, Pinned, Scored, Source, requests
-from xray.case.manifest import RELEASE, REVIEW, Manifest, Request
-from xray.settings import Settings
+from xray.case import Buckets, Source, requests
+from xray.case.manifest import RELEASE, REVIEW, Request
 from xray.storage import ListedObject, ObjectStore
 from xray.web import waiting
 from xray.web.waiting import Entry, in_words
@@ -36,27 +35,7 @@ LogIn = Callable[[str | None], TestClient]
 
 def ask(store: ObjectStore, number: int, kind: str = REVIEW) -> Request:
     """Let a case wait for a person."""
-    source = Source(bucket=BUCKET, key=f"{number}/{KEY}", etag=f"{number:032x}")
-    work = dataclasses.replace(case(store, source), claim=1)
-    pinned = Pinned(
-        case_id=work.case_id,
-        version_id=None,
-        etag=str(source.etag),
-        sha256=f"{number:064x}",
-        size=1,
-        modified=NOW.isoformat(),
-        format="JPEG",
-        width=640,
-        height=480,
-        settings=Settings().to_mapping(),
-        claim=1,
-    )
-    request = Request(
-        kind=kind, case_id=work.case_id, claim=1, sha256=pinned.sha256, since=NOW.isoformat()
-    )
-    work.manifest.change(lambda _: Manifest(claim=1, case_id=work.case_id))
-    requests.ask(work, pinned, Scored(risk=0.7, label="Unsure", model="m"), request)
-    return request
+    return let_wait(store, f"{number}/{KEY}", number, kind=kind).request
 
 
 def route(request: Request) -> str:

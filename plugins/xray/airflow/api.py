@@ -243,8 +243,8 @@ def cleared_by(run_id: str, dag_id: str = config.CASE_DAG) -> str | None:
     )
 
 
-def try_request(request: Callable[[RunsClient], Awaitable[T]], consequence: str) -> T | None:
-    """Send a request whose failure does no harm: log the ``consequence`` and return None."""
+def call(request: Callable[[RunsClient], Awaitable[T]]) -> T:
+    """Return the result of a request by the account of the connection ``xray_api``."""
     from airflow.sdk import BaseHook
 
     async def send() -> T:
@@ -253,8 +253,13 @@ def try_request(request: Callable[[RunsClient], Awaitable[T]], consequence: str)
         ) as client:
             return await request(client)
 
+    return asyncio.run(send())
+
+
+def try_request(request: Callable[[RunsClient], Awaitable[T]], consequence: str) -> T | None:
+    """Send a request whose failure does no harm: log the ``consequence`` and return None."""
     try:
-        return asyncio.run(send())
+        return call(request)
     except Exception as error:
         reason = str(error) if isinstance(error, XrayError) else type(error).__name__
         log.warning("%s: %s", consequence, reason)

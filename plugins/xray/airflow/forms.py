@@ -17,7 +17,7 @@ from typing import Any
 
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
-from xray.case import RUN_PREFIX, Buckets, Run, Work, hand_over
+from xray.case import RUN_PREFIX, Buckets, seal_result
 from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, Request
 from xray.case.requests import Waiting, read_marker, remove_marker, waits
 from xray.errors import NotFoundError, StaleError
@@ -38,22 +38,13 @@ def form_run_id(marker: str) -> str:
 
 def form_conf(waiting: Waiting, keyring: Keyring) -> dict[str, Any]:
     """Return the conf of the form's run, with everything sealed that names the object."""
-    request = waiting.request
-    work = Work(
-        store=connections.object_store(),
-        source=waiting.source,
-        settings=Settings.from_mapping(waiting.pinned.settings),
-        keyring=keyring,
-        run=Run(run_id="", task="", try_number=0, triggered_by=None, reran_by=None),
-        token="",
-        carried_id=request.case_id,
-        claim=request.claim,
-    )
+    case_id = waiting.request.case_id
+    settings = Settings.from_mapping(waiting.pinned.settings)
     return {
-        **waiting.source.to_conf(keyring, request.case_id),
+        **waiting.source.to_conf(keyring, case_id),
         "pinned": waiting.pinned.to_json(),
-        "scored": hand_over(work, waiting.scored),
-        "request": request.to_json(),
+        "scored": seal_result(waiting.scored, settings=settings, keyring=keyring, case_id=case_id),
+        "request": waiting.request.to_json(),
     }
 
 
@@ -65,7 +56,7 @@ async def open_form(client: RunsClient, waiting: Waiting, keyring: Keyring) -> S
         RunRefusedError: the API refuses the run.
     """
     request = waiting.request
-    conf = await asyncio.to_thread(form_conf, waiting, keyring)
+    conf = form_conf(waiting, keyring)
     return await client.start(DAGS[request.kind], form_run_id(request.marker), conf)
 
 

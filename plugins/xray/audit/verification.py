@@ -119,7 +119,7 @@ def _known(
 
 
 class _Verification:
-    """A verification under way: what was found so far."""
+    """The state of a verification."""
 
     def __init__(self, secrets: Sequence[str] | None, known: Checkpoint | None) -> None:
         self._secrets = secrets
@@ -199,7 +199,7 @@ class _Trail:
         """The hash of the record before; None if it is missing, or has a problem of its own."""
         self._keyed = False
         self.end = TrailEnd(0, 0, "")
-        """The end of the trail so far."""
+        """The end of the part of the trail that has been verified."""
         self.unkeyed = 0
         """The number of records so far that have no seal, and that nothing else covers."""
 

@@ -18,7 +18,7 @@ from xray.case import (
     steps,
 )
 from xray.case.buckets import Buckets
-from xray.case.handover import hand_over, take_over
+from xray.case.handover import hand_over, seal_result, take_over
 from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
 from xray.case.values import SOURCE_ETAG, Decision, Outcome, Pinned, Scored, Staged
 from xray.case.work import Run, Work
@@ -46,6 +46,7 @@ __all__ = [
     "quarantine",
     "requests",
     "review",
+    "seal_result",
     "steps",
     "take_over",
 ]

@@ -49,11 +49,8 @@ def claim(work: Work, pinned: Pinned) -> Manifest:
         if inherited is None and not current.claim:
             inherited = _inherited(work, pinned)
         current = without_request(current)
-        return replace(
-            with_claim(work, pinned, current),
-            upload=upload,
-            leftovers=tuple(sorted({*current.leftovers, *(inherited or ())})),
-        )
+        claimed = replace(with_claim(work, pinned, current), upload=upload)
+        return claimed.with_leftovers(inherited or ())
 
     return work.manifest.change(edit)
 
@@ -61,21 +58,17 @@ def claim(work: Work, pinned: Pinned) -> Manifest:
 def without_request(manifest: Manifest) -> Manifest:
     """Return the manifest with the request that waits withdrawn.
 
-    An attempt that waits for a review ends, because it does nothing else.
+    An attempt that waits for a review has no other work to do, so its claim ends as well.
     """
     waiting = manifest.waiting
     if waiting is None:
         return manifest
     idle = waiting.kind == REVIEW and not waiting.answered
     ended = [claim for claim in manifest.claims if idle and claim.number == waiting.claim]
-    places = {(bucket, key) for claim in ended for bucket, key in claim.places}
+    places = set[Place]().union(*(claim.place_set() for claim in ended))
     places -= {output.place for output in manifest.outputs}
-    return replace(
-        manifest.without_claims(ended),
-        leftovers=tuple(sorted({*manifest.leftovers, *places})),
-        waiting=None,
-        withdrawn=(*manifest.withdrawn, waiting),
-    )
+    rest = manifest.without_claims(ended).with_leftovers(places)
+    return replace(rest, waiting=None, withdrawn=(*manifest.withdrawn, waiting))
 
 
 def own_claim(work: Work, manifest: Manifest) -> Claim | None:
@@ -189,8 +182,7 @@ def with_claim(work: Work, pinned: Pinned, current: Manifest) -> Manifest:
         for claim in current.claims
         if claim.case_id == work.case_id and run_of(claim.token) == run_of(work.token)
     ]
-    places = {(bucket, key) for claim in ended for bucket, key in claim.places}
-    places |= set(_places(work, pinned, number))
+    places = set(_places(work, pinned, number)).union(*(claim.place_set() for claim in ended))
     mine = Claim(
         number=number,
         case_id=work.case_id,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from xray import audit
 from xray.case.claim import without_request
 from xray.case.manifest import RELEASE, REVIEW, Claim, Manifest, Output, Place, Request
+from xray.case.requests import remove_marker
 from xray.case.work import Work, clear_stage, record
 from xray.errors import ConflictError, NotFoundError, TransientError, XrayError
 from xray.storage import StoredObject
@@ -64,7 +65,7 @@ def _converge(work: Work, ended: Claim | None, removed: dict[Place, StoredObject
         held = current.held(ended.number) if ended else None
         rest = current.without_claims([ended] if ended else [])
         _restore(work, rest, removed)
-        places = places_of(held or ended)
+        places = (held or ended).place_set() if ended else set()
         suspects = {*current.leftovers, *places} - {output.place for output in current.outputs}
         # Without a claim, others could not tell what is put back: they remove it when they end.
         leave = bool(rest.claims) and not held
@@ -94,9 +95,15 @@ def _with_places(manifest: Manifest, held: Claim, places: Iterable[Place]) -> Ma
     return replace(manifest, claims=claims)
 
 
-def places_of(claim: Claim | None) -> set[Place]:
-    """Return the places that a claim's attempt may have written to."""
-    return {(bucket, key) for bucket, key in claim.places} if claim else set()
+def end_claim(work: Work, mine: Claim | None) -> None:
+    """End a claim whose attempt may have left something half done; None to converge alone.
+
+    Raises:
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    if mine:
+        withdraw_damaged(work, mine)
+    converge(work, mine)
 
 
 def withdraw_damaged(work: Work, mine: Claim) -> None:
@@ -200,4 +207,4 @@ def _record_withdrawal(work: Work, request: Request, *, nameless: bool) -> None:
         claim=request.claim,
         request=request.to_record(),
     )
-    work.store.delete(work.buckets.manifests, request.marker)
+    remove_marker(work.store, work.buckets, request)

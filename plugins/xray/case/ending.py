@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from xray import audit
+from xray.case import converge
 from xray.case.claim import last_claim, run_of, superseded, upload_of, without_request
-from xray.case.converge import converge, withdraw_damaged
 from xray.case.manifest import Manifest
 from xray.case.values import Pinned
 from xray.case.work import Work, clear_stage, record
@@ -63,10 +63,7 @@ def end_claim(work: Work) -> None:
     Raises:
         ObjectError, TransientError: the store refuses, or cannot answer now.
     """
-    mine = last_claim(work, work.manifest.read()[0])
-    if mine:
-        withdraw_damaged(work, mine)
-    converge(work, mine)
+    converge.end_claim(work, last_claim(work, work.manifest.read()[0]))
 
 
 def _withdraw_superseded(work: Work) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from xray import audit
 from xray.case.claim import run_of
-from xray.case.converge import converge, places_of
+from xray.case.converge import converge
 from xray.case.manifest import REVIEW, Claim, Manifest, Place
 from xray.case.requests import remove_markers
 from xray.case.source import CASE_ID, OBJECT_DIGITS, Source
@@ -202,9 +202,9 @@ def _marked(
         for claim in manifest.claims
         if _waits_for_review(manifest, claim) or not deletion.under_way(run_of(claim.token))
     ]
-    left = places.union(manifest.leftovers, *map(places_of, ended))
+    left = places.union(*(claim.place_set() for claim in ended))
     return replace(
-        replace(manifest, leftovers=tuple(left)).without_claims(ended).with_outputs((), None),
+        manifest.with_leftovers(left).without_claims(ended).with_outputs((), None),
         deleted=True,
         waiting=None,
         withdrawn=(*manifest.withdrawn, *([waiting] if waiting else ())),

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from xray.case.values import SCHEMA, Scored, Staged, check_schema
 from xray.case.work import Work
 from xray.errors import PermanentError
+from xray.pseudonym import Keyring
 from xray.seal import seal, unseal
+from xray.settings import Settings
 
 SEALED = "sealed"
 """The field that holds all fields that are not shown."""
@@ -28,11 +30,19 @@ _Result = TypeVar("_Result", Scored, Staged)
 
 def hand_over(work: Work, result: Scored | Staged) -> dict[str, Any]:
     """Return a step's result for Airflow's database, with the risk in two digits."""
+    return seal_result(result, settings=work.settings, keyring=work.keyring, case_id=work.case_id)
+
+
+def seal_result(
+    result: Scored | Staged, *, settings: Settings, keyring: Keyring, case_id: str
+) -> dict[str, Any]:
+    """Return what :func:`hand_over` returns, for a case that is not at work."""
     rest = result.to_json()
     shown = {name: rest.pop(name) for name in _SHOWN[type(result)]}
     if isinstance(result, Scored):
-        shown["risk"] = work.settings.rounded(result.risk)
-    sealed = seal(work.keyring.secrets[0], json.dumps(rest), context=_context(work, type(result)))
+        shown["risk"] = settings.rounded(result.risk)
+    context = _context(case_id, type(result))
+    sealed = seal(keyring.secrets[0], json.dumps(rest), context=context)
     return {"schema": SCHEMA, **shown, SEALED: sealed}
 
 
@@ -54,7 +64,9 @@ def take_over(work: Work, kind: type[_Result], values: Mapping[str, Any]) -> _Re
     if sealed is None:  # Versions before this one sealed nothing.
         return kind.from_json(shown)
     try:
-        rest = json.loads(unseal(work.keyring.secrets, sealed, context=_context(work, kind)))
+        rest = json.loads(
+            unseal(work.keyring.secrets, sealed, context=_context(work.case_id, kind))
+        )
     except PermanentError:
         raise PermanentError(
             "The result of an earlier task cannot be opened: it was changed, or the Airflow "
@@ -64,5 +76,5 @@ def take_over(work: Work, kind: type[_Result], values: Mapping[str, Any]) -> _Re
     return kind.from_json({**shown, **rest})
 
 
-def _context(work: Work, kind: type) -> str:
-    return f"{kind.__name__} of {work.case_id}"
+def _context(case_id: str, kind: type) -> str:
+    return f"{kind.__name__} of {case_id}"

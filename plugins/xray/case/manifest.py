@@ -84,6 +84,10 @@ class Claim(Value):
     places: list[list[str]]
     """The places that the attempt may write to."""
 
+    def place_set(self) -> set[Place]:
+        """Return the places that the attempt may write to."""
+        return {(bucket, key) for bucket, key in self.places}
+
     def includes(self, place: Place) -> bool:
         """Return whether the attempt may write to a place."""
         return list(place) in self.places
@@ -201,6 +205,10 @@ class Manifest(Value):
         return replace(
             self, claims=tuple(claim for claim in self.claims if claim.number not in numbers)
         )
+
+    def with_leftovers(self, places: Iterable[Place]) -> Self:
+        """Return the manifest with further places that have to be emptied."""
+        return replace(self, leftovers=tuple(sorted({*self.leftovers, *places})))
 
     def with_outputs(self, outputs: Iterable[Output], content: str | None) -> Self:
         """Return the manifest with these live outputs; others have to be removed."""

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from xray import audit
 from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined_key
 from xray.case.converge import converge
-from xray.case.manifest import RELEASE, Output, Request
+from xray.case.manifest import Output, Request
 from xray.case.pictures import picture_name, render
-from xray.case.requests import put_marker, remove_markers
+from xray.case.requests import put_marker, release_request, remove_markers
 from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
     SOURCE_ETAG,
@@ -94,13 +93,7 @@ def _end(
 def _request(work: Work, writer: Writer) -> Request:
     """Return the request for a decision on the image that was put into quarantine."""
     image = next(one for one in writer.outputs if one.bucket == work.buckets.quarantine)
-    return Request(
-        kind=RELEASE,
-        case_id=work.case_id,
-        claim=writer.own.number,
-        sha256=image.sha256,
-        since=datetime.now(UTC).isoformat(),
-    )
+    return release_request(work.case_id, writer.own.number, image)
 
 
 def publish_anonymized(

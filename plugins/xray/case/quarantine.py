@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
 from xray.case.claim import claim_of_task, own_claim, superseded, upload_of, with_claim
-from xray.case.converge import converge, withdraw_damaged
+from xray.case.converge import end_claim
 from xray.case.manifest import RELEASE, Manifest, Output, Request
 from xray.case.pictures import View, is_picture, picture_name, put_pictures
 from xray.case.publish import publish_anonymized
-from xray.case.requests import ask, finish, put_marker, refuse, reserve, waiting_request
+from xray.case.requests import (
+    ask,
+    finish,
+    put_marker,
+    refuse,
+    release_request,
+    reserve,
+    waiting_request,
+)
 from xray.case.steps import anonymous_caption_of
 from xray.case.values import Decision, Pinned, Scored
 from xray.case.work import Work, record, recorded
@@ -50,7 +57,7 @@ def open_request(work: Work, pinned: Pinned, scored: Scored) -> Request:
             f"The image is no longer in {work.buckets.quarantine}: the case was run again, or "
             "somebody has decided on it already."
         )
-    request = _request(work, image)
+    request = release_request(work.case_id, work.claim, image)
     ask(work, pinned, scored, request)
     return request
 
@@ -105,22 +112,17 @@ def release(
             outputs=[output.to_record() for output in outputs],
             release={**answer, "boxes": [list(box) for box in boxes]},
         )
-    released = written["decision"] != Decision.QUARANTINED
-    finish(work, request, _without_quarantine if released else _unchanged)
+    if written["decision"] == Decision.QUARANTINED:
+        finish(work, request)
+    else:
+        finish(work, request, _without_quarantine)
     _end_claim(work)
     return Decision(written["decision"])
 
 
 def _end_claim(work: Work) -> None:
     """End the claim that the task has made, also in an earlier try."""
-    mine = claim_of_task(work, work.manifest.read()[0])
-    if mine:
-        withdraw_damaged(work, mine)
-    converge(work, mine)
-
-
-def _unchanged(manifest: Manifest) -> Manifest:
-    return manifest
+    end_claim(work, claim_of_task(work, work.manifest.read()[0]))
 
 
 def _without_quarantine(manifest: Manifest) -> Manifest:
@@ -192,7 +194,6 @@ def _read_quarantined(
             answer,
             f"Nothing was released: the image in {bucket} is not the one that was shown.",
         )
-    assert stored is not None
     return stored
 
 
@@ -209,16 +210,6 @@ def _quarantined(work: Work, manifest: Manifest) -> Output | None:
     return next(found, None)
 
 
-def _request(work: Work, image: Output) -> Request:
-    return Request(
-        kind=RELEASE,
-        case_id=work.case_id,
-        claim=work.claim,
-        sha256=image.sha256,
-        since=datetime.now(UTC).isoformat(),
-    )
-
-
 def _adopt(work: Work, pinned: Pinned, scored: Scored) -> Request:
     """Return the request of a case that a version without manifests has put into quarantine.
 
@@ -233,7 +224,7 @@ def _adopt(work: Work, pinned: Pinned, scored: Scored) -> Request:
         raise StaleError(f"The image is no longer in {work.buckets.quarantine}.")
     image = Output(**entry, etag=head.etag)
     first = replace(work, claim=1)
-    request = _request(first, image)
+    request = release_request(first.case_id, first.claim, image)
     put_marker(first, pinned, scored, request)
 
     def edit(current: Manifest) -> Manifest:
@@ -281,8 +272,7 @@ def show(work: Work, request: Request) -> None:
     def edit(current: Manifest) -> Manifest:
         if image in current.outputs:
             return replace(current, outputs=(*current.outputs, *shown))
-        places = {output.place for output in shown}
-        return replace(current, leftovers=tuple(sorted({*current.leftovers, *places})))
+        return current.with_leftovers(output.place for output in shown)
 
     work.manifest.change(edit)
 

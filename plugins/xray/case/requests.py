@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 from xray import audit
 from xray.case.buckets import Buckets
@@ -24,6 +25,7 @@ from xray.case.manifest import (
     WAITING_PREFIX,
     Manifest,
     ManifestFile,
+    Output,
     Request,
 )
 from xray.case.source import Source
@@ -44,6 +46,17 @@ class Waiting:
     pinned: Pinned
     scored: Scored
     request: Request
+
+
+def release_request(case_id: str, claim: int, image: Output) -> Request:
+    """Return the request for a decision on a quarantined image."""
+    return Request(
+        kind=RELEASE,
+        case_id=case_id,
+        claim=claim,
+        sha256=image.sha256,
+        since=datetime.now(UTC).isoformat(),
+    )
 
 
 def put_marker(work: Work, pinned: Pinned, scored: Scored, request: Request) -> None:
@@ -176,7 +189,7 @@ def reserve(
     return manifest
 
 
-def refuse(work: Work, request: Request, answer: dict[str, Any], reason: str) -> None:
+def refuse(work: Work, request: Request, answer: dict[str, Any], reason: str) -> NoReturn:
     """Record that an answer was refused.
 
     Raises:

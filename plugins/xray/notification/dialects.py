@@ -198,7 +198,7 @@ def _record(
 def _removal_or_error(
     item: Any, envelope: Mapping[str, Any], decoding: KeyDecoding
 ) -> ObjectRemoved | NotificationError | None:
-    """Return the removal in a raw record; None if it is about something else."""
+    """Return the removal in a raw record; None if it is about another event."""
     event = item.get("eventName") if isinstance(item, dict) else None
     if not isinstance(event, str) or not event.removeprefix("s3:").startswith(_REMOVED):
         return None

@@ -167,7 +167,7 @@ def test_a_forged_record_leads_to_no_object(world: World) -> None:
     buckets = world.work(world.runs[0], "fetch").buckets
     (name,) = world.store.peek(buckets.audit)
     record = stored_json(world.store, buckets.audit)[name]
-    record["source"]["key"] = "of somebody else.png"
+    record["source"]["key"] = "of another patient.png"
 
     def put() -> None:
         data = json.dumps(record).encode()

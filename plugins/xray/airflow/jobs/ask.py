@@ -10,9 +10,9 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from airflow.sdk import BaseHook, get_current_context, task
+from airflow.sdk import get_current_context, task
 
-from xray.airflow import config, connections
+from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.forms import DAGS, WITHDRAWN, open_forms
 from xray.airflow.unexpected import without_messages
@@ -73,9 +73,5 @@ def ask_again() -> dict[str, Any]:
     """Open and close forms as the manifests say; return the counts."""
     params = get_current_context()["params"]
 
-    async def run(connection: Any) -> dict[str, int]:
-        async with RunsClient.from_connection(connection) as client:
-            store, keyring = connections.object_store(), config.keyring()
-            return dict(await ask(params["bucket"], store, client, keyring))
-
-    return asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))
+    store, keyring = connections.object_store(), config.keyring()
+    return dict(api.call(lambda client: ask(params["bucket"], store, client, keyring)))

@@ -21,9 +21,9 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from airflow.sdk import BaseHook, get_current_context, task
+from airflow.sdk import get_current_context, task
 
-from xray.airflow import config, connections
+from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
@@ -210,14 +210,12 @@ def run_backfill(request: BackfillRequest, context: Mapping[str, Any]) -> JSON:
         log.info("%s", dict(counts))
         context["ti"].xcom_push(key="progress", value=dict(counts))
 
-    async def run(connection: Any) -> JSON:
-        async with RunsClient.from_connection(connection) as client:
-            store, keyring = connections.object_store(), config.keyring()
-            backfill = Backfill(request, store, client, keyring)
-            await backfill.run(publish)
-            return dict(backfill.counts)
+    async def run(client: RunsClient) -> JSON:
+        backfill = Backfill(request, connections.object_store(), client, config.keyring())
+        await backfill.run(publish)
+        return dict(backfill.counts)
 
-    return asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))
+    return api.call(run)
 
 
 def _parse_time(text: str | None) -> datetime | None:

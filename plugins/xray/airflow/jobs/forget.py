@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow.sdk import BaseHook, get_current_context, task
+from airflow.sdk import get_current_context, task
 
 from xray.airflow import api, config, connections, forms
 from xray.airflow.api import ACTIVE_STATES, RunsClient
@@ -144,15 +143,14 @@ def is_under_way(run_id: str) -> bool:
         TransientError: Airflow's API does not answer.
     """
 
-    async def count(connection: Any) -> int:
-        async with RunsClient.from_connection(connection) as client:
-            counts = [
-                await client.count(dag_id, run_id_prefix_pattern=run_id, state=ACTIVE_STATES)
-                for dag_id in DAGS
-            ]
+    async def count(client: RunsClient) -> int:
+        counts = [
+            await client.count(dag_id, run_id_prefix_pattern=run_id, state=ACTIVE_STATES)
+            for dag_id in DAGS
+        ]
         return sum(counts)
 
-    return asyncio.run(count(BaseHook.get_connection(connections.API_CONNECTION))) > 0
+    return api.call(count) > 0
 
 
 @task

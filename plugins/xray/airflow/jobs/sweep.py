@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
-from airflow.sdk import BaseHook, get_current_context, task
+from airflow.sdk import get_current_context, task
 
-from xray.airflow import config, connections
+from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, Buckets, Run, Source, Work, ending
@@ -22,7 +23,7 @@ from xray.case.manifest import WAITING_PREFIX
 from xray.errors import PermanentError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
-from xray.storage import ObjectStore
+from xray.storage import ListedObject, ObjectStore
 
 STAGED_HOURS = 24
 """Staged images are removed once they are older than this, unless their case is active or waits."""
@@ -45,18 +46,20 @@ async def sweep(
     """
     buckets, counts = Buckets(bucket), Counter(swept=0, ended=0)
     waiting = {entry.key.split("/")[2] for entry in store.list(buckets.manifests, WAITING_PREFIX)}
-    ended: set[str] = set()
-    for entry in store.list(buckets.staging):
-        case_id = entry.key.partition("/")[0]
-        if entry.modified >= before or case_id in waiting or await _is_active(client, case_id):
+    for case_id, staged in groupby(store.list(buckets.staging), key=_case_id):
+        old = [entry.key for entry in staged if entry.modified < before]
+        if not old or case_id in waiting or await _is_active(client, case_id):
             continue
-        attempt = entry.key.rpartition("/")[0]
-        if attempt not in ended:
-            ended.add(attempt)
+        for attempt in dict.fromkeys(key.rpartition("/")[0] for key in old):
             counts["ended"] += await _end(store, client, keyring, attempt)
-        store.delete(buckets.staging, entry.key)
-        counts["swept"] += 1
+        for key in old:
+            store.delete(buckets.staging, key)
+        counts["swept"] += len(old)
     return counts
+
+
+def _case_id(entry: ListedObject) -> str:
+    return entry.key.partition("/")[0]
 
 
 async def _is_active(client: RunsClient, case_id: str) -> bool:
@@ -103,10 +106,6 @@ def sweep_stage() -> dict[str, Any]:
     """End the attempts that have left staged images behind; return the counts."""
     params = get_current_context()["params"]
 
-    async def run(connection: Any) -> dict[str, int]:
-        before = datetime.now(UTC) - timedelta(hours=STAGED_HOURS)
-        async with RunsClient.from_connection(connection) as client:
-            store, keyring = connections.object_store(), config.keyring()
-            return dict(await sweep(params["bucket"], store, client, keyring, before))
-
-    return asyncio.run(run(BaseHook.get_connection(connections.API_CONNECTION)))
+    before = datetime.now(UTC) - timedelta(hours=STAGED_HOURS)
+    store, keyring = connections.object_store(), config.keyring()
+    return dict(api.call(lambda client: sweep(params["bucket"], store, client, keyring, before)))

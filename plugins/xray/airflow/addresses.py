@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow.configuration import conf
 
@@ -61,6 +61,15 @@ def form_address(dag_id: str, run_id: str, task_id: str) -> str:
     Source: ``HITLOperator.generate_link_to_ui``, which needs the task to be running.
     """
     return f"{_base()}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions"
+
+
+def run_address(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in Airflow's UI.
+
+    It has no scheme and host if ``[api] base_url`` is not set.
+    """
+    base = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
 
 
 def _base() -> str:

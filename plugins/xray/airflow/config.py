@@ -16,6 +16,8 @@ SETTINGS_VARIABLE = "xray_settings"
 """JSON: fields of :class:`xray.settings.Settings`. A field that is absent has its default."""
 SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its value
 """The secrets of the pseudonyms. No default: with a secret, one can test whose a pseudonym is."""
+NOTICES_VARIABLE = "xray_notices"
+"""JSON: who is told of which events. See :mod:`xray.airflow.notices`."""
 CASE_DAG = "xray_case"
 REVIEW_DAG = "xray_review"
 RELEASE_DAG = "xray_release"

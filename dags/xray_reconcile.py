@@ -14,8 +14,10 @@ DOC = """
 ### Reconcile: objects without a notification
 
 Looks for objects that were uploaded within the last **hours**, but not within the last
-**minutes**, and that have no result, no audit record and no run, and starts their cases. The return
-value of the task counts them. If there are any, notifications of the bucket get lost or are late:
+**minutes**, and that have no result, no audit record and no run, and starts their cases. For
+another time, give **since** and **until**; then hours and minutes do not matter. The listener does
+so by itself for notifications that Kafka removed before they were read. The return value of the
+task counts the objects. If there are any, notifications of the bucket get lost or are late:
 check that the store still sends them, and that the listener has no lag.
 
 It also opens the forms of cases that wait for a person and whose form is no longer there, and
@@ -36,6 +38,18 @@ gives it a schedule.
         "hours": Param(48, type="number", exclusiveMinimum=0, description="How far to look back"),
         "minutes": Param(
             30, type="number", minimum=0, description="How long a notification may take"
+        ),
+        "since": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            description="Uploaded at this time or later, in place of hours",
+        ),
+        "until": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            description="Uploaded before this time, in place of minutes",
         ),
         "dry_run": Param(False, type="boolean", description="Only count"),
     },

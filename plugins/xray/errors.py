@@ -11,13 +11,17 @@
       - ConflictError
       - StaleError
   x TransientError
+    + BlockedError
     + NotFoundError
 
 A *permanent* failure stays the same however often the step is tried: it ends
 the case at once. A *passing* failure may be gone a minute later: the step is
-tried again. Each message is one sentence for people. It says what is wrong and
+tried again. A *blocked* step is tried again, too, but with long pauses: a person
+has to mend the deployment first. Each message is one sentence for people. It says what is wrong and
 what to do, and never contains the object key, which is patient data.
 """
+
+from enum import StrEnum
 
 
 class XrayError(Exception):
@@ -32,6 +36,14 @@ class TransientError(XrayError):
     """A passing failure: a later try may succeed."""
 
 
+class BlockedError(TransientError):
+    """A failure of the deployment that a person mends without touching the object.
+
+    Examples are rotated keys, a clock that is wrong, a missing right or a missing bucket. A later
+    try succeeds once the cause that the message names is fixed.
+    """
+
+
 class SettingsError(PermanentError):
     """A setting is missing, unknown or out of range."""
 
@@ -40,8 +52,28 @@ class NotificationError(PermanentError):
     """A message is not a bucket notification, or lacks a property."""
 
 
+class ImageFault(StrEnum):
+    """What is wrong with an image. The values are data: metrics hold them."""
+
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    NOT_A_RADIOGRAPH = "not_a_radiograph"
+    """A DICOM object of another class, or one that is not for presentation."""
+    TOO_LARGE = "too_large"
+    """More bytes or pixels than a limit allows."""
+    TOO_SMALL = "too_small"
+    TOO_MANY_FRAMES = "too_many_frames"
+    DAMAGED = "damaged"
+    UNSUPPORTED = "unsupported"
+    """A form of the format that is not read."""
+
+
 class ImageError(PermanentError):
     """The bytes are not an image that this package can process."""
+
+    def __init__(self, reason: str, *, fault: ImageFault = ImageFault.DAMAGED) -> None:
+        super().__init__(reason)
+        self.fault = fault
 
 
 class ModelError(PermanentError):

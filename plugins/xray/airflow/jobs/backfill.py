@@ -27,6 +27,7 @@ from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
+from xray.errors import SettingsError
 from xray.pseudonym import Keyring
 from xray.storage import ListedObject, ObjectStore
 
@@ -58,7 +59,11 @@ class Only(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillRequest:
-    """Which objects of which bucket get a case."""
+    """Which objects of which bucket get a case.
+
+    Raises:
+        SettingsError: ``since`` is not before ``until``.
+    """
 
     bucket: str
     prefix: str = ""
@@ -73,6 +78,12 @@ class BackfillRequest:
     rerun: str = ""
     """Part of the ids: a backfill with another value starts new cases for the same objects."""
     origin: str = "backfill"
+
+    def __post_init__(self) -> None:
+        if self.since and self.until and self.since >= self.until:
+            raise SettingsError(
+                f"since ({self.since.isoformat()}) is not before until ({self.until.isoformat()})."
+            )
 
     def source(self, entry: ListedObject) -> Source:
         """Return the source of a listed object: the time of its upload is that of the event."""
@@ -218,11 +229,20 @@ def run_backfill(request: BackfillRequest, context: Mapping[str, Any]) -> JSON:
     return api.call(run)
 
 
-def _parse_time(text: str | None) -> datetime | None:
-    """Return the time of a param, in UTC unless it names another zone."""
+def parse_time(text: str | None) -> datetime | None:
+    """Return the time of a param, in UTC unless it names another zone; None if it is empty.
+
+    Raises:
+        SettingsError: the text is not a time in ISO 8601.
+    """
     if not text:
         return None
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"{text!r} is not a time: write it as in 2026-03-01T10:00:00Z."
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -235,8 +255,8 @@ def start_cases() -> JSON:
     request = BackfillRequest(
         bucket=params["bucket"],
         prefix=params["prefix"] or "",
-        since=_parse_time(params["since"]),
-        until=_parse_time(params["until"]),
+        since=parse_time(params["since"]),
+        until=parse_time(params["until"]),
         only=Only(params["only"]),
         most=params["most"],
         dry_run=params["dry_run"],

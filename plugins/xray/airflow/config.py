@@ -18,6 +18,8 @@ SECRET_VARIABLE = "xray_pseudonym_secret"  # noqa: S105 - its name, not its valu
 """The secrets of the pseudonyms. No default: with a secret, one can test whose a pseudonym is."""
 NOTICES_VARIABLE = "xray_notices"
 """JSON: who is told of which events. See :mod:`xray.airflow.notices`."""
+TOLD_VARIABLE = "xray_notices_told"
+"""JSON: when which cause of a blocked deployment was told. Airflow writes it."""
 CASE_DAG = "xray_case"
 REVIEW_DAG = "xray_review"
 RELEASE_DAG = "xray_release"

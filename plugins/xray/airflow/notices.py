@@ -9,13 +9,17 @@ notifier that fails, or that takes too long, costs a warning and a count.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
+import json
 import logging
+import random
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,7 @@ from airflow.sdk import Variable
 
 from xray.airflow import config
 from xray.airflow.addresses import run_address
+from xray.airflow.stats import process_stats
 from xray.case import RUN_PREFIX
 from xray.errors import SettingsError
 
@@ -35,6 +40,10 @@ LIMIT = 10.0
 """Seconds within which all notifiers of an event have to be done."""
 MOST_UNDER_WAY = 20
 """Notices in progress in one process at most, those included that took too long."""
+BLOCKED_PAUSE = timedelta(hours=1)
+"""How long the same sentence is not told again as ``blocked``: all cases wait for one cause."""
+JITTER = 2.0
+"""Seconds that a blocked task waits at most, to see whether another one has told the cause."""
 METRIC = "xray.notices."
 """What the names of the counters ``sent`` and ``failed`` start with."""
 FIELDS = ("event", "sentence", "case_id", "label", "risk", "link", "dag_id", "run_id")
@@ -116,7 +125,8 @@ def recipients() -> list[Recipient]:
 def tell(event: Event, *, dag_id: str, run_id: str, sentence: str, **facts: Any) -> None:
     """Tell people of an event. A failure is logged and counted, and never raised.
 
-    The call returns within :data:`LIMIT` seconds, even if a notifier does not.
+    The call waits :data:`LIMIT` seconds for the notifiers at most. Several calls that tell the same
+    cause of ``blocked`` send one notice an hour.
 
     Args:
         event: what has happened.
@@ -127,7 +137,7 @@ def tell(event: Event, *, dag_id: str, run_id: str, sentence: str, **facts: Any)
     """
     try:
         chosen = _chosen(event)
-        if chosen:
+        if chosen and not (event is Event.BLOCKED and _told_already(sentence)):
             _send(chosen, event, _values(event, dag_id, run_id, sentence, facts))
     except Exception as error:
         _failed(event, f"a notice was not sent ({type(error).__name__})")
@@ -149,6 +159,38 @@ def _chosen(event: Event) -> list[Recipient]:
         else:
             chosen += [recipient] if event in recipient.events else []
     return chosen
+
+
+def _told_already(sentence: str) -> bool:
+    """Return whether a cause was told within the last hour; if not, note that it is told now.
+
+    Many tasks fail at the same moment, and each reads and writes the Variable in two steps.
+    Therefore each waits for a moment of its own before it looks a second time.
+    """
+    cause = hashlib.sha256(sentence.encode()).hexdigest()[:16]
+    try:
+        if cause in _told_causes():
+            return True
+        time.sleep(random.uniform(0, JITTER))  # noqa: S311 - jitter
+        causes = _told_causes()
+        if cause in causes:
+            return True
+        Variable.set(
+            config.TOLD_VARIABLE,
+            {**causes, cause: datetime.now(UTC).isoformat()},
+            description="When a cause for which cases wait was told last",
+            serialize_json=True,
+        )
+    except Exception as error:
+        log.warning("It is not known what was told before (%s).", type(error).__name__)
+    return False
+
+
+def _told_causes() -> dict[str, str]:
+    """Return when each cause was told, within the last hour."""
+    told = Variable.get(config.TOLD_VARIABLE, default={}, deserialize_json=True)
+    since = (datetime.now(UTC) - BLOCKED_PAUSE).isoformat()
+    return {cause: at for cause, at in told.items() if at > since}
 
 
 def _send(chosen: list[Recipient], event: Event, values: Mapping[str, Any]) -> None:
@@ -197,9 +239,13 @@ class _Call:
 
 
 def _entries() -> list[Any]:
-    """Return the list in the Variable; an empty one if there is no Variable."""
+    """Return the list in the Variable; an empty one if there is no Variable.
+
+    The text is decoded here, because Airflow takes the default for a text that is no JSON.
+    """
+    text = Variable.get(config.NOTICES_VARIABLE, default="[]")
     try:
-        entries = Variable.get(config.NOTICES_VARIABLE, default=[], deserialize_json=True)
+        entries = json.loads(text)
     except ValueError:
         entries = None
     if not isinstance(entries, list):
@@ -292,6 +338,4 @@ def _failed(event: Event, problem: str) -> None:
 
 
 def _count(name: str, event: Event) -> None:
-    from airflow.observability.stats import Stats
-
-    Stats.incr(METRIC + name, tags={"event": event.value})
+    process_stats().incr(METRIC + name, tags={"event": event.value})

@@ -20,6 +20,7 @@ from typing import Any
 from xray.errors import (
     ConflictError,
     ImageError,
+    ImageFault,
     NotFoundError,
     ObjectError,
     TransientError,
@@ -127,7 +128,8 @@ class ObjectStore:
                 answer["Body"].close()
                 raise ImageError(
                     f"The object has {answer['ContentLength']} bytes; the limit max_bytes is "
-                    f"{max_bytes}."
+                    f"{max_bytes}.",
+                    fault=ImageFault.TOO_LARGE,
                 )
             data = answer["Body"].read()
         return StoredObject(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from xray.errors import ImageError
+from xray.errors import ImageError, ImageFault
 from xray.image import raster
 from xray.image.picture import Format, Limits, Picture
 
@@ -78,16 +78,18 @@ def decode(data: bytes, *, limits: Limits | None = None) -> Picture:
     """
     limits = limits or Limits()
     if not data:
-        raise ImageError("The object is empty: upload the image again.")
+        raise ImageError("The object is empty: upload the image again.", fault=ImageFault.EMPTY)
     if len(data) > limits.max_bytes:
         raise ImageError(
-            f"The object has {len(data)} bytes; the limit max_bytes is {limits.max_bytes}."
+            f"The object has {len(data)} bytes; the limit max_bytes is {limits.max_bytes}.",
+            fault=ImageFault.TOO_LARGE,
         )
     for handler in _HANDLERS.values():
         if handler.sniff(data):
             return handler.read(data, limits)
     raise ImageError(
-        "The object is not an image: its content is neither JPEG, PNG, TIFF nor DICOM."
+        "The object is not an image: its content is neither JPEG, PNG, TIFF nor DICOM.",
+        fault=ImageFault.NOT_AN_IMAGE,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from xray.errors import ImageError
+from xray.errors import ImageError, ImageFault
 from xray.settings import Settings
 
 
@@ -70,17 +70,20 @@ class Limits:
         if width * height > self.max_pixels:
             raise ImageError(
                 f"The image has {width} x {height} pixels; the limit max_pixels is "
-                f"{self.max_pixels}."
+                f"{self.max_pixels}.",
+                fault=ImageFault.TOO_LARGE,
             )
         if min(width, height) < self.min_side:
             raise ImageError(
                 f"The image has {width} x {height} pixels; the shorter side must have at least "
-                f"min_side, {self.min_side}: upload the X-ray in its original size."
+                f"min_side, {self.min_side}: upload the X-ray in its original size.",
+                fault=ImageFault.TOO_SMALL,
             )
         if frames > self.max_frames:
             raise ImageError(
                 f"The image has {frames} frames; the limit max_frames is {self.max_frames}: "
-                "upload each image as a file of its own."
+                "upload each image as a file of its own.",
+                fault=ImageFault.TOO_MANY_FRAMES,
             )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from xray.errors import ImageError
+from xray.errors import ImageError, ImageFault
 from xray.image.damage import decoding
 from xray.image.grey_range import sixteen_bit, value_range
 from xray.image.picture import Format, Limits, Picture, significant_bits
@@ -83,7 +83,8 @@ class RasterFormat:
             except Image.DecompressionBombError:
                 raise ImageError(
                     f"The image has more pixels than the limit max_pixels, {limits.max_pixels}, or "
-                    "than can be decoded safely."
+                    "than can be decoded safely.",
+                    fault=ImageFault.TOO_LARGE,
                 ) from None
 
 

@@ -17,6 +17,7 @@ from tests.support import KEYRING
 from tests.support.audit_records import REDACTION, success
 from tests.support.fake_api import FakeApi
 from xray import audit
+from xray.airflow.case import metrics
 from xray.airflow.case.release import BOXES, ReleaseOperator, end_failed_release
 from xray.case import Buckets, Decision, Pinned, Scored, Source, pictures, quarantine
 from xray.case.manifest import ManifestFile
@@ -150,6 +151,30 @@ def test_a_typing_error_opens_the_form_again_at_once(
     assert list(store.list(BUCKETS.quarantine)) == []
 
 
+@pytest.mark.parametrize(
+    ("choice", "boxes", "counted"),
+    [
+        (quarantine.RELEASE_AS_IT_IS, "", (Decision.ANONYMIZED, 0)),
+        (quarantine.MASK, "0, 0, 9, 9; 20, 20, 30, 30", (Decision.ANONYMIZED, 2)),
+        (quarantine.WITHHOLD, "", (Decision.QUARANTINED, 0)),
+    ],
+)
+def test_a_decision_is_counted(
+    operator: ReleaseOperator,
+    context: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    choice: str,
+    boxes: str,
+    counted: tuple[Decision, int],
+) -> None:
+    decisions = []
+    monkeypatch.setattr(
+        metrics, "decided", lambda *case, masked: decisions.append((case[-1], masked))
+    )
+    operator.execute_complete(context, answer(choice, boxes))
+    assert decisions == [counted]
+
+
 def test_a_refused_answer_is_said_in_the_note(
     operator: ReleaseOperator, context: dict[str, Any], api: FakeApi, store: ObjectStore
 ) -> None:
@@ -171,11 +196,14 @@ def test_a_release_that_fails_for_good_leaves_no_claim(
         raise ObjectError("The store forbids it.")
 
     monkeypatch.setattr(quarantine, "publish_anonymized", refuse)
+    failures = []
+    monkeypatch.setattr(metrics, "failed", lambda _, error: failures.append(type(error)))
     with pytest.raises(ObjectError):
         operator.execute_complete(context, answer(quarantine.RELEASE_AS_IT_IS))
     file = ManifestFile(store, BUCKETS.manifests, SOURCE.key)
     assert len(file.read()[0].claims) == 1
     end_failed_release(context)
+    assert failures == [ObjectError, type(None)], "the second does not count again"
     assert file.read()[0].claims == ()
     held = [entry.key for entry in store.list(BUCKETS.quarantine)]
     assert f"{PINNED.case_id}/image.png" in held, "it can be decided on again"

@@ -15,12 +15,13 @@ from airflow.sdk import Param
 
 from xray.airflow import api, config, forms
 from xray.airflow.addresses import QUARANTINE, picture_addresses
+from xray.airflow.case import metrics
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
 from xray.case import Pinned, Scored, Work, ending, quarantine, take_over
 from xray.case.manifest import RELEASE, Request
-from xray.errors import StaleError
+from xray.errors import PermanentError, StaleError
 
 BODY = """
 ![The quarantined X-ray]({preview})
@@ -97,6 +98,7 @@ class ReleaseOperator(HITLOperator):
                 at=answer["responded_at"].isoformat(),
             )
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
+        metrics.decided(work.source, pinned, scored, decision, masked=len(boxes))
         forms.open_next(work.source.bucket, RELEASE)
         return decision
 
@@ -114,6 +116,7 @@ class ReleaseOperator(HITLOperator):
 
 def end_failed_release(context: Mapping[str, Any]) -> None:
     """End the claim of a release that has failed for good; the failure callback of the DAG."""
+    metrics.failed(context["ti"], None)
     work, _, _ = _case(context)
     ending.end_claim(work)
 
@@ -152,9 +155,13 @@ def _request(context: Mapping[str, Any], work: Work, pinned: Pinned, scored: Sco
 
 @contextmanager
 def _noted(context: Mapping[str, Any]) -> Iterator[None]:
-    """Put the sentence of a refused answer into the note of the run."""
+    """Count a failure for good, and put the sentence of a refused answer into the run's note."""
     try:
         yield
-    except StaleError as error:
-        api.set_note(context["ti"].run_id, str(error), dag_id=config.RELEASE_DAG)
+    except Exception as error:
+        ti = context["ti"]
+        if isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
+            metrics.failed(ti, error)
+        if isinstance(error, StaleError):
+            api.set_note(ti.run_id, str(error), dag_id=config.RELEASE_DAG)
         raise

@@ -28,6 +28,7 @@ from airflow.sdk.exceptions import (
 )
 
 from xray.airflow import api, config, connections, forms
+from xray.airflow.case import metrics
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (
@@ -138,6 +139,7 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
         log.error(  # noqa: TRY400 - a traceback may quote the object key
             "The failure of the case was not recorded: %s", ending.describe(failure)[0]
         )
+    metrics.failed(ti, error)
     api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}", ti.dag_id)
 
 
@@ -162,6 +164,7 @@ def _recorded() -> Iterator[None]:
         ti = context["ti"]
         if isinstance(error, StaleError):
             # A form is out of date: the case itself goes on, or has ended, without it.
+            metrics.failed(ti, error)
             api.set_note(ti.run_id, str(error), ti.dag_id)
         elif isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
             record_failed_case(context, error)
@@ -291,19 +294,19 @@ def store(
     """Publish the results and write the audit record."""
     context, image = get_current_context(), Pinned.from_json(pinned)
     work = build_work(context, image, records=True)
-    outcome = publish.store(
-        work,
-        image,
-        take_over(work, Scored, reviewed or scored),
-        take_over(work, Staged, annotated),
-        take_over(work, Staged, anonymized) if anonymized else None,
-    )
+    result = take_over(work, Scored, reviewed or scored)
+    redacted = take_over(work, Staged, anonymized) if anonymized else None
+    outcome = publish.store(work, image, result, take_over(work, Staged, annotated), redacted)
     ti = context["ti"]
-    if outcome.decision == Decision.QUARANTINED:
+    quarantined = outcome.decision == Decision.QUARANTINED
+    if quarantined:
         api.set_note(ti.run_id, f"{IN_QUARANTINE} Attempt {outcome.attempt}.", ti.dag_id)
-        return outcome.to_json()
-    if outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
+    elif outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
         api.set_note(ti.run_id, f"{outcome.decision}, attempt {outcome.attempt}", ti.dag_id)
+    # Last, so that hardly any retry counts the attempt again.
+    metrics.finished(work.source, image, result, outcome, redacted.redaction if redacted else None)
+    if quarantined:
+        return outcome.to_json()
     # Skipping it here saves the process of its task.
     ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
     raise DownstreamTasksSkipped(tasks=["quarantine"])

@@ -14,7 +14,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 
-from xray.errors import ImageError
+from xray.errors import ImageError, ImageFault
 from xray.image.damage import decoding
 from xray.image.picture import Limits
 
@@ -86,7 +86,10 @@ def read_header(source: io.BytesIO, limits: Limits) -> Header:
     dataset, syntax = _read_elements(source)
     _check_class(dataset)
     if "Rows" not in dataset or "Columns" not in dataset:
-        raise ImageError("The DICOM object has no image: its Rows and Columns are missing.")
+        raise ImageError(
+            "The DICOM object has no image: its Rows and Columns are missing.",
+            fault=ImageFault.NOT_AN_IMAGE,
+        )
     with decoding():
         width, height = int(dataset.Columns), int(dataset.Rows)
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -94,7 +97,10 @@ def read_header(source: io.BytesIO, limits: Limits) -> Header:
         bits_below = _bits_below(dataset, bits)
     limits.check(width, height, frames)
     if bits > 16:
-        raise ImageError(f"The DICOM image has {bits} bits per pixel; at most 16 are read.")
+        raise ImageError(
+            f"The DICOM image has {bits} bits per pixel; at most 16 are read.",
+            fault=ImageFault.UNSUPPORTED,
+        )
     return Header(dataset, syntax, width, height, frames, bits, bits_below)
 
 
@@ -136,7 +142,8 @@ def _check_syntax(syntax: uid.UID) -> None:
     if syntax not in PLUGINS:
         raise ImageError(
             f"The DICOM image is stored as {_name(syntax, 'an unknown transfer syntax')}, which is "
-            "not read: export it as Explicit VR Little Endian or JPEG Lossless."
+            "not read: export it as Explicit VR Little Endian or JPEG Lossless.",
+            fault=ImageFault.UNSUPPORTED,
         )
 
 
@@ -148,12 +155,14 @@ def _check_class(dataset: Dataset) -> None:
         intent = dataset.get("PresentationIntentType")
     if sop_class == uid.DigitalXRayImageStorageForProcessing or intent == "FOR PROCESSING":
         raise ImageError(
-            "The DICOM image is raw, for processing: send the one that is for presentation."
+            "The DICOM image is raw, for processing: send the one that is for presentation.",
+            fault=ImageFault.NOT_A_RADIOGRAPH,
         )
     if sop_class not in _RADIOGRAPHS:
         raise ImageError(
             f"The DICOM object is of the class {_name(sop_class, 'unknown')}; only Computed "
-            "Radiography, Digital X-Ray for presentation and Secondary Capture are processed."
+            "Radiography, Digital X-Ray for presentation and Secondary Capture are processed.",
+            fault=ImageFault.NOT_A_RADIOGRAPH,
         )
 
 

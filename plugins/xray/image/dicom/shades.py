@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_windowing
 
-from xray.errors import ImageError
+from xray.errors import ImageError, ImageFault
 from xray.image.damage import damaged, decoding
 from xray.image.dicom.frames import Frame
 from xray.image.dicom.header import Header
@@ -49,7 +49,8 @@ def display_image(header: Header, frame: Frame) -> tuple[Image.Image, int]:
         return _colour(eight_bits), 8
     raise ImageError(
         "The DICOM image's colours are stored in a way that is not read: export it as MONOCHROME2 "
-        "or RGB."
+        "or RGB.",
+        fault=ImageFault.UNSUPPORTED,
     )
 
 
@@ -61,7 +62,8 @@ def _through_palette(header: Header, values: npt.NDArray[Any]) -> npt.NDArray[np
     if header.bits > 8 or "RedPaletteColorLookupTableData" not in header.dataset:
         raise ImageError(
             "The DICOM image has a palette that is not read (segmented, or of more than 256 "
-            "colours): export it as MONOCHROME2 or RGB."
+            "colours): export it as MONOCHROME2 or RGB.",
+            fault=ImageFault.UNSUPPORTED,
         )
     with decoding():
         colours = apply_color_lut(np.arange(2**header.bits, dtype=np.uint8), header.dataset)
@@ -220,7 +222,8 @@ def _voi_function(dataset: Dataset) -> str:
     if name not in (_LINEAR, "LINEAR_EXACT", "SIGMOID"):
         raise ImageError(
             "The DICOM image's VOI LUT Function is none of LINEAR, LINEAR_EXACT and SIGMOID: "
-            "export the image with one of these."
+            "export the image with one of these.",
+            fault=ImageFault.UNSUPPORTED,
         )
     return name
 

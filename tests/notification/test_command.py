@@ -75,3 +75,32 @@ def test_a_removal_is_a_skipped_part(tmp_path: Path, capsys: pytest.CaptureFixtu
         "skipped": [{"reason": "not an object's creation", "event": "ObjectRemoved:Delete"}],
         "error": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "event"),
+    [
+        (
+            message(item("a", event="ObjectCreated:PutTagging")),
+            "a change of an object's properties, such as its tags, and not of its content",
+            "ObjectCreated:PutTagging",
+        ),
+        (b'{"Records": []}', "the message has no records", None),
+    ],
+)
+def test_a_message_that_asks_for_no_case_says_why(
+    content: bytes,
+    reason: str,
+    event: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "message"
+    file.write_bytes(content)
+    assert main([str(file)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {
+        "records": [],
+        "skipped": [{"reason": reason, "event": event}],
+        "error": None,
+    }

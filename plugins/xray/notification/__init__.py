@@ -10,6 +10,7 @@ from xray.notification.dialects import (
     UnreadableError,
     parse,
 )
+from xray.notification.events import is_folder_marker
 from xray.notification.offsets import OffsetTracker, Partition, PendingOffset
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "PendingOffset",
     "Skipped",
     "UnreadableError",
+    "is_folder_marker",
     "parse",
 ]

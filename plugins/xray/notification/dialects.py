@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from xray.errors import NotificationError
+from xray.notification.events import is_folder_marker, is_removal, reason_to_skip
 from xray.settings import KeyDecoding
 from xray.suffixes import BucketSuffix
 
@@ -31,7 +32,6 @@ MAX_TEXT = 1024
 """The most characters of any other text in a record."""
 MAX_SIZE = 2**63 - 1
 """The largest size of an object, in bytes."""
-_REMOVED = "ObjectRemoved:"
 _MAX_EVENT = 64
 """The most characters of an event's name that are kept for a skipped part."""
 
@@ -122,6 +122,8 @@ def parse(message: bytes | None, *, key_decoding: KeyDecoding = KeyDecoding.AUTO
     if items is None:
         event = str(envelope.get("Event"))[:_MAX_EVENT]
         return Notification(skipped=(Skipped("test event", event),))
+    if not items:
+        return Notification(skipped=(Skipped("the message has no records"),))
     if len(items) > MAX_RECORDS:
         raise UnreadableError(f"The message has {len(items)} records; at most {MAX_RECORDS}.")
     parts = [_record_or_error(item, envelope, key_decoding) for item in items]
@@ -176,18 +178,21 @@ def _record(
     """Return the content of one raw record."""
     record = _mapping(item, "record")
     event = _text(record, "eventName", required=True).removeprefix("s3:")
-    if not event.startswith("ObjectCreated:"):
-        return Skipped("not an object's creation", event[:_MAX_EVENT])
+    if reason := reason_to_skip(event):
+        return Skipped(reason, event[:_MAX_EVENT])
     bucket, entry = _bucket_and_object(record)
     if bucket.endswith(tuple(BucketSuffix)):
         return Skipped("written by this pipeline itself", event[:_MAX_EVENT])
     dialect = _dialect(record, envelope)
+    key, size = _key(entry, dialect, decoding), _size(entry.get("size"))
+    if is_folder_marker(key, size):
+        return Skipped("a folder marker", event[:_MAX_EVENT])
     return ObjectCreated(
         bucket=bucket,
-        key=_key(entry, dialect, decoding),
+        key=key,
         version_id=_text(entry, "versionId") or None,
         etag=(_text(entry, "eTag") or _text(entry, "etag")).strip('"') or None,
-        size=_size(entry.get("size")),
+        size=size,
         event=event,
         sequencer=_text(entry, "sequencer") or None,
         event_time=_text(record, "eventTime") or None,
@@ -200,7 +205,7 @@ def _removal_or_error(
 ) -> ObjectRemoved | NotificationError | None:
     """Return the removal in a raw record; None if it is about another event."""
     event = item.get("eventName") if isinstance(item, dict) else None
-    if not isinstance(event, str) or not event.removeprefix("s3:").startswith(_REMOVED):
+    if not isinstance(event, str) or not is_removal(event.removeprefix("s3:")):
         return None
     try:
         return _removal(item, envelope, decoding)

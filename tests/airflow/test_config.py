@@ -25,6 +25,14 @@ def test_options_have_defaults_and_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert config.checkpoint_schedule() == "@daily"
 
 
+def test_a_landing_bucket_whose_notifications_would_be_skipped_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__XRAY__BUCKET", "hospital-staging")
+    with pytest.raises(SettingsError, match="hospital-staging ends in -staging"):
+        config.bucket()
+
+
 def test_the_settings_of_a_run_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", '{"normal_below": 0.5, "max_frames": 3}')
     settings = config.settings({"normal_below": 0.7})

@@ -17,6 +17,13 @@ def test_the_buckets_are_named_after_the_landing_bucket() -> None:
         Buckets("")
 
 
+@pytest.mark.parametrize("suffix", BucketSuffix)
+def test_a_landing_bucket_named_like_an_output_is_refused(suffix: BucketSuffix) -> None:
+    with pytest.raises(SettingsError, match=f"bucket a{suffix} ends in {suffix},.*another name"):
+        Buckets(f"a{suffix}")
+    assert Buckets(f"a{suffix}-2").landing == f"a{suffix}-2"
+
+
 def test_every_suffix_belongs_to_an_output_bucket() -> None:
     buckets = Buckets("b")
     named = (

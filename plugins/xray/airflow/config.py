@@ -11,6 +11,7 @@ from airflow.sdk import Variable
 from xray.errors import SettingsError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
+from xray.suffixes import landing_bucket
 
 SETTINGS_VARIABLE = "xray_settings"
 """JSON: fields of :class:`xray.settings.Settings`. A field that is absent has its default."""
@@ -20,10 +21,13 @@ NOTICES_VARIABLE = "xray_notices"
 """JSON: who is told of which events. See :mod:`xray.airflow.notices`."""
 TOLD_VARIABLE = "xray_notices_told"
 """JSON: when which cause of a blocked deployment was told. Airflow writes it."""
+OVERDUE_VARIABLE = "xray_overdue_told"
+"""A time in ISO 8601: overdue cases that were queued until then were told. Airflow writes it."""
 CASE_DAG = "xray_case"
 REVIEW_DAG = "xray_review"
 RELEASE_DAG = "xray_release"
 FORGET_DAG = "xray_forget"
+RECONCILE_DAG = "xray_reconcile"
 MOST_FORMS = 100_000
 """How many forms of a kind may be open at most, those included that people have asked for."""
 TOPIC = "storage"
@@ -33,8 +37,12 @@ CONFIG_SECTION = "xray"
 
 
 def bucket() -> str:
-    """Return the bucket that images land in: ``AIRFLOW__XRAY__BUCKET``."""
-    return str(conf.get(CONFIG_SECTION, "bucket", fallback="xray-data-in"))
+    """Return the bucket that images land in: ``AIRFLOW__XRAY__BUCKET``.
+
+    Raises:
+        SettingsError: its name is that of an output bucket, whose notifications are skipped.
+    """
+    return landing_bucket(str(conf.get(CONFIG_SECTION, "bucket", fallback="xray-data-in")))
 
 
 def sensors() -> int:
@@ -55,6 +63,13 @@ def open_forms() -> int:
     default 5.
     """
     return max(1, int(conf.getint(CONFIG_SECTION, "open_forms", fallback=5)))
+
+
+def case_minutes() -> float:
+    """Return after how many minutes a case is overdue: ``AIRFLOW__XRAY__CASE_MINUTES``, by default
+    60.
+    """
+    return max(1.0, float(conf.getfloat(CONFIG_SECTION, "case_minutes", fallback=60.0)))
 
 
 def retries() -> int:

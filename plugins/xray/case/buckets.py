@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xray.errors import SettingsError
-from xray.suffixes import BucketSuffix
+from xray.suffixes import BucketSuffix, landing_bucket
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The buckets of a case, named after the bucket that the image landed in."""
+    """The buckets of a case, named after the bucket that the image landed in.
+
+    Raises:
+        SettingsError: the landing bucket has no name, or that of an output bucket.
+    """
 
     landing: str
 
     def __post_init__(self) -> None:
-        if not self.landing:
-            raise SettingsError("The bucket is missing: give the run's conf a bucket.")
+        landing_bucket(self.landing)
 
     @property
     def processed(self) -> str:

@@ -8,18 +8,34 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import AfterValidator
 
 from xray.airflow import config
 from xray.airflow.addresses import OPEN_RELEASE, OPEN_REVIEW, QUARANTINE, REVIEW, WAITING
 from xray.airflow.forms import DAGS
 from xray.case import Buckets, manifest
 from xray.case.pictures import View
+from xray.errors import SettingsError
+from xray.suffixes import landing_bucket
 from xray.web import pictures, waiting
 from xray.web.origin import from_our_page
 
 BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
-Bucket = Annotated[str, Path(pattern=BUCKET)]
-ChosenBucket = Annotated[str, Query(alias="bucket", pattern=BUCKET, default_factory=config.bucket)]
+
+
+def _landing(bucket: str) -> str:
+    try:
+        return landing_bucket(bucket)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None  # Answered with HTTP 422.
+
+
+Bucket = Annotated[str, Path(pattern=BUCKET), AfterValidator(_landing)]
+ChosenBucket = Annotated[
+    str,
+    Query(alias="bucket", pattern=BUCKET, default_factory=config.bucket),
+    AfterValidator(_landing),
+]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Claim = Annotated[int, Path(ge=1, lt=2**31)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, lt=2**31)]

@@ -18,7 +18,7 @@ from xray.airflow.jobs import backfill
 from xray.airflow.jobs.backfill import Backfill, BackfillRequest, Only
 from xray.case import Buckets, Source, Work
 from xray.case.work import record
-from xray.errors import TransientError
+from xray.errors import SettingsError, TransientError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -41,8 +41,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 def objects(s3: Any) -> list[str]:
     """The keys of 50 objects in the bucket, beside the entry of their folder."""
     keys = [f"NORMAL/Ada Ashgrove {number:03d}.jpeg" for number in range(50)]
-    for key in [*keys, "NORMAL/"]:
+    for key in keys:
         s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+    s3.put_object(Bucket=BUCKET, Key="NORMAL/", Body=b"")
     return keys
 
 
@@ -203,3 +204,8 @@ def test_a_backfill_that_fails_and_runs_again_starts_each_once(
     counts = backfilled(api, store)
     assert len(api.runs) == 50
     assert counts["started"] + counts["duplicate"] == 50
+
+
+def test_a_bucket_of_results_is_refused() -> None:
+    with pytest.raises(SettingsError, match="xray-data-in-audit ends in -audit"):
+        BackfillRequest(bucket="xray-data-in-audit")

@@ -77,6 +77,14 @@ def test_one_end_of_the_time_may_be_given(
     assert abs(datetime.now(UTC) - timedelta(minutes=30) - request.until) < timedelta(minutes=1)
 
 
+def test_a_bucket_of_results_is_refused(
+    requests: list[BackfillRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_params(monkeypatch, bucket="xray-data-in-processed")
+    with pytest.raises(SettingsError, match="ends in -processed"):
+        reconcile.start_missed.function()
+
+
 @pytest.mark.parametrize(
     ("since", "until", "said"),
     [

@@ -28,8 +28,10 @@ from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
 from xray.errors import SettingsError
+from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring
 from xray.storage import ListedObject, ObjectStore
+from xray.suffixes import landing_bucket
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class BackfillRequest:
     """Which objects of which bucket get a case.
 
     Raises:
-        SettingsError: ``since`` is not before ``until``.
+        SettingsError: the bucket is an output bucket, or ``since`` is not before ``until``.
     """
 
     bucket: str
@@ -80,6 +82,7 @@ class BackfillRequest:
     origin: str = "backfill"
 
     def __post_init__(self) -> None:
+        landing_bucket(self.bucket)
         if self.since and self.until and self.since >= self.until:
             raise SettingsError(
                 f"since ({self.since.isoformat()}) is not before until ({self.until.isoformat()})."
@@ -98,9 +101,9 @@ class BackfillRequest:
         )
 
     def includes(self, entry: ListedObject) -> bool:
-        """Return whether the request is about this object; it never is about a folder."""
+        """Return whether the request is about this object; it never is about a folder marker."""
         return (
-            not entry.key.endswith("/")
+            not is_folder_marker(entry.key, entry.size)
             and (self.since is None or entry.modified >= self.since)
             and (self.until is None or entry.modified < self.until)
         )

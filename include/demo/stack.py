@@ -34,7 +34,8 @@ HOME = ROOT / ".airflow"
 
 GROUP = "xray"
 """The consumer group of the listener."""
-_AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+"""The path of Airflow's command."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 AnyServer = TypeVar("AnyServer", bound=ProcessServer)
@@ -115,7 +116,7 @@ class Stack(Server):
         """
         self.airflow = [child for child in self.airflow if child.name != name]
         arguments = command or [name]
-        self.airflow.append(Child(name, [_AIRFLOW, *arguments], env=self.env, log=self._log(name)))
+        self.airflow.append(Child(name, [AIRFLOW, *arguments], env=self.env, log=self._log(name)))
 
     @property
     def keyring(self) -> Keyring:
@@ -165,7 +166,7 @@ class Stack(Server):
         log = self._log("migrate")
         with log.open("wb") as stream:
             done = subprocess.run(
-                [_AIRFLOW, "db", "migrate"],
+                [AIRFLOW, "db", "migrate"],
                 env=self.env,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

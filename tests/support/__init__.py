@@ -16,9 +16,9 @@ RUN = Run(run_id="xray__test", task="store", try_number=1, triggered_by="admin",
 """The task at work, for the audit record."""
 
 
-def notification(key: str, *, sequencer: str = "1", size: int = 3) -> bytes:
+def notification(key: str, *, sequencer: str = "1", size: int = 3, etag: str = "abc") -> bytes:
     """Return a notification in the form that Ceph sends."""
-    entry = {"key": key, "eTag": "abc", "size": size, "sequencer": sequencer}
+    entry = {"key": key, "eTag": etag, "size": size, "sequencer": sequencer}
     record = {
         "eventSource": "ceph:s3",
         "eventName": "ObjectCreated:Put",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from confluent_kafka import Consumer, Producer
 
 from include.demo.api import Api
-from include.demo.stack import GROUP, Stack
-from include.servers.processes import wait_until
+from include.demo.stack import COMPONENTS, GROUP, Stack
+from include.servers.embedded.database import Database
+from include.servers.processes import marked, wait_until
 from include.servers.real.kafka import Kafka
 from tests.support import ROOT, notification
 from xray.airflow.listener.trigger import NotificationTrigger
@@ -107,6 +110,38 @@ class Rig:
         self.stack.component(component).kill()
         time.sleep(after)  # The length of the outage is what is tested.
         self.stack.start_component(component)
+
+    @property
+    def database(self) -> Database:
+        """Airflow's database."""
+        assert self.stack.database is not None
+        return self.stack.database
+
+    def kill_everything(self) -> None:
+        """Kill all processes of Airflow, the database and the broker, as ``kill -9`` does."""
+        for child in self.stack.airflow:
+            child.kill()
+        self.database.kill()
+        self.kafka.kill()
+        for pid in marked(self.stack.mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def start_everything(self) -> None:
+        """Start all parts again, and return once Airflow is healthy."""
+        self.database.start()
+        self.kafka.start()
+        for component in COMPONENTS:
+            self.stack.start_component(component)
+        self.until(self.stack.healthy, "all parts")
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Execute a statement on Airflow's database, and return the rows of its answer."""
+        address = self.database.url.replace("+psycopg2", "")
+        with closing(psycopg2.connect(address)) as connection, connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
 
     @contextmanager
     def member(self, **arguments: Any) -> Iterator[Member]:

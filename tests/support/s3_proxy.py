@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
+from tests.support.proxy import Proxy
+
 HOLD_SECONDS = 300.0
 """Seconds after which a held request continues, so that no test hangs."""
 
@@ -32,29 +29,17 @@ class Held:
         self._released.set()
 
 
-class S3Proxy:
+class S3Proxy(Proxy):
     """The proxy; a context manager. ``upstream``, the server's URL, can be set later."""
 
     def __init__(self) -> None:
-        self.upstream = ""
+        super().__init__()
         self.away: int | None = None
         """If set, the status of the answer to every request; 0 drops the connection."""
         self._held: dict[tuple[str, str, int], Held] = {}
         self._refused: set[tuple[str, str]] = set()
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
-        self._server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.proxy = self
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def __enter__(self) -> S3Proxy:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def connection(self, login: str, password: str) -> str:
         """Return an Airflow connection to the server through the proxy, as JSON."""
@@ -88,53 +73,7 @@ class S3Proxy:
             return self.away
         return 403 if (method, path) in self._refused else None
 
-
-class Handler(BaseHTTPRequestHandler):
-    """The requests of one connection."""
-
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def answer(self) -> None:
-        proxy: S3Proxy = self.server.proxy
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status = proxy.intercept(self.command, unquote(urlsplit(self.path).path).lstrip("/"))
-        if status is None:
-            self.forward(proxy.upstream, body)
-        elif status == 0:
-            self.close_connection = True
-        else:
-            code = {403: "AccessDenied", 503: "SlowDown"}[status]
-            self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
-
-    def forward(self, upstream: str, body: bytes) -> None:
-        server = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=60)
-        headers = {k: v for k, v in self.headers.items() if k.lower() != "expect"}
-        server.request(self.command, self.path, body, headers)
-        answer = server.getresponse()
-        self.reply(answer.status, dict(answer.getheaders()), answer.read())
-        server.close()
-
-    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        length = str(len(body))
-        for name, value in headers.items():
-            if name.lower() == "content-length" and self.command == "HEAD":
-                length = value
-            if name.lower() not in HOP_BY_HOP:
-                self.send_header(name, value)
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except OSError:  # The client was killed by the test.
-            self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    def error(self, status: int) -> bytes:
+        """Return the body of an error in the form of S3."""
+        code = {403: "AccessDenied", 503: "SlowDown"}[status]
+        return f"<Error><Code>{code}</Code></Error>".encode()

@@ -5,6 +5,7 @@ SQLite, Airflow's default, is not enough: sixteen runs that start at once lock i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import psycopg2
 
 from include.servers.base import ProcessServer
@@ -30,9 +32,9 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    # Every stack has a new database, which need not survive a power failure.
+    # Every stack has a new database, which need not survive a power failure. Commits are written
+    # at once, so that a killed server has lost none of them.
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
 }
 
@@ -85,6 +87,15 @@ class Database(ProcessServer):
         if self.user:
             self._copy_programs(self.user)
         self._initialize()
+
+    def kill(self) -> None:
+        """End the server and its sessions at once: each is in a process group of its own."""
+        if self.child and self.child.process.poll() is None:
+            sessions = psutil.Process(self.child.process.pid).children(recursive=True)
+            super().kill()
+            for session in sessions:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    session.kill()
 
     def close(self) -> None:
         """End the server and delete its files."""

@@ -62,6 +62,8 @@ def check() -> int:
     url, login = os.environ["AIRFLOW_URL"], ("admin", os.environ["AIRFLOW_ADMIN_PASSWORD"])
     wait_until(lambda: _answers(url), "Airflow's API", seconds=PATIENCE)
     with Api(url, *login) as api, tempfile.TemporaryDirectory() as folder:
+        # In a new stack, the API answers before the DAG processor has read the DAG files.
+        wait_until(lambda: _knows_dag(api), f"DAG {CASE_DAG}", seconds=PATIENCE)
         stack = LocalStack()
         objects, settings = ObjectStore(stack.s3), pipeline_settings(api)
         uploaded = download(objects, Path(folder))
@@ -91,6 +93,16 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/api/v2/version").is_success
     except httpx.HTTPError:
         return False
+
+
+def _knows_dag(api: Api) -> bool:
+    try:
+        api.get(f"/dags/{CASE_DAG}")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def pipeline_settings(api: Api) -> Settings:

@@ -18,6 +18,9 @@ class NotificationSensor(BaseSensorOperator):
 
     Args:
         arguments: the arguments of :class:`xray.airflow.listener.trigger.NotificationTrigger`.
+
+    Raises:
+        TypeError: an argument is unknown.
     """
 
     start_from_trigger = True
@@ -25,6 +28,8 @@ class NotificationSensor(BaseSensorOperator):
     def __init__(self, *, arguments: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         path, trigger_arguments = NotificationTrigger(**(arguments or {})).serialize()
+        if unknown := sorted(set(arguments or {}) - set(trigger_arguments)):
+            raise TypeError(f"Unknown arguments of the trigger: {', '.join(unknown)}.")
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls=path, trigger_kwargs=trigger_arguments, next_method="execute_complete"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from xray.airflow.listener.listener import Listener
 from xray.airflow.listener.run_starter import RunStarter
 from xray.airflow.unexpected import without_messages
 
+log = logging.getLogger(__name__)
+
 
 class NotificationTrigger(BaseTrigger):
     """Starts runs for bucket notifications until it is cancelled; it never fires.
@@ -27,6 +30,8 @@ class NotificationTrigger(BaseTrigger):
         dag_id: the DAG to run.
         batch: messages in progress at once, at most.
         concurrency: API requests in progress at once, at most.
+        unknown: arguments in the database that another version has written; they are ignored,
+            so that an upgrade with a waiting listener needs no second start of it.
     """
 
     def __init__(
@@ -36,8 +41,11 @@ class NotificationTrigger(BaseTrigger):
         dag_id: str = config.CASE_DAG,
         batch: int = 100,
         concurrency: int = 8,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        if unknown:
+            log.warning("Arguments of another version are ignored: %s", ", ".join(sorted(unknown)))
         self.topic = topic
         self.dead_letter_topic = dead_letter_topic
         self.dag_id = dag_id

@@ -113,7 +113,7 @@ def test_a_webhook_is_told_what_happened(
     hook: WebHook, configure: Callable[..., None], counted: Counter[tuple[str, str]]
 ) -> None:
     configure(entry(HTTP, "failed", "high_risk", http_conn_id="hook"))
-    notices.tell(Event.HIGH_RISK, **RUN, sentence="Published.", label="Pneumonia", risk=0.93117)
+    notices.tell(Event.HIGH_RISK, **RUN, sentence="Published.", label="Pneumonia", risk=0.93)
     (notice,) = hook.notices
     text = notice.pop("text")
     assert notice == {
@@ -121,11 +121,11 @@ def test_a_webhook_is_told_what_happened(
         "sentence": "Published.",
         "case_id": CASE_ID,
         "label": "Pneumonia",
-        "risk": "93.12%",
+        "risk": "93%",
         "link": LINK,
         **RUN,
     }
-    assert text.splitlines() == ["Published.", f"Case {CASE_ID}: Pneumonia, risk=93.12%", LINK]
+    assert text.splitlines() == ["Published.", f"Case {CASE_ID}: Pneumonia, risk=93%", LINK]
     assert counted == {("xray.notices.sent", "high_risk"): 1}
 
 

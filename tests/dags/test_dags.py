@@ -27,6 +27,7 @@ NAMES = {
     "xray_release",
     "xray_replay",
     "xray_review",
+    "xray_watch",
 }
 BUCKET = "xray-data-in"
 
@@ -81,9 +82,9 @@ def test_the_steps_of_a_case_run_in_order(dags: dict[str, Any]) -> None:
     assert dags["xray_case"].on_failure_callback, "for a case whose workers died"
 
 
-def test_only_the_listener_has_a_schedule(dags: dict[str, Any]) -> None:
+def test_only_the_listener_and_the_watch_have_a_schedule(dags: dict[str, Any]) -> None:
     schedules = {name: dag.schedule for name, dag in dags.items() if dag.schedule}
-    assert schedules == {"xray_listener": "@continuous"}
+    assert schedules == {"xray_listener": "@continuous", "xray_watch": "@continuous"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -108,14 +109,21 @@ def test_every_setting_of_a_case_is_in_the_form(dags: dict[str, Any]) -> None:
         params.get_param("anonymize").resolve("sometimes")
 
 
-def test_the_listener_goes_straight_to_the_triggerer(dags: dict[str, Any]) -> None:
-    (sensor,) = dags["xray_listener"].tasks
+@pytest.mark.parametrize(
+    ("name", "trigger"),
+    [
+        ("xray_listener", "xray.airflow.listener.trigger.NotificationTrigger"),
+        ("xray_watch", "xray.airflow.watch.trigger.WatchTrigger"),
+    ],
+)
+def test_a_task_that_never_ends_goes_straight_to_the_triggerer(
+    dags: dict[str, Any], name: str, trigger: str
+) -> None:
+    (sensor,) = dags[name].tasks
     assert sensor.start_from_trigger
-    assert (
-        sensor.start_trigger_args.trigger_cls == "xray.airflow.listener.trigger.NotificationTrigger"
-    )
-    assert dags["xray_listener"].max_active_runs == 1
-    assert dags["xray_listener"].start_date is not None
+    assert sensor.start_trigger_args.trigger_cls == trigger
+    assert dags[name].max_active_runs == 1
+    assert dags[name].start_date is not None
 
 
 HEAVY = (

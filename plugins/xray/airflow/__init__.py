@@ -12,10 +12,12 @@ __all__ = [
     "forms",
     "jobs",
     "listener",
+    "notices",
     "preload",
     "retry",
     "session",
     "stats",
     "store_check",
     "unexpected",
+    "watch",
 ]

@@ -68,8 +68,13 @@ def run_address(dag_id: str, run_id: str) -> str:
 
     It has no scheme and host if ``[api] base_url`` is not set.
     """
+    return f"{runs_address(dag_id)}/{quote(run_id)}"
+
+
+def runs_address(dag_id: str) -> str:
+    """Return the address of the runs of a DAG in Airflow's UI, as for :func:`run_address`."""
     base = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+    return f"{base}/dags/{quote(dag_id)}/runs"
 
 
 def _base() -> str:

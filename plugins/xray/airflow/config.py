@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,7 +107,14 @@ def settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         SettingsError: a setting is unknown, or has a wrong value.
     """
-    stored = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
+    text = Variable.get(SETTINGS_VARIABLE, default=None)
+    try:
+        # Not by Airflow, which takes a Variable that is not JSON for one that is not set.
+        stored = json.loads(text) if text else {}
+    except ValueError:
+        raise SettingsError(
+            f"The Airflow Variable {SETTINGS_VARIABLE} is not JSON: correct it."
+        ) from None
     if not isinstance(stored, dict):
         raise SettingsError(f"The Airflow Variable {SETTINGS_VARIABLE} must be a JSON object.")
     return Settings.from_mapping({**stored, **(overrides or {})})

@@ -133,7 +133,7 @@ def tell(event: Event, *, dag_id: str, run_id: str, sentence: str, **facts: Any)
         dag_id, run_id: the run to link to.
         sentence: what has happened, in words that name no patient and no object.
         facts: ``case_id`` (by default that of the run), ``label``, ``risk`` (0 to 1; None if it
-            means nothing), and other values for the templates of a notifier.
+            means nothing), ``link`` (by default to the run), and other values for the templates.
     """
     try:
         chosen = _chosen(event)
@@ -321,8 +321,8 @@ def _values(
         "sentence": sentence,
         "case_id": facts.get("case_id") or case_id,
         "label": facts.get("label") or "",
-        "risk": "" if risk is None else f"{risk:.2%}",
-        "link": run_address(dag_id, run_id),
+        "risk": "" if risk is None else f"{risk:.0%}",
+        "link": facts.get("link") or run_address(dag_id, run_id),
         "dag_id": dag_id,
         "run_id": run_id,
     }

@@ -2,4 +2,4 @@
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["boxes", "metrics", "release", "review", "tasks"]
+__all__ = ["boxes", "metrics", "release", "review", "tasks", "told"]

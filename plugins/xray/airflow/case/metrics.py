@@ -141,7 +141,7 @@ def failed(ti: Any, error: BaseException | None) -> None:
         ti: the task instance that failed.
         error: the failure; None in the callback.
     """
-    if error is None and ti.xcom_pull(task_ids=ti.task_id, key=SETTLED) == ti.try_number:
+    if error is None and settled(ti):
         return
     if not isinstance(error, StaleError):
         name = type(error).__name__ if error else WORKER_DIED
@@ -152,6 +152,11 @@ def failed(ti: Any, error: BaseException | None) -> None:
         _count("refused", source="store", reason="object")
     if error:
         ti.xcom_push(key=SETTLED, value=ti.try_number)
+
+
+def settled(ti: Any) -> bool:
+    """Return whether the task that failed has dealt with its failure itself."""
+    return bool(ti.xcom_pull(task_ids=ti.task_id, key=SETTLED) == ti.try_number)
 
 
 def risk_bin(risk: float) -> str:

@@ -15,7 +15,7 @@ from airflow.sdk import Param
 
 from xray.airflow import api, config, forms
 from xray.airflow.addresses import QUARANTINE, picture_addresses
-from xray.airflow.case import metrics
+from xray.airflow.case import metrics, told
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
@@ -62,7 +62,7 @@ class ReleaseOperator(HITLOperator):
     def execute(self, context: Any) -> Any:
         """Show the image and wait."""
         work, pinned, scored = _case(context)
-        with _noted(context):
+        with noted(context):
             request = quarantine.open_request(work, pinned, scored)
             quarantine.show(work, request)
         self.body = BODY.format(
@@ -86,7 +86,7 @@ class ReleaseOperator(HITLOperator):
         except FormError as error:
             return self._ask_again(context, error)
         work, pinned, scored = _case(context)
-        with _noted(context):
+        with noted(context):
             decision = quarantine.release(
                 work,
                 pinned,
@@ -116,9 +116,11 @@ class ReleaseOperator(HITLOperator):
 
 def end_failed_release(context: Mapping[str, Any]) -> None:
     """End the claim of a release that has failed for good; the failure callback of the DAG."""
-    metrics.failed(context["ti"], None)
-    work, _, _ = _case(context)
+    ti = context["ti"]
+    metrics.failed(ti, None)
+    work, pinned, _ = _case(context)
     ending.end_claim(work)
+    told.failed(ti, ending.describe(None)[0], pinned=pinned, by_task=False)
 
 
 def _boxes(choice: str, text: str) -> list[Box]:
@@ -154,14 +156,17 @@ def _request(context: Mapping[str, Any], work: Work, pinned: Pinned, scored: Sco
 
 
 @contextmanager
-def _noted(context: Mapping[str, Any]) -> Iterator[None]:
-    """Count a failure for good, and put the sentence of a refused answer into the run's note."""
+def noted(context: Mapping[str, Any]) -> Iterator[None]:
+    """Count and tell a failure for good; put the sentence of a refused answer into the note."""
     try:
         yield
     except Exception as error:
         ti = context["ti"]
         if isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
             metrics.failed(ti, error)
+            if not isinstance(error, StaleError):
+                pinned = Pinned.from_json(context["params"]["pinned"])
+                told.failed(ti, ending.describe(error)[0], pinned=pinned, by_task=True)
         if isinstance(error, StaleError):
             api.set_note(ti.run_id, str(error), dag_id=config.RELEASE_DAG)
         raise

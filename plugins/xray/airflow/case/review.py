@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from xray.airflow import api, forms
 from xray.airflow.addresses import REVIEW as REVIEW_PICTURE
 from xray.airflow.addresses import picture_addresses
+from xray.airflow.case import told
 from xray.airflow.case.tasks import build_work, records_failure
 from xray.case import Pinned, Scored, Work, hand_over, requests, review, take_over
 from xray.case.manifest import REVIEW, Request
@@ -70,8 +71,10 @@ class ReviewRequestOperator(BaseOperator):
             request = review.ask_for_review(work, pinned, scored)
         except StaleError:
             return None  # The case goes on to its end, where it is recorded as superseded.
-        forms.offer(Waiting(source=work.source, pinned=pinned, scored=scored, request=request))
+        waiting = Waiting(source=work.source, pinned=pinned, scored=scored, request=request)
+        forms.offer(waiting)
         api.set_note(context["ti"].run_id, WAITS)
+        told.waits(context["ti"], work, waiting)
         raise DownstreamTasksSkipped(tasks=AFTER_REVIEW)
 
     @records_failure()

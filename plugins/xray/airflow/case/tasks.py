@@ -28,7 +28,7 @@ from airflow.sdk.exceptions import (
 )
 
 from xray.airflow import api, config, connections, forms
-from xray.airflow.case import metrics
+from xray.airflow.case import metrics, told
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (
@@ -122,7 +122,7 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
     This is also the failure callback of the DAG, for a case whose worker died. It changes nothing
     if the failed task has recorded the failure itself.
     """
-    ti, reason = context["ti"], ending.describe(error)[0]
+    ti, reason, pinned = context["ti"], ending.describe(error)[0], None
     try:
         pinned = carried_pinned(context)
         try:
@@ -141,6 +141,7 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
         )
     metrics.failed(ti, error)
     api.set_note(ti.run_id, f"{ti.task_id} failed: {reason}", ti.dag_id)
+    told.failed(ti, reason, pinned=pinned, by_task=error is not None)
 
 
 @contextmanager
@@ -305,6 +306,7 @@ def store(
         api.set_note(ti.run_id, f"{outcome.decision}, attempt {outcome.attempt}", ti.dag_id)
     # Last, so that hardly any retry counts the attempt again.
     metrics.finished(work.source, image, result, outcome, redacted.redaction if redacted else None)
+    told.published(ti, work, result, outcome)
     if quarantined:
         return outcome.to_json()
     # Skipping it here saves the process of its task.
@@ -317,10 +319,12 @@ def store(
 @without_messages()
 def quarantine(pinned: JSON, scored: JSON, reviewed: JSON | None) -> None:
     """Open a form for the quarantined image, if few forms are open; otherwise it queues."""
-    image = Pinned.from_json(pinned)
-    work = build_work(get_current_context(), image)
+    context, image = get_current_context(), Pinned.from_json(pinned)
+    work = build_work(context, image)
     request = work.manifest.read()[0].waiting
     if request is None or (request.kind, request.case_id) != (RELEASE, work.case_id):
         raise AirflowSkipException("The image no longer waits for a decision.")
     result = take_over(work, Scored, reviewed or scored)
-    forms.offer(Waiting(source=work.source, pinned=image, scored=result, request=request))
+    waiting = Waiting(source=work.source, pinned=image, scored=result, request=request)
+    forms.offer(waiting)
+    told.waits(context["ti"], work, waiting)

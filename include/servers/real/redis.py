@@ -16,8 +16,9 @@ from typing import ClassVar
 import redis
 
 from include.servers.base import ProcessServer
-from include.servers.processes import StartError, free_port, run_program
+from include.servers.processes import free_port
 from include.servers.real import CACHE
+from include.servers.real.debian_packages import unpack_packages
 
 PACKAGES = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
 """The server, and those of its libraries that a Debian system may lack."""
@@ -94,19 +95,6 @@ def find_program() -> tuple[Path, dict[str, str]]:
         return Path(installed), {}
     folder = CACHE / "redis"
     if not (folder / "usr/bin/redis-server").exists():
-        _unpack(folder)
+        unpack_packages(PACKAGES, folder, "Redis is missing: install it, so that redis-server runs")
     libraries = {str(path.parent) for path in (folder / "usr/lib").rglob("*.so*")}
     return folder / "usr/bin/redis-server", {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
-
-
-def _unpack(folder: Path) -> None:
-    """Unpack Debian's packages into ``folder``, without installing them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    purpose = "Redis is missing (install it, so that redis-server runs), and Debian's packages fail"
-    try:
-        run_program(["apt-get", "download", *PACKAGES], purpose, cwd=folder)
-        for package in folder.glob("*.deb"):
-            run_program(["dpkg-deb", "--extract", str(package), str(folder)], purpose, cwd=folder)
-            package.unlink()
-    except FileNotFoundError:
-        raise StartError("Redis is missing: install it, so that redis-server runs.") from None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.fake_api import FakeApi
-from xray.airflow.api import RunRefusedError, RunsClient, Started
-from xray.errors import TransientError
+from xray.airflow import session
+from xray.airflow.api import RunFailedError, RunRefusedError, RunsClient, Started
+from xray.errors import BlockedError, TransientError
 
 
 def start(api: FakeApi, *run_ids: str, password: str = "right") -> list[Started]:
@@ -96,8 +99,97 @@ def test_a_refused_login_is_not_tried_by_each_run(api: FakeApi) -> None:
                 return_exceptions=True,
             )
 
-    assert {type(error) for error in asyncio.run(go())} == {TransientError}
+    assert {type(error) for error in asyncio.run(go())} == {BlockedError}
     assert api.logins == 1
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the client sees, in seconds."""
+    time = [1000.0]
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: time[0]))
+    return time
+
+
+def starts_after(api: FakeApi, change: Callable[[], None]) -> list[Any]:
+    """Start a run, call ``change``, and start 20 more runs; return what became of those."""
+
+    async def go() -> list[Any]:
+        async with RunsClient(api.url, "xray", "right") as client:
+            await client.start("xray_case", "first", {})
+            with api.lock:
+                change()
+            return await asyncio.gather(
+                *(client.start("xray_case", str(number), {}) for number in range(20)),
+                return_exceptions=True,
+            )
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize("detail", ["Invalid JWT token", "Forbidden"])
+def test_a_token_that_is_forbidden_is_renewed_once(
+    api: FakeApi, now: list[float], detail: str
+) -> None:
+    """The secret that signs tokens was changed, or the rights that a token names."""
+
+    def change() -> None:
+        now[0] += 3600
+        api.token, api.refusal = "another", (403, detail)
+
+    assert starts_after(api, change) == [Started.NEW] * 20
+    assert api.logins == 2
+
+
+@pytest.mark.parametrize(("seconds", "logins"), [(3600, 2), (5, 1)])
+def test_a_missing_right_is_named_without_a_storm_of_logins(
+    api: FakeApi, now: list[float], seconds: float, logins: int
+) -> None:
+    def change() -> None:
+        now[0] += seconds
+        api.forbidden = True
+
+    errors = starts_after(api, change)
+    assert {type(error) for error in errors} == {BlockedError}
+    assert {str(error) for error in errors} == {
+        "The account of the connection xray_api may not start runs of xray_case: give it that "
+        "right."
+    }
+    assert api.logins == logins
+
+
+def test_a_token_that_is_never_accepted_is_no_missing_right(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = api.handle
+
+    def handle(path: str, headers: Any, body: Any) -> tuple[int, Any]:
+        answer = original(path, headers, body)
+        api.token = "that of another server"
+        return answer
+
+    api.refusal = (403, "Invalid JWT token")
+    monkeypatch.setattr(api, "handle", handle)
+    with pytest.raises(BlockedError, match=r"same \[api_auth\] jwt_secret"):
+        start(api, "a")
+    assert api.logins == 1
+
+
+def test_a_conflict_without_a_run_is_no_duplicate(api: FakeApi) -> None:
+    api.conflicts = 1
+    with pytest.raises(RunFailedError, match=r"HTTP 409"):
+        start(api, "a")
+    assert start(api, "a") == [Started.NEW]
+    assert start(api, "a") == [Started.DUPLICATE]
+
+
+def test_a_conflict_that_cannot_be_looked_up_is_not_counted(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(api, "a")
+    monkeypatch.setattr(api, "read", lambda _: (503, {}))
+    with pytest.raises(TransientError, match="cannot read runs of xray_case now"):
+        start(api, "a")
 
 
 def test_whether_a_dag_is_paused(api: FakeApi) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +36,14 @@ class FakeApi:
         """The HTTP statuses of the next attempts to start a run."""
         self.lock = threading.Lock()
         self.token = ""
+        self.refusal: tuple[int, str] = (401, "Token Expired")
+        """The answer to a request with another token than the last one."""
+        self.forbidden = False
+        """Whether the account lacks all rights."""
+        self.conflicts = 0
+        """How many further starts are answered with HTTP 409 though there is no such run."""
+        self.random_errors: Callable[[], bool] = lambda: False
+        """Asked at each start of a run whether it is answered with HTTP 500."""
         self.dag = {"is_paused": False, "has_import_errors": False, "allowed_run_types": None}
         api = self
 
@@ -74,7 +83,10 @@ class FakeApi:
             self.token = f"token-{self.logins}"
             return 201, {"access_token": self.token}
         if headers["Authorization"] != f"Bearer {self.token}":
-            return 401, {}
+            status, detail = self.refusal
+            return status, {"detail": detail}
+        if self.forbidden:
+            return 403, {"detail": "Forbidden"}
         if body is None:
             return self.read(path)
         if "conf" in body:
@@ -92,6 +104,11 @@ class FakeApi:
         """Return the HTTP status and the JSON of the response to the start of a run."""
         if self.refuse:
             return self.refuse.pop(0), {"detail": "because of Ada Ashgrove"}
+        if self.conflicts:
+            self.conflicts -= 1
+            return 409, {"detail": {"reason": "Unique constraint violation"}}
+        if self.random_errors():
+            return 500, {}
         if body["conf"] and _object_key(body["conf"]) == POISON:
             return 500, {}
         if body["dag_run_id"] in self.runs:
@@ -116,7 +133,8 @@ class FakeApi:
             run = names[-1]
             if run not in self.runs:
                 return 404, {}
-            return 200, {"state": self.state(run), "conf": self.runs[run]}
+            note = self.notes.get(run)
+            return 200, {"state": self.state(run), "conf": self.runs[run], "note": note}
         return 200, self.dag
 
     def state(self, run: str) -> str:
@@ -145,4 +163,6 @@ class FakeApi:
 
 
 def _object_key(conf: dict[str, Any]) -> str:
+    if "until" in conf:  # A run of xray_reconcile.
+        return ""
     return Source.from_conf(conf, KEYRING).key

@@ -2,7 +2,7 @@
 
 The id of a run is derived from the object that it processes, so starting the
 same run twice gives one run: the API answers the second request with HTTP 409,
-which counts as a success here.
+and the run is there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from xray.airflow import config, connections
 from xray.airflow.session import ApiSession, api_error
-from xray.errors import PermanentError, TransientError, XrayError
+from xray.errors import BlockedError, PermanentError, TransientError, XrayError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -52,9 +52,11 @@ class RunsClient(ApiSession):
 
         Raises:
             RunRefusedError: the API refuses this run, and will always do so.
-            RunFailedError: the API failed on this run (HTTP 500).
-            TransientError: the API does not answer, or cannot start any run. Trying again helps,
-                in the second case after somebody has fixed the cause that the message names.
+            RunFailedError: the API failed on this run: HTTP 500, or HTTP 409 though there is no
+                run with this id.
+            BlockedError: the API cannot start any run until a person has mended the cause that the
+                message names.
+            TransientError: the API does not answer.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         async with self.slots:
@@ -63,7 +65,7 @@ class RunsClient(ApiSession):
                 case 200 | 201:
                     return Started.NEW
                 case 409:
-                    return Started.DUPLICATE
+                    return await self._duplicate(dag_id, run_id)
                 case 400 | 413 | 422 as status:
                     await self._check_startable(dag_id)
                     # The API's own message quotes the conf.
@@ -72,6 +74,15 @@ class RunsClient(ApiSession):
                     raise RunFailedError("Airflow's API fails on the run (HTTP 500).")
                 case status:
                     raise api_error(status, dag_id, f"start runs of {dag_id}")
+
+    async def _duplicate(self, dag_id: str, run_id: str) -> Started:
+        """Return that a run exists, after looking it up: HTTP 409 is any violated constraint."""
+        response = await self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        if response.status_code == 200:
+            return Started.DUPLICATE
+        if response.status_code == 404:
+            raise RunFailedError("Airflow's API says that the run exists (HTTP 409), but it does not.")
+        raise api_error(response.status_code, dag_id, f"read runs of {dag_id}")
 
     async def is_paused(self, dag_id: str) -> bool:
         """Return whether a DAG is paused.
@@ -217,14 +228,14 @@ class RunsClient(ApiSession):
         return dag
 
     async def _check_startable(self, dag_id: str) -> None:
-        """Raise TransientError if the DAG's state is why the API refused a run."""
+        """Raise BlockedError if the DAG's state is why the API refused a run."""
         dag = await self._dag(dag_id)
         if dag["has_import_errors"]:
-            raise TransientError(
+            raise BlockedError(
                 f"The file of the DAG {dag_id} has an import error, which the UI shows: fix it."
             )
         if dag["allowed_run_types"] is not None and "manual" not in dag["allowed_run_types"]:
-            raise TransientError(
+            raise BlockedError(
                 f'The DAG {dag_id} does not allow manual runs: add "manual" to its allowed run '
                 "types."
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from xray.airflow import connections
-from xray.errors import TransientError
+from xray.errors import BlockedError, TransientError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0
 """Seconds to wait for a response."""
 LOGIN_PAUSE = 10.0
-"""Seconds for which a refused login is not tried again: too many attempts may lock the account."""
+"""Seconds for which a login is not repeated: too many attempts may lock the account."""
+FORBIDDEN_PAUSE = 30.0
+"""Seconds after a login for which a forbidden request is not a reason to log in again: an account
+that lacks a right is refused with every token."""
+BAD_TOKEN = "JWT"  # noqa: S105 - a part of what the API says of a token
+"""In Airflow's sentence about a token that it cannot verify, such as after a change of the secret
+that signs tokens. It comes with HTTP 403, as a missing right does."""
 
 
 class ApiSession:
@@ -46,7 +52,7 @@ class ApiSession:
         self.slots = asyncio.Semaphore(concurrency)
         self._token = ""
         self._login_lock = asyncio.Lock()
-        self._login_refused_at = float("-inf")
+        self._login_refused_at = self._logged_in_at = float("-inf")
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=TIMEOUT,
@@ -91,12 +97,32 @@ class ApiSession:
         await self._http.aclose()
 
     async def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """Send a request; log in first if there is no token, or again if the token has expired."""
+        """Send a request, and log in if there is no token or if the API refuses the token.
+
+        A token has expired (HTTP 401), was signed with an earlier secret, or names rights that
+        have changed since (both HTTP 403).
+
+        Raises:
+            BlockedError: the API refuses the login, or each token that it has issued.
+            TransientError: the API does not answer.
+        """
         token = self._token
         response = await self._send(method, path, body, token) if token else None
-        if response is None or response.status_code == 401:
+        if response is None or response.status_code == 401 or self._may_be_token(response, token):
             response = await self._send(method, path, body, await self._log_in(token))
+        if response.status_code == 403 and BAD_TOKEN in response.text:
+            raise BlockedError(
+                "Airflow's API does not accept the token that it has issued: check that all its "
+                "servers have the same [api_auth] jwt_secret."
+            )
         return response
+
+    def _may_be_token(self, response: httpx.Response, token: str) -> bool:
+        """Return whether another token may help a request that was forbidden with this one."""
+        if response.status_code != 403:
+            return False
+        pause = LOGIN_PAUSE if BAD_TOKEN in response.text else FORBIDDEN_PAUSE
+        return token != self._token or time.monotonic() - self._logged_in_at >= pause
 
     async def _log_in(self, expired: str) -> str:
         """Return a token other than ``expired``; one login serves all requests that wait for it."""
@@ -114,6 +140,7 @@ class ApiSession:
                         f"Airflow's API does not answer the login (HTTP {response.status_code})."
                     )
                 self._token = str(response.json()["access_token"])
+                self._logged_in_at = time.monotonic()
             return self._token
 
     async def _send(self, method: str, path: str, body: Any, token: str = "") -> httpx.Response:
@@ -130,6 +157,8 @@ class ApiSession:
 def api_error(status: int, dag_id: str = "", action: str = "") -> TransientError:
     """Return the error for an HTTP ``status`` that concerns more than one run.
 
+    It is a :class:`~xray.errors.BlockedError` if a person has to mend something.
+
     Args:
         status: the HTTP status.
         dag_id: the DAG of the request.
@@ -137,17 +166,17 @@ def api_error(status: int, dag_id: str = "", action: str = "") -> TransientError
     """
     match status:
         case 401:
-            return TransientError(
+            return BlockedError(
                 "Airflow's API refuses the login: check login and password of the connection "
                 f"{connections.API_CONNECTION}."
             )
         case 403:
-            return TransientError(
+            return BlockedError(
                 f"The account of the connection {connections.API_CONNECTION} may not "
                 f"{action}: give it that right."
             )
         case 404:
-            return TransientError(
+            return BlockedError(
                 f"Airflow knows no DAG {dag_id}: check that its file exists and has no import "
                 "error."
             )

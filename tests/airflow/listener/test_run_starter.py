@@ -11,6 +11,7 @@ from tests.support import KEYRING, notification
 from tests.support.deployment import KEY, Deployment, Logged, until
 from tests.support.fake_api import POISON, FakeApi
 from xray.airflow.api import RunsClient
+from xray.airflow.listener import blame
 from xray.airflow.listener.run_starter import RunStarter, StartResult
 from xray.case import Source
 from xray.pseudonym import Keyring
@@ -32,7 +33,11 @@ def test_a_refused_run_is_a_dead_letter(deployment: Deployment, api: FakeApi) ->
     assert "422" in headers["xray-reason"]
 
 
-def test_a_run_that_breaks_the_api_stops_no_other(deployment: Deployment, api: FakeApi) -> None:
+def test_a_run_that_breaks_the_api_stops_no_other(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blame, "SECONDS", 2.0)
+    monkeypatch.setattr(blame, "FAILURES", 4)
     deployment.send(notification(POISON))
 
     async def go() -> None:
@@ -146,3 +151,28 @@ def test_a_removal_that_cannot_be_read_is_a_dead_letter_if_removals_are_followed
     assert ignored.dead_letter_reason is None
     (result,) = started(api, bad, follow=True)
     assert result.dead_letter_reason == "The object key has 1025 bytes; at most 1024."
+
+
+def test_people_are_told_once_of_each_cause_that_blocks_all_runs(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray.airflow.listener.backoff.LONGEST_PAUSE", 0.01)
+    told: list[str] = []
+    api.refuse = [403, 403, 404, 404, 503]
+
+    async def go() -> None:
+        async with RunsClient(api.url, "xray", "right") as client:
+            starter = RunStarter(
+                client,
+                dag_id="xray_case",
+                keyring=KEYRING,
+                settings=Settings(),
+                on_blocked=told.append,
+            )
+            await starter.start_runs(notification("a"))
+            api.refuse = [403]
+            await starter.start_runs(notification("b"))
+
+    asyncio.run(go())
+    assert ["may not" in one for one in told] == [True, False, True]
+    assert api.object_keys() == ["a", "b"]

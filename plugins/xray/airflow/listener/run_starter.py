@@ -6,7 +6,8 @@ setting ``follow_deletions`` is true.
 A failure that may pass is waited for, however long it takes. A failure that
 no retry can help makes the message a *dead letter* with a reason, and holds up
 no other message. An error of the API that may be either (HTTP 500) is blamed
-on the run once the API starts other runs while it keeps failing on this one.
+on the run if the API starts other runs reliably while it keeps failing on this
+one for long: see :mod:`xray.airflow.listener.blame`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import asyncio
 import logging
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from xray.airflow import config
 from xray.airflow.api import RunFailedError, RunRefusedError, RunsClient, Started
 from xray.airflow.listener.backoff import Backoff
+from xray.airflow.listener.blame import Reliability, Suspicion
 from xray.case import Source, forget
-from xray.errors import TransientError
+from xray.errors import BlockedError, TransientError
 from xray.notification import (
     Notification,
     ObjectCreated,
@@ -34,8 +37,8 @@ from xray.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OWN_FAULT_TRIES = 5
-"""The run is to blame after the API failed on it so often and started others in between."""
+TRIES = 8
+"""How often a run is attempted that the API fails on, by a caller that does not wait."""
 
 
 class StartResult:
@@ -58,7 +61,10 @@ class RunStarter:
         dag_id: the DAG of the cases.
         keyring: the secrets of the run ids and of the sealed object keys.
         settings: say how object keys are encoded in messages, and whether removals are followed.
-        wait: whether to wait while the API fails. Otherwise its error is raised.
+        wait: whether to wait while the API fails. Otherwise its error is raised, and a run that
+            it fails on is given up after :data:`TRIES`.
+        on_blocked: called with the sentence that says what a person has to mend, once for each
+            cause until a run starts.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class RunStarter:
         keyring: Keyring,
         settings: Settings,
         wait: bool = True,
+        on_blocked: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.backoff = Backoff()
         self._client = client
@@ -76,8 +83,9 @@ class RunStarter:
         self._keyring = keyring
         self._settings = settings
         self._wait = wait
-        self._runs_started = 0
-        """Runs that the API has started or known, of all messages."""
+        self._on_blocked = on_blocked
+        self._blocked_by = ""
+        self._reliability = Reliability()
 
     async def start_runs(self, message: bytes | None) -> StartResult:
         """Start the runs of ``message``; return once each run exists or can never be started.
@@ -134,22 +142,35 @@ class RunStarter:
 
     async def _start(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> Started | str:
         """Start one run, or return the reason why it can never be started."""
-        failures = own_faults = runs_started = 0
+        failures, suspicion = 0, None
         while True:
             try:
                 started = await self._client.start(dag_id, run_id, conf)
             except RunRefusedError as error:
+                self._count_attempt(failures, failed=False)
                 return str(error)
             except TransientError as error:
-                if not self._wait:
-                    raise
-                if isinstance(error, RunFailedError) and self._runs_started > runs_started:
-                    own_faults, runs_started = own_faults + 1, self._runs_started
-                    if own_faults >= OWN_FAULT_TRIES:
+                self._count_attempt(failures, failed=True)
+                if isinstance(error, RunFailedError):
+                    suspicion = suspicion or Suspicion(self._reliability)
+                    if suspicion.failed():
                         return f"{error} It starts other runs, so this run is to blame."
+                    if not self._wait and failures + 1 >= TRIES:
+                        return f"{error} It was tried {TRIES} times."
+                elif not self._wait:
+                    raise
+                elif isinstance(error, BlockedError) and str(error) != self._blocked_by:
+                    self._blocked_by = str(error)
+                    self._on_blocked(self._blocked_by)
                 await self.backoff.wait(error, failures)
                 failures += 1
             else:
-                self._runs_started += 1
+                self._count_attempt(failures, failed=False)
                 self.backoff.succeeded()
+                self._blocked_by = ""
                 return started
+
+    def _count_attempt(self, failures: int, *, failed: bool) -> None:
+        """Count the attempt to start a run if it is the first one, after no ``failures``."""
+        if not failures:
+            self._reliability.count(failed=failed)

@@ -32,7 +32,7 @@ lint: env  ## style, import rules and types
 test: lint  ## everything that needs no server of its own; prints the coverage of plugins/xray
 	$(BIN)/python -m pytest --cov
 
-test-real: lint  ## the same flows on real servers, the faults, and a fresh Debian; needs Java 17, Maven, Go, debootstrap
+test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, debootstrap
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/real
 
 bench: env  ## measure: PART=cases, notifications, redaction, or model with DATA=DIR; without, all parts

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from tests.support import ROOT
-from xray.command_line import COMMANDS
+from xray.command_line import COMMANDS, MODULES
 from xray.settings import Settings, case_settings
 
 DOCS = ROOT / "docs"
@@ -53,15 +53,37 @@ def test_every_option_of_airflows_configuration_is_documented() -> None:
     code = (ROOT / "plugins" / "xray" / "airflow" / "config.py").read_text()
     options = re.findall(r'conf\.get\w*\(\s*\w+,\s*"(\w+)"', code)
     assert {f"AIRFLOW__XRAY__{name.upper()}" for name in options} == set(documented)
-    assert len(options) == 8
+    assert len(options) == 9
 
 
 def test_every_metric_is_documented() -> None:
-    documented = rows(DOCS / "notifications.md", "metric")
-    module = ROOT / "plugins" / "xray" / "airflow" / "listener" / "metrics.py"
-    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
-    in_code = re.findall(r"^\| `(xray\.[\w.]+)` \| (\w+)", docstring, flags=re.M)
-    assert {name: kind for name, (kind, *_) in documented.items()} == dict(in_code)
+    documented = rows(DOCS / "monitoring.md", "metric")
+    package = ROOT / "plugins" / "xray" / "airflow"
+    in_code = {}
+    for part in ("listener", "case", "watch"):
+        docstring = ast.get_docstring(ast.parse((package / part / "metrics.py").read_text())) or ""
+        found = dict(re.findall(r"^\| `(xray\.[\w.]+)` \| (\w+)", docstring, flags=re.M))
+        assert found, part
+        in_code |= found
+    notices = re.findall(r'_count\("(\w+)"', (package / "notices.py").read_text())
+    in_code |= {f"xray.notices.{name}": "counter" for name in notices}
+    assert {name: kind for name, (kind, *_) in documented.items()} == in_code
+
+
+def test_every_value_of_a_tag_is_documented() -> None:
+    from xray.airflow.case import metrics
+    from xray.case import Decision
+    from xray.errors import ImageFault
+    from xray.settings import Label
+
+    documented = rows(DOCS / "monitoring.md", "tag")
+    named = {tag: set(re.findall(r"`(\w+)`", values)) for tag, (values,) in documented.items()}
+    assert named["label"] == set(Label)
+    assert named["origin"] == set(metrics.ORIGINS)
+    decisions = {decision.name.lower() for decision in Decision}
+    assert named["decision"] == decisions | {metrics.RELEASED, metrics.KEPT}
+    gate = {re.sub(r"\W", "_", reason) for reason in metrics.GATE_REASONS}
+    assert named["reason"] == gate | set(ImageFault) | {"object"}
 
 
 def test_every_metric_of_the_docstring_is_sent() -> None:
@@ -76,14 +98,16 @@ def test_every_metric_of_the_docstring_is_sent() -> None:
     docstring = ast.get_docstring(ast.parse(text)) or ""
     named = set(re.findall(r"`(xray\.[\w.]+)`", docstring))
     assert {
-        re.sub(r"\{partition\}", "N", name) for name in sent - {f"{metrics.PREFIX}name"}
+        name.replace("{partition}", "N").replace("{sensor}", "SENSOR")
+        for name in sent - {f"{metrics.PREFIX}name"}
     } == named
 
 
 def test_every_command_is_documented() -> None:
     readme = (ROOT / "README.md").read_text()
     for name in COMMANDS:
-        assert f"`python -m xray.{name} " in readme
+        spelling = f"xray {name}" if name in MODULES else f"xray.{name}"
+        assert f"`python -m {spelling} " in readme
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.M)
     for target in set(targets) - {"help", "env", "lint", "lock", "clean", "images"}:
         assert f"make {target}" in readme, target

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -25,10 +27,36 @@ class Deployment:
         self.brokers, self.topic, self.dead = brokers, topic, f"{topic}.dlq"
         self.producer = Producer({"bootstrap.servers": brokers})
 
-    def send(self, *messages: bytes | None) -> None:
-        """Send messages to the topic."""
+    def configure(self, **properties: Any) -> None:
+        """Change properties of the connection ``xray_kafka``."""
+        name = "AIRFLOW_CONN_XRAY_KAFKA"
+        connection = json.loads(os.environ[name])
+        connection["extra"] |= properties
+        os.environ[name] = json.dumps(connection)  # The fixture puts the variable back.
+
+    def connect(self, brokers: str) -> None:
+        """Point the connection ``xray_kafka`` to other brokers, and the topics too."""
+        self.configure(**{"bootstrap.servers": brokers})
+        self.brokers = brokers
+        self.producer = Producer({"bootstrap.servers": brokers})
+
+    def end(self, topic: str) -> int:
+        """Return how many messages were written to a topic."""
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "ends"})
+        try:
+            numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            marks = [
+                consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+                for number in numbers
+            ]
+            return sum(high for _, high in marks)
+        finally:
+            consumer.close()
+
+    def send(self, *messages: bytes | None, partition: int = -1) -> None:
+        """Send messages to the topic, by default to any partition."""
         for message in messages:
-            self.producer.produce(self.topic, message)
+            self.producer.produce(self.topic, message, partition=partition)
         assert self.producer.flush(10) == 0
 
     def committed(self) -> int:
@@ -68,7 +96,9 @@ class Deployment:
     async def running(self, **arguments: Any) -> AsyncIterator[NotificationTrigger]:
         """Run a trigger as the triggerer does, until the context ends."""
         trigger = NotificationTrigger(topic=self.topic, dead_letter_topic=self.dead, **arguments)
-        trigger.task_instance = SimpleNamespace(task_id="listen_1", dag_id="xray_listener")
+        trigger.task_instance = SimpleNamespace(
+            dag_id="xray_listener", run_id="continuous", task_id="listen_1"
+        )
 
         async def drain() -> None:
             async for _ in trigger.run():

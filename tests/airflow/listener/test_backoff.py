@@ -46,6 +46,25 @@ def test_the_same_error_is_logged_once(
     ]
 
 
+def test_a_service_that_fails_now_and_then_does_not_fill_the_log(
+    pauses: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = [100.0]
+    monkeypatch.setattr(backoff.time, "monotonic", lambda: now[0])
+    waiting = Backoff()
+    for _ in range(100):
+        asyncio.run(waiting.wait(TransientError("The API fails."), 0))
+        waiting.succeeded()
+        now[0] += 0.9
+    assert [record.getMessage() for record in caplog.records] == [
+        "Trying again, nothing is lost: The API fails.",
+        "Working again after 0 s.",
+        "Trying again, nothing is lost: The API fails. (66 more since the last line)",
+        "Working again after 0 s.",
+    ]
+
+
 def test_it_measures_how_long_the_service_fails(
     pauses: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 import traceback
 from typing import Any
 
 import pytest
+from airflow.observability.stats import Stats
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tests.support import notification
-from tests.support.deployment import KEY, Deployment, until
+from tests.support.deployment import KEY, Deployment, Logged, until
 from tests.support.fake_api import FakeApi
-from xray.airflow import store_check
+from xray.airflow import notices, store_check
+from xray.airflow.listener import trigger
 from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.trigger import NotificationTrigger
 from xray.airflow.unexpected import UnexpectedError
+from xray.errors import SettingsError
 from xray.notification import OffsetTracker
 
 CHECK = store_check.check
@@ -166,3 +172,70 @@ def test_every_argument_is_serialized() -> None:
     path, given = NotificationTrigger(**arguments).serialize()  # type: ignore[arg-type]
     assert given == arguments
     assert path == f"{NotificationTrigger.__module__}.{NotificationTrigger.__qualname__}"
+
+
+SECRET_VARIABLE = "AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET"
+
+
+def test_it_waits_for_a_variable_that_is_missing_at_the_start(
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger that failed at once would be tried again within seconds, without end."""
+    told: list[str] = []
+    gauges: dict[str, float] = {}
+    monkeypatch.setattr(trigger, "RECHECK_SECONDS", 0.05)
+    monkeypatch.setattr(notices, "tell", lambda *_, sentence, **__: told.append(sentence))
+    monkeypatch.setattr(Stats, "gauge", lambda name, value: gauges.update({name: value}))
+    secret = os.environ[SECRET_VARIABLE]
+    monkeypatch.delenv(SECRET_VARIABLE)
+    deployment.send(notification(KEY))
+
+    async def go() -> None:
+        async with deployment.running():
+            await until(lambda: told and "is not set" in logged.text, "sentence")
+            await until(lambda: gauges["xray.notifications.blocked.listen_1"] > 0.2, "gauge")
+            os.environ[SECRET_VARIABLE] = secret
+            await until(lambda: deployment.committed() == 1, "commit")
+
+    with Logged() as logged:
+        asyncio.run(go())
+    assert len(told) == 1
+    assert logged.text.count("is not set") == 1
+    assert gauges["xray.notifications.blocked.listen_1"] == 0
+    assert len(api.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [(SECRET_VARIABLE, SettingsError), ("AIRFLOW_CONN_XRAY_API", AirflowNotFoundException)],
+)
+def test_it_fails_if_its_configuration_stays_incomplete(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(trigger, "RECHECK_SECONDS", 0.05)
+    monkeypatch.setattr(trigger, "FAIL_SECONDS", 0.3)
+    monkeypatch.delenv(name)
+    began = time.monotonic()
+
+    async def go() -> None:
+        async for _ in NotificationTrigger(topic=deployment.topic).run():
+            raise AssertionError("the trigger never fires")
+
+    with pytest.raises(error):
+        asyncio.run(go())
+    assert time.monotonic() - began > 0.3
+
+
+def test_a_configuration_that_would_lose_messages_is_refused(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "FAIL_SECONDS", 0)
+    monkeypatch.setattr(trigger, "RECHECK_SECONDS", 0)
+    deployment.configure(**{"enable.auto.commit": True})
+
+    async def go() -> None:
+        async for _ in NotificationTrigger(topic=deployment.topic).run():
+            raise AssertionError("the trigger never fires")
+
+    with pytest.raises(SettingsError, match=r"enable\.auto\.commit"):
+        asyncio.run(go())

@@ -7,8 +7,8 @@ triggers of the process.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from airflow.sdk import BaseHook
 
 from xray.airflow import connections
-from xray.airflow.connections import KAFKA_SECONDS
-from xray.errors import SettingsError
-from xray.notification import OffsetTracker, Partition, PendingOffset
+from xray.airflow.listener import kafka_clients
+from xray.airflow.listener.backoff import LimitedLog
+from xray.airflow.listener.partitions import FoundGap, Lag, Partitions, partition_of
+from xray.errors import TransientError
+from xray.notification import Partition, PendingOffset
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,6 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 """How long a poll waits for a message."""
-LOG_SECONDS = 15.0
-"""How often the same Kafka error is logged."""
 
 
 class ReceivedMessage(NamedTuple):
@@ -41,18 +41,24 @@ class ReceivedMessage(NamedTuple):
 
 
 class NotificationConsumer:
-    """One member of the consumer group."""
+    """One member of the consumer group. It can be opened again after it was closed."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="xray-kafka")
         self._consumer: Consumer | None = None
-        self._offsets = OffsetTracker()
+        self._partitions = Partitions()
         self._paused = False
-        self._early: list[Message] = []
-        """Messages that arrived although the partitions were paused."""
-        self._logged_at: dict[int, float] = {}
-        """When each Kafka error was last logged, by its code."""
+        self._assigned_now = False
+        """Whether partitions were assigned in the present poll."""
+        self._failure: TransientError | None = None
+        """Why this consumer has to be replaced."""
+        self._limited = LimitedLog(log)
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The numbers of the partitions that this member has."""
+        return self._partitions.numbers
 
     async def open(self) -> None:
         """Join the consumer group.
@@ -65,10 +71,8 @@ class NotificationConsumer:
         await self._on_thread(self._join)
 
     def _join(self) -> None:
-        from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
-
-        hook = KafkaConsumerHook([self._topic], kafka_config_id=connections.KAFKA_CONNECTION)
-        self._consumer = hook.get_conn
+        self._failure = None
+        self._consumer = kafka_clients.new_consumer(self._topic, self._failed)
         self._consumer.subscribe(
             [self._topic],
             on_assign=self._assigned,
@@ -80,7 +84,8 @@ class NotificationConsumer:
         """Return the next messages, at most ``limit``; an empty list if none arrives in a poll.
 
         Raises:
-            SettingsError: Kafka refuses the login, the topic or the consumer group.
+            BlockedError: Kafka refuses the login, the topic or the consumer group.
+            TransientError: Kafka does not answer, and another consumer has to be opened.
         """
         return await self._on_thread(self._receive, limit)
 
@@ -89,169 +94,168 @@ class NotificationConsumer:
         if self._paused:
             self._paused = False
             consumer.resume(consumer.assignment())
-        messages, self._early = self._early, []
         # Compared with None: a message without a value is false.
-        if not messages and (first := self._poll(POLL_SECONDS)) is not None:
-            messages = [first]
+        if (first := self._poll()) is None:
+            return []
+        messages = [first]
+        if limit > 1:
             messages += [m for m in consumer.consume(limit - 1, 0.005) if self._is_message(m)]
-        return [ReceivedMessage(message, self._track(message)) for message in messages]
+            self._settle()
+        return [
+            ReceivedMessage(message, self._partitions.read(consumer, message))
+            for message in messages
+            if partition_of(message) in self._partitions
+        ]
 
-    def _poll(self, seconds: float) -> Message | None:
-        from airflow.providers.apache.kafka.hooks.consume import KafkaAuthenticationError
-        from confluent_kafka import KafkaException
+    def _poll(self) -> Message | None:
+        message = self._joined_consumer().poll(POLL_SECONDS)
+        message = message if message is not None and self._is_message(message) else None
+        self._settle()
+        return message
 
-        try:
-            message = self._joined_consumer().poll(seconds)
-        except (KafkaAuthenticationError, KafkaException) as error:
-            raise SettingsError(_refusal(error)) from None
-        return message if message is not None and self._is_message(message) else None
+    def _settle(self) -> None:
+        """Do what the callbacks of a poll have left to do.
 
-    def _track(self, message: Message) -> PendingOffset:
-        return self._offsets.add(
-            Partition(str(message.topic()), int(message.partition())), int(message.offset())
-        )
+        Raises:
+            TransientError: this consumer has to be replaced.
+        """
+        if self._failure:
+            raise self._failure
+        if self._assigned_now:
+            self._assigned_now = False
+            if self._paused:
+                # The client assigns the partitions after the callback. Only then can they be
+                # paused.
+                consumer = self._joined_consumer()
+                consumer.pause(consumer.assignment())
+
+    def take_gaps(self) -> list[FoundGap]:
+        """Return the gaps in the partitions that were found since the last call."""
+        return self._partitions.take_gaps()
 
     async def pause(self) -> None:
         """Pause the partitions for one poll, without leaving the group: the wait may be long.
 
         The next :meth:`receive` resumes them.
+
+        Raises:
+            TransientError: as in :meth:`receive`.
         """
         await self._on_thread(self._pause)
 
     def _pause(self) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
         consumer = self._joined_consumer()
         if not self._paused:
             self._paused = True
             consumer.pause(consumer.assignment())
-        if (message := self._poll(POLL_SECONDS)) is not None:
-            self._early.append(message)  # It was on its way when its partition was paused.
+        if (message := self._poll()) is None:
+            return
+        # It was on its way when its partition was assigned. It is not kept, but read again later.
+        try:
+            consumer.seek(TopicPartition(*partition_of(message), message.offset()))
+        except KafkaException as error:
+            raise TransientError(f"Kafka cannot go back to a message ({error}).") from None
 
-    def finish(self, pending: PendingOffset) -> None:
+    def finish(self, *pending: PendingOffset) -> None:
         """Note that the runs of a message exist, or that the message is a dead letter."""
-        self._offsets.finish(pending)
+        self._partitions.finish(pending)
 
     async def commit(self) -> None:
-        """Commit the offsets of the finished messages."""
-        if self._offsets.ready():
-            await self._on_thread(self._commit)
+        """Commit the offsets of the finished messages.
 
-    def _commit(self, *partitions: Partition) -> None:
-        """Commit the offsets that are ready, of all ``partitions`` if none is given."""
+        Raises:
+            BlockedError: as in :meth:`receive`.
+        """
+        if self._partitions.ready():
+            await self._on_thread(self._commit)
+            if self._failure:
+                raise self._failure
+
+    def _commit(self, partitions: Sequence[Partition] = ()) -> None:
+        """Commit the offsets that are ready, of all partitions if none is given."""
         from confluent_kafka import KafkaException, TopicPartition
 
-        ready = self._offsets.ready()
-        if partitions:
-            ready = {one: ready[one] for one in partitions if one in ready}
-        if not ready:
+        if not (ready := self._partitions.ready(partitions)):
             return
+        offsets = [
+            TopicPartition(*partition, offset, self._partitions.metadata(partition, offset))
+            for partition, offset in ready.items()
+        ]
         try:
-            self._joined_consumer().commit(
-                offsets=[TopicPartition(*partition, offset) for partition, offset in ready.items()],
-                asynchronous=False,
-            )
-            self._offsets.committed(ready)
+            self._joined_consumer().commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             # The next member that has the partition reads these messages again, and finds that
             # their runs exist.
-            self._log_error(error.args[0], "Offsets not committed: %s")
+            self._failed(error.args[0], "Offsets not committed: ")
+        else:
+            self._partitions.committed(ready)
 
-    async def lag(self) -> dict[int, int]:
-        """Return the number of waiting messages for each partition of this member, if known."""
-        return await self._on_thread(self._lag)
-
-    def _lag(self) -> dict[int, int]:
-        from confluent_kafka import KafkaException
-
-        consumer = self._joined_consumer()
-        lag = {}
-        try:
-            positions = consumer.position(consumer.assignment())
-            unread = [partition for partition in positions if partition.offset < 0]
-            offsets = {partition.partition: partition.offset for partition in positions}
-            if unread:
-                committed = consumer.committed(unread, timeout=KAFKA_SECONDS)
-                offsets |= {partition.partition: partition.offset for partition in committed}
-            for partition in positions:
-                low, high = consumer.get_watermark_offsets(partition, cached=True)
-                if high >= 0:
-                    number = partition.partition
-                    lag[number] = max(0, high - max(low, offsets[number]))
-        except KafkaException as error:
-            self._log_error(error.args[0], "The lag is not known: %s")
-        return lag
+    async def lag(self) -> Lag:
+        """Return the number of waiting messages."""
+        return await self._on_thread(lambda: self._partitions.lag(self._joined_consumer()))
 
     async def close(self) -> None:
         """Commit the offsets of the finished messages and leave the group."""
         await asyncio.shield(self._on_thread(self._close))
-        self._thread.shutdown(wait=False)
 
     def _close(self) -> None:
         if self._consumer is not None:
             self._commit()
             self._consumer.close()
             self._consumer = None
+        self._partitions.forget_all()
+        self._paused = self._assigned_now = False
+
+    def stop(self) -> None:
+        """End the thread of a closed consumer."""
+        self._thread.shutdown(wait=False)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.info("Partitions assigned: %s", _numbers(partitions))
-        if self._paused:
-            consumer.pause(partitions)
+        try:
+            self._partitions.begin(consumer, partitions)
+        except TransientError as error:
+            self._failure = error
+        self._assigned_now = True
 
     def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         revoked = [Partition(one.topic, one.partition) for one in partitions]
         log.info("Partitions revoked: %s", _numbers(partitions))
         if revoked:
-            self._commit(*revoked)
-        self._forget(revoked)
+            self._commit(revoked)
+        self._partitions.forget(revoked)
 
     def _lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.warning("Partitions lost to another member: %s", _numbers(partitions))
-        self._forget([Partition(one.topic, one.partition) for one in partitions])
-
-    def _forget(self, partitions: Sequence[Partition]) -> None:
-        gone = set(partitions)
-        if gone:
-            self._offsets.forget(*gone)
-        self._early = [m for m in self._early if Partition(m.topic(), m.partition()) not in gone]
+        self._partitions.forget(Partition(one.topic, one.partition) for one in partitions)
 
     def _is_message(self, message: Message) -> bool:
-        """Return whether ``message`` is a message: the Kafka client delivers errors as messages.
-
-        Raises:
-            SettingsError: it is an error that ends the consumer.
-        """
+        """Return whether ``message`` is a message: the Kafka client delivers errors as messages."""
         from confluent_kafka import KafkaError
 
         error = message.error()
         if error is None:
             return True
-        if error.fatal() or error.code() in (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.GROUP_AUTHORIZATION_FAILED,
-        ):
-            raise SettingsError(_refusal(error))
         if error.code() != KafkaError._PARTITION_EOF:
-            self._log_error(error, "Kafka: %s")
+            self._failed(error)
         return False
 
-    def _log_error(self, error: Any, sentence: str) -> None:
-        now = time.monotonic()
-        if now - self._logged_at.get(error.code(), float("-inf")) >= LOG_SECONDS:
-            log.warning(sentence, error.str())
-            self._logged_at[error.code()] = now
+    def _failed(self, error: KafkaError, what: str = "Kafka: ") -> None:
+        """Log an error, or have this consumer replaced if it cannot recover from it."""
+        if kafka_clients.is_refusal(error):
+            self._failure = kafka_clients.refusal(error)
+        else:
+            self._limited(logging.WARNING, f"{what}{error.str()}")
 
     def _joined_consumer(self) -> Consumer:
         assert self._consumer is not None, "open() has to be called before any other method"
         return self._consumer
 
     def _on_thread(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-
-
-def _refusal(error: Any) -> str:
-    return (
-        f"Kafka refuses the connection {connections.KAFKA_CONNECTION} ({error}): check its login, "
-        "and that its account may read the topic and use the consumer group."
-    )
+        run = contextvars.copy_context().run  # The log of the task is in the context.
+        return asyncio.get_running_loop().run_in_executor(self._thread, run, function, *arguments)
 
 
 def _numbers(partitions: Sequence[TopicPartition]) -> str:

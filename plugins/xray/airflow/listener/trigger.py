@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from xray.airflow import config, connections, store_check
+from xray.airflow import config, connections, notices, store_check
 from xray.airflow.api import RunsClient
+from xray.airflow.listener import metrics
+from xray.airflow.listener.backoff import Backoff
 from xray.airflow.listener.consumer import NotificationConsumer
 from xray.airflow.listener.dead_letters import DeadLetterProducer
 from xray.airflow.listener.listener import Listener
 from xray.airflow.listener.run_starter import RunStarter
 from xray.airflow.unexpected import without_messages
+from xray.errors import SettingsError, XrayError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from xray.pseudonym import Keyring
+    from xray.settings import Settings
 
 log = logging.getLogger(__name__)
+
+FAIL_SECONDS = 300.0
+"""How long the configuration may be incomplete until the trigger fails."""
+RECHECK_SECONDS = 5.0
+"""How often an incomplete configuration is read again."""
 
 
 class NotificationTrigger(BaseTrigger):
@@ -69,25 +85,116 @@ class NotificationTrigger(BaseTrigger):
         """Listen until cancelled.
 
         Raises:
-            SettingsError: a connection or variable is missing or wrong.
+            SettingsError: a connection or Variable has been missing or wrong for
+                :data:`FAIL_SECONDS`.
         """
         with without_messages():
             await self._listen()
         yield TriggerEvent(None)  # Never reached: it makes this an asynchronous generator.
 
     async def _listen(self) -> None:
-        keyring = await asyncio.to_thread(config.keyring)
-        settings = await asyncio.to_thread(config.settings)
-        store_check.start(config.bucket())
-        connection = await BaseHook.aget_connection(connections.API_CONNECTION)
-        client = RunsClient.from_connection(connection, concurrency=self.concurrency)
+        configuration = await self._wait_for_configuration()
+        store_check.start(configuration.bucket)
+        client = RunsClient.from_connection(configuration.api, concurrency=self.concurrency)
         async with client:
+            starter = RunStarter(
+                client,
+                dag_id=self.dag_id,
+                keyring=configuration.keyring,
+                settings=configuration.settings,
+                on_blocked=self._tell,
+            )
             listener = Listener(
                 NotificationConsumer(self.topic),
                 DeadLetterProducer(self.dead_letter_topic),
-                RunStarter(client, dag_id=self.dag_id, keyring=keyring, settings=settings),
+                starter,
+                client,
+                sensor=self.sensor,
                 batch=self.batch,
+                on_blocked=self._tell,
             )
             if own := self.task_instance:
-                listener.watch_pause(client, own.dag_id)
+                listener.watch_pause(own.dag_id)
             await listener.listen()
+
+    @property
+    def sensor(self) -> str:
+        """The name of the sensor in the metrics."""
+        return str(self.task_instance.task_id) if self.task_instance else "sensor"
+
+    async def _wait_for_configuration(self) -> Configuration:
+        """Return the configuration, once it is complete.
+
+        A trigger that fails is tried again within seconds, and a continuous DAG starts a run after
+        each that has failed. So the trigger waits before it fails, and continues as soon as
+        somebody has corrected the configuration.
+
+        Raises:
+            SettingsError: it has been incomplete for :data:`FAIL_SECONDS`.
+        """
+        backoff, told = Backoff(), False
+        while True:
+            try:
+                configuration = await Configuration.read()
+            except Exception as error:
+                wrong, failure = _without_patient(error), error
+            else:
+                backoff.succeeded()
+                metrics.blocked(self.sensor, 0)
+                return configuration
+            if backoff.seconds > FAIL_SECONDS:
+                raise failure
+            backoff.failed(wrong)
+            metrics.blocked(self.sensor, backoff.seconds)
+            metrics.heartbeat()
+            if not told:
+                told = True
+                self._tell(str(wrong))
+            await asyncio.sleep(RECHECK_SECONDS)
+
+    def _tell(self, sentence: str) -> None:
+        """Tell people that the listener waits for them, without waiting for that."""
+        if own := self.task_instance:
+            tell = functools.partial(
+                notices.tell,
+                notices.Event.BLOCKED,
+                dag_id=own.dag_id,
+                run_id=own.run_id,
+                sentence=sentence,
+            )
+            run = contextvars.copy_context().run
+            asyncio.get_running_loop().run_in_executor(None, run, tell)
+
+
+class Configuration(NamedTuple):
+    """What the listener needs besides the connection to Kafka, which it reads again and again."""
+
+    keyring: Keyring
+    settings: Settings
+    api: Connection
+    bucket: str
+
+    @classmethod
+    async def read(cls) -> Self:
+        """Read the Variables, the connections and the name of the bucket.
+
+        Raises:
+            SettingsError: one is missing or wrong.
+        """
+        keyring = await asyncio.to_thread(config.keyring)
+        settings = await asyncio.to_thread(config.settings)
+        kafka = await BaseHook.aget_connection(connections.KAFKA_CONNECTION)
+        connections.check_kafka_connection(kafka.extra_dejson)
+        api = await BaseHook.aget_connection(connections.API_CONNECTION)
+        return cls(keyring, settings, api, config.bucket())
+
+
+def _without_patient(error: Exception) -> XrayError:
+    """Return an error that may be logged: see :mod:`xray.airflow.unexpected`."""
+    try:
+        with without_messages():
+            raise error
+    except XrayError as known:
+        return known
+    except Exception as of_airflow:
+        return SettingsError(str(of_airflow))

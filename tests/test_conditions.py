@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from xray.conditions import Conditions, audit_sentences, creates_once, probe, sentences
-from xray.errors import ObjectError
+from xray.errors import BlockedError
 from xray.storage import ObjectStore
 
 BUCKET = "xray-data-in-manifests"
@@ -122,9 +122,9 @@ def test_a_store_that_takes_a_deleted_object_as_present_is_found(s3: Any) -> Non
 
 
 def test_a_missing_bucket_is_an_error(store: ObjectStore) -> None:
-    with pytest.raises(ObjectError, match="nowhere does not exist"):
+    with pytest.raises(BlockedError, match="nowhere does not exist"):
         probe(store, "nowhere")
-    with pytest.raises(ObjectError, match="nowhere does not exist"):
+    with pytest.raises(BlockedError, match="nowhere does not exist"):
         creates_once(store, "nowhere")
 
 

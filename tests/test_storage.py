@@ -11,7 +11,9 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.stub import Stubber
 
 from xray.errors import (
+    BlockedError,
     ConflictError,
+    ForbiddenError,
     ImageError,
     NotFoundError,
     ObjectError,
@@ -24,7 +26,7 @@ BUCKET = "xray-data-in"
 
 
 def test_a_missing_bucket_is_named(s3: Any, store: ObjectStore) -> None:
-    with pytest.raises(ObjectError, match="nowhere does not exist"):
+    with pytest.raises(BlockedError, match="nowhere does not exist"):
         store.get("nowhere", "k")
 
 
@@ -42,6 +44,31 @@ def test_a_store_that_is_away_is_a_passing_failure() -> None:
     )
     with pytest.raises(TransientError, match="EndpointConnectionError"):
         ObjectStore(away).get("b", "k")
+
+
+@pytest.mark.parametrize("given", [{}, {"access_key": "a"}])
+def test_without_credentials_a_person_has_to_mend_it(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import botocore.session
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", given["access_key"])
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+
+    class Client:
+        def get_object(self, **_: str) -> None:
+            session = botocore.session.Session()
+            session.create_client(
+                "s3", region_name="us-east-1", endpoint_url="http://127.0.0.1:9"
+            ).get_object(Bucket="b", Key="k")
+
+    with pytest.raises(BlockedError, match="There are no S3 credentials: set them in the Airflow"):
+        ObjectStore(Client()).get("b", "k")
 
 
 def test_an_object_written_once_is_never_overwritten(s3: Any, store: ObjectStore) -> None:
@@ -81,7 +108,7 @@ def test_an_object_is_deleted_only_if_it_is_the_one_that_was_looked_at(
 UNCLEAR = [
     ("UnknownError", 500, TransientError),  # Ceph, if another write wins
     ("ConditionalRequestConflict", 409, TransientError),  # AWS, if a delete wins
-    ("AccessDenied", 403, ObjectError),  # versitygw, if the object is locked
+    ("AccessDenied", 403, ForbiddenError),  # versitygw, if the object is locked
 ]
 
 
@@ -226,10 +253,21 @@ def test_deleting_an_absent_object_is_not_an_error(s3: Any, store: ObjectStore) 
     ("code", "status", "kind", "message"),
     [
         ("NoSuchKey", 404, NotFoundError, "The object is not in xray-data-in."),
-        ("NoSuchBucket", 404, ObjectError, "The bucket xray-data-in does not exist"),
+        ("NoSuchBucket", 404, BlockedError, "The bucket xray-data-in does not exist"),
         ("PreconditionFailed", 412, ObjectError, "was replaced"),
-        ("AccessDenied", 403, ObjectError, "forbids reading from xray-data-in: check"),
-        ("SomethingElse", 401, ObjectError, "forbids reading from xray-data-in: check"),
+        ("AccessDenied", 403, ForbiddenError, "forbids reading from xray-data-in: check"),
+        ("SomethingElse", 401, ForbiddenError, "forbids reading from xray-data-in: check"),
+        ("403", 403, ForbiddenError, "check the permissions, and the access key"),  # HEAD
+        ("400", 400, BlockedError, "without a reason: check the keys"),  # HEAD
+        ("InvalidAccessKeyId", 403, BlockedError, "correct the access key and the secret key"),
+        ("SignatureDoesNotMatch", 403, BlockedError, "correct the access key and the secret"),
+        ("ExpiredToken", 400, BlockedError, "correct the access key and the secret key"),
+        ("RequestTimeTooSkewed", 403, BlockedError, "set the clock of the worker"),
+        ("QuotaExceeded", 403, BlockedError, r"\(QuotaExceeded\): it is full"),
+        ("XMinioStorageFull", 507, BlockedError, "Make room"),
+        ("AuthorizationHeaderMalformed", 400, BlockedError, "correct the region"),
+        ("KMS.DisabledException", 400, BlockedError, "check the encryption key"),
+        ("InvalidObjectState", 403, ObjectError, "is archived, .* restore it .*, then clear"),
         ("SlowDown", 503, TransientError, r"not available for reading from .* \(SlowDown\)"),
         ("TooManyRequests", 429, TransientError, "now"),
         ("InternalError", 500, TransientError, "InternalError"),
@@ -247,6 +285,7 @@ def test_every_answer_of_the_store_is_one_of_our_errors(
         with pytest.raises(kind, match=message) as caught:
             store.get(BUCKET, "k")
     assert isinstance(caught.value, TransientError) is issubclass(kind, TransientError)
+    assert isinstance(caught.value, BlockedError) is issubclass(kind, BlockedError)
     assert "Ashgrove" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -12,6 +12,7 @@
       - StaleError
   x TransientError
     + BlockedError
+      - ForbiddenError
     + NotFoundError
 
 A *permanent* failure stays the same however often the step is tried: it ends
@@ -34,14 +35,6 @@ class PermanentError(XrayError):
 
 class TransientError(XrayError):
     """A passing failure: a later try may succeed."""
-
-
-class BlockedError(TransientError):
-    """A failure of the deployment that a person mends without touching the object.
-
-    Examples are rotated keys, a clock that is wrong, a missing right or a missing bucket. A later
-    try succeeds once the cause that the message names is fixed.
-    """
 
 
 class SettingsError(PermanentError):
@@ -81,7 +74,7 @@ class ModelError(PermanentError):
 
 
 class ObjectError(PermanentError):
-    """An object is gone, was replaced, or may not be read or written."""
+    """An object is gone, was replaced, or cannot be read or written as it is."""
 
 
 class ConflictError(ObjectError):
@@ -90,6 +83,18 @@ class ConflictError(ObjectError):
 
 class StaleError(ObjectError):
     """A case or a form is about a state of its object that is no longer the present one."""
+
+
+class BlockedError(TransientError):
+    """A failure of the deployment that a person mends without touching the object.
+
+    Examples are rotated keys, a clock that is wrong, a missing right or a missing bucket. A later
+    try succeeds once the cause that the message names is fixed.
+    """
+
+
+class ForbiddenError(BlockedError):
+    """The account lacks a right, or the object is locked: stores do not tell one from the other."""
 
 
 class NotFoundError(TransientError):

@@ -1,8 +1,8 @@
 """Objects on any S3 store, with this package's errors.
 
-Every failure of the store becomes a permanent or a passing error of
-:mod:`xray.errors`. Its sentence names the operation and the bucket, and never
-the object key, which is patient data.
+Every failure of the store becomes an error of :mod:`xray.errors`: permanent,
+passing, or blocked until a person has mended the deployment. Its sentence names
+the operation and the bucket, and never the object key, which is patient data.
 
 Source: the Amazon S3 API Reference, whose operations and conditional requests
 the methods of :class:`ObjectStore` are named after.
@@ -18,22 +18,16 @@ from datetime import datetime
 from typing import Any
 
 from xray.errors import (
+    BlockedError,
     ConflictError,
+    ForbiddenError,
     ImageError,
     ImageFault,
     NotFoundError,
-    ObjectError,
     TransientError,
     XrayError,
 )
-
-_NOT_FOUND = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
-_PRECONDITION_FAILED = {"412", "PreconditionFailed"}
-_UNDER_WAY = {"ConditionalRequestConflict", "OperationAborted"}
-_UNKNOWN = {"UnknownError"}
-_FORBIDDEN = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_NO_BUCKET = {"NoSuchBucket"}
-_BUSY = {"SlowDown", "RequestTimeout", "Throttling"}
+from xray.store_errors import CONNECTION, PreconditionError, UnclearError, store_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +108,8 @@ class ObjectStore:
         Raises:
             NotFoundError: there is no such object.
             TransientError: the store cannot answer now.
-            ObjectError: the object was replaced, or may not be read.
+            ObjectError: the object was replaced, or is archived.
+            BlockedError: a person has to mend the deployment, such as the access key.
             ImageError: the object has more than ``max_bytes`` bytes.
         """
         pin: dict[str, str] = {}
@@ -147,7 +142,7 @@ class ObjectStore:
 
         Raises:
             NotFoundError: there is no such object.
-            ObjectError, TransientError: the store refuses, or cannot answer now.
+            ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         with _translated("reading from", bucket):
             answer = self._client.get_object(Bucket=bucket, Key=key)
@@ -165,7 +160,7 @@ class ObjectStore:
         """Get an object's metadata; None if there is no such object.
 
         Raises:
-            ObjectError, TransientError: the store refuses, or cannot answer now.
+            ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         try:
             with _translated("reading from", bucket):
@@ -207,7 +202,7 @@ class ObjectStore:
             ConflictError: the condition does not hold. The object may still be the one that was
                 to be written: if the answer is lost, the client repeats the request, and the
                 store refuses the repetition. The caller has to look at the object again.
-            ObjectError, TransientError: the store refuses, or cannot answer now.
+            ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         # Without quotes: Ceph compares the value as it is.
         condition = {"IfNoneMatch": "*"} if once else {"IfMatch": over} if over else {}
@@ -221,13 +216,13 @@ class ObjectStore:
                     Metadata=dict(metadata or {}),
                     **condition,
                 )
-        except _PreconditionError as error:
+        except PreconditionError as error:
             raise _conflict(bucket) from error
         except NotFoundError as error:
             if over:
                 raise _conflict(bucket) from error
             raise
-        except (_ForbiddenError, _UnclearError) as error:
+        except (ForbiddenError, UnclearError) as error:
             # When another write wins, Ceph may answer 500; for a locked object, versitygw answers
             # 403. In both cases nothing was written.
             if condition and self._differs(bucket, key, over):
@@ -253,15 +248,15 @@ class ObjectStore:
 
         Raises:
             ConflictError: the object has another etag.
-            ObjectError, TransientError: the store refuses, or cannot answer now.
+            ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         condition = {"IfMatch": etag} if etag else {}
         try:
             with _translated("deleting from", bucket):
                 self._client.delete_object(Bucket=bucket, Key=key, **condition)
-        except _PreconditionError as error:
+        except PreconditionError as error:
             raise _conflict(bucket) from error
-        except _UnclearError as error:
+        except UnclearError as error:
             if etag:
                 raise _conflict(bucket) from error
             raise
@@ -272,7 +267,7 @@ class ObjectStore:
         """List the objects whose keys start with ``prefix``, in the order of their keys.
 
         Raises:
-            ObjectError, TransientError: the store refuses, or cannot answer now.
+            ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         with _translated("listing", bucket):
             for page in self._client.get_paginator("list_objects_v2").paginate(
@@ -282,18 +277,6 @@ class ObjectStore:
                     yield ListedObject(
                         item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"]
                     )
-
-
-class _PreconditionError(ObjectError):
-    """The condition of a request does not hold."""
-
-
-class _ForbiddenError(ObjectError):
-    """The account may not do this, or the object is locked."""
-
-
-class _UnclearError(TransientError):
-    """Another request about the object may have been faster."""
 
 
 def _conflict(bucket: str) -> ConflictError:
@@ -308,45 +291,20 @@ def _translated(operation: str, bucket: str) -> Iterator[None]:
         operation: in words that the bucket's name may follow.
         bucket: the bucket.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
 
     try:
         yield
     except ClientError as error:
-        raise _error(error.response, operation, bucket) from None
-    except NoCredentialsError:
-        raise ObjectError(
-            "There are no S3 credentials: set them in the Airflow connection."
-        ) from None
+        raise store_error(error.response, operation, bucket) from None
+    except (NoCredentialsError, PartialCredentialsError):
+        raise BlockedError(f"There are no S3 credentials: set them in {CONNECTION}.") from None
     except (BotoCoreError, OSError) as error:
         raise TransientError(
             f"The store did not answer when {operation} {bucket} ({type(error).__name__})."
         ) from None
-
-
-def _error(response: Mapping[str, Any], operation: str, bucket: str) -> XrayError:
-    """Return this package's error for the store's error ``response``."""
-    code = str(response.get("Error", {}).get("Code", ""))
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _NO_BUCKET:
-        return ObjectError(f"The bucket {bucket} does not exist: create it.")
-    if code in _NOT_FOUND:
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return NotFoundError(
-            f"The object is not in {bucket}.",
-            deleted=headers.get("x-amz-delete-marker") == "true",
-        )
-    if code in _PRECONDITION_FAILED:
-        return _PreconditionError(
-            f"The object in {bucket} was replaced since its notification: the newer upload has "
-            "a case of its own."
-        )
-    if code in _FORBIDDEN or status in (401, 403):
-        return _ForbiddenError(
-            f"The store forbids {operation} {bucket}: check the permissions of the Airflow "
-            "connection's account."
-        )
-    if status == 429 or status >= 500 or code in _BUSY | _UNDER_WAY:
-        kind = _UnclearError if code in _UNKNOWN | _UNDER_WAY else TransientError
-        return kind(f"The store is not available for {operation} {bucket} now ({code or status}).")
-    return ObjectError(f"The store refuses {operation} {bucket} ({code or status}).")

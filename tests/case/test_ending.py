@@ -19,7 +19,7 @@ from tests.support.cases import (
 )
 from xray import audit
 from xray.case import Work, ending, publish, steps
-from xray.errors import ImageError, ObjectError, SettingsError, TransientError
+from xray.errors import ForbiddenError, ImageError, ObjectError, SettingsError, TransientError
 from xray.storage import ObjectStore
 
 
@@ -28,7 +28,7 @@ def test_a_case_that_cannot_publish_all_publishes_nothing(s3: Any, work: Work) -
     work = dataclasses.replace(work, store=store)
     ready = run_steps(work)
     store.refused = ("-processed",)
-    with pytest.raises(ObjectError) as caught:
+    with pytest.raises(ForbiddenError) as caught:
         publish.store(work, *ready)
     assert len(objects(s3, f"{BUCKET}-anonymized")) == 2, "it is published first"
     ending.abandon(work, caught.value, ready[0])
@@ -117,6 +117,6 @@ def test_the_stage_is_cleared_even_if_nothing_can_be_recorded(s3: Any, work: Wor
     work = dataclasses.replace(work, store=store)
     pinned, *_ = run_steps(work)
     store.refused = ("-audit",)
-    with pytest.raises(ObjectError, match="forbids"):
+    with pytest.raises(ForbiddenError, match="forbids"):
         ending.abandon(work, None, pinned)
     assert objects(s3, f"{BUCKET}-staging") == {}

@@ -15,7 +15,7 @@ from tests.support.model_store import Fault, Killed, ModelStore, Program, interl
 from xray import audit
 from xray.case import Run, Source, Work, manifest, review, steps
 from xray.case.forget import NO_TRAIL_ERASED, ORIGINAL_THERE, Deletion, forget_object
-from xray.errors import ObjectError, TransientError
+from xray.errors import ForbiddenError, TransientError
 from xray.settings import Settings
 
 MANIFESTS = f"{BUCKET}-manifests"
@@ -316,7 +316,7 @@ class Locked(ModelStore):
     def delete(self, bucket: str, key: str, *, etag: str | None = None) -> None:
         """Delete an object, or refuse to."""
         if self.locked and bucket.endswith("-audit"):
-            raise ObjectError("The store forbids deleting.")
+            raise ForbiddenError("The store forbids deleting.")
         super().delete(bucket, key, etag=etag)
 
 

@@ -19,7 +19,7 @@ from tests.support.model_cases import (
 )
 from tests.support.model_store import Fault, ModelStore
 from xray.case import quarantine
-from xray.errors import ObjectError
+from xray.errors import ForbiddenError
 
 PROCESSED = KEY.replace(".png", "-processed.png")
 light = pytest.fixture(autouse=True, scope="module")(light_pixels)
@@ -238,7 +238,7 @@ class _RefusingStore(ModelStore):
 
     def put(self, bucket: str, key: str, data: bytes, **options: Any) -> str:
         if self.refuses and bucket.endswith("-processed"):
-            raise ObjectError("The store forbids it.")
+            raise ForbiddenError("The store forbids it.")
         return super().put(bucket, key, data, **options)
 
 

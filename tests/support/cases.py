@@ -10,7 +10,7 @@ from tests.support import KEYRING, RUN
 from xray.case import Outcome, Pinned, Scored, Source, Staged, Work, publish, steps
 from xray.case.manifest import REVIEW, Manifest, Request
 from xray.case.requests import Waiting, ask
-from xray.errors import ObjectError
+from xray.errors import ForbiddenError
 from xray.image import decode
 from xray.redaction import certificate_problem
 from xray.settings import Settings
@@ -160,5 +160,5 @@ class RefusingStore(ObjectStore):
     def put(self, bucket: str, key: str, data: bytes, **options: Any) -> str:
         """Write an object, or refuse to."""
         if bucket.endswith(self.refused):
-            raise ObjectError(f"The store forbids writing to {bucket}.")
+            raise ForbiddenError(f"The store forbids writing to {bucket}.")
         return super().put(bucket, key, data, **options)

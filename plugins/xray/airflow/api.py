@@ -81,7 +81,9 @@ class RunsClient(ApiSession):
         if response.status_code == 200:
             return Started.DUPLICATE
         if response.status_code == 404:
-            raise RunFailedError("Airflow's API says that the run exists (HTTP 409), but it does not.")
+            raise RunFailedError(
+                "Airflow's API says that the run exists (HTTP 409), but it does not."
+            )
         raise api_error(response.status_code, dag_id, f"read runs of {dag_id}")
 
     async def is_paused(self, dag_id: str) -> bool:
@@ -102,6 +104,18 @@ class RunsClient(ApiSession):
         response = await self.request("PATCH", path, {"note": note[:MAX_NOTE]})
         if response.status_code != 200:
             raise api_error(response.status_code, dag_id, f"set notes of runs of {dag_id}")
+
+    async def replace_note(self, dag_id: str, run_id: str, note: str, *, beginning: str) -> None:
+        """Set the note of a run if the present one starts with ``beginning``.
+
+        Raises:
+            TransientError: the API does not answer, or refuses the request.
+        """
+        response = await self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        if response.status_code != 200:
+            raise api_error(response.status_code, dag_id, f"read runs of {dag_id}")
+        if (response.json().get("note") or "").startswith(beginning):
+            await self.set_note(dag_id, run_id, note)
 
     async def close(self, dag_id: str, run_id: str, note: str) -> bool:
         """End an active run as a success, with a note; return whether there was one.
@@ -244,6 +258,14 @@ class RunsClient(ApiSession):
 def set_note(run_id: str, note: str, dag_id: str = config.CASE_DAG) -> None:
     """Set the note of a case's run, which the UI shows. If that fails, only log a warning."""
     try_request(lambda client: client.set_note(dag_id, run_id, note), "The run has no note")
+
+
+def replace_note(run_id: str, note: str, dag_id: str, *, beginning: str) -> None:
+    """Set the note of a run if the present one starts with ``beginning``; log a failure only."""
+    try_request(
+        lambda client: client.replace_note(dag_id, run_id, note, beginning=beginning),
+        "The run may have an old note",
+    )
 
 
 def cleared_by(run_id: str, dag_id: str = config.CASE_DAG) -> str | None:

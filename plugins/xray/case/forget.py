@@ -26,7 +26,7 @@ from xray.case.requests import remove_markers
 from xray.case.source import CASE_ID, OBJECT_DIGITS, Source
 from xray.case.values import SOURCE_ETAG
 from xray.case.work import Work, erase_trail
-from xray.errors import ObjectError
+from xray.errors import ForbiddenError, ObjectError
 from xray.notification import ObjectRemoved
 from xray.pseudonym import Keyring, pseudonym
 
@@ -280,7 +280,7 @@ def _erase_trails(work: Work, cases: Iterable[str], deletion: Deletion) -> Count
                 work.store.delete(work.buckets.audit, _NO_RECORD)
                 erase_trail(own, work.token, deletion.reason, deletion.by)
                 counts[VERSIONS_KEPT] += _keeps_versions(own)
-        except ObjectError:
+        except (ForbiddenError, ObjectError):
             counts[NO_TRAIL_ERASED] += 1
             continue
         erased.add(case_id)

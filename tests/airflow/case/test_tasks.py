@@ -12,7 +12,7 @@ from tests.support import KEYRING
 from xray.airflow.case import tasks
 from xray.airflow.unexpected import UnexpectedError
 from xray.case import Source
-from xray.errors import ImageError, SettingsError, TransientError
+from xray.errors import BlockedError, ImageError, SettingsError, TransientError
 from xray.settings import Label, Settings
 
 SOURCE = Source(bucket="xray-data-in", key="demo_Ada Ashgrove_1234.png", etag="e", origin="ceph")
@@ -82,6 +82,7 @@ def test_a_failure_is_recorded_if_no_retry_follows(
     context = {"ti": SimpleNamespace(try_number=try_number, max_tries=6)}
     monkeypatch.setattr(tasks, "get_current_context", lambda: context)
     monkeypatch.setattr(tasks, "record_failed_case", lambda _, error: ended.append(error))
+    monkeypatch.setattr(tasks.blocked, "withdraw", lambda _: None)
 
     @tasks.records_failure()
     def step() -> None:
@@ -90,3 +91,25 @@ def test_a_failure_is_recorded_if_no_retry_follows(
     with pytest.raises(UnexpectedError if type(error) is ZeroDivisionError else type(error)):
         step()
     assert ended == ([error] if recorded else [])
+
+
+def test_people_are_told_of_what_blocks_a_case_until_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    context = {"ti": SimpleNamespace(task_id="fetch", try_number=1, max_tries=6)}
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    monkeypatch.setattr(tasks.blocked, "tell", lambda ti, error: said.append(str(error)))
+    monkeypatch.setattr(tasks.blocked, "withdraw", lambda ti: said.append(f"{ti.task_id} goes on"))
+
+    @tasks.records_failure()
+    def step(error: Exception | None) -> None:
+        if error:
+            raise error
+
+    with pytest.raises(BlockedError):
+        step(BlockedError("The bucket does not exist: create it."))
+    step(None)
+    with pytest.raises(AirflowSkipException):
+        step(AirflowSkipException())
+    assert said == ["The bucket does not exist: create it.", "fetch goes on", "fetch goes on"]

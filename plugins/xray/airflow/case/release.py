@@ -15,6 +15,7 @@ from airflow.sdk import Param
 
 from xray.airflow import api, config, forms
 from xray.airflow.addresses import QUARANTINE, picture_addresses
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.case import metrics, told
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
@@ -59,6 +60,7 @@ class ReleaseOperator(HITLOperator):
         )
 
     @without_messages()
+    @tells_if_blocked()
     def execute(self, context: Any) -> Any:
         """Show the image and wait."""
         work, pinned, scored = _case(context)
@@ -76,6 +78,7 @@ class ReleaseOperator(HITLOperator):
         return super().execute(context)
 
     @without_messages()
+    @tells_if_blocked()
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> Any:
         """Carry out and record the decision; if the boxes cannot be used, open the form again."""
         answer = super().execute_complete(context, dict(event))

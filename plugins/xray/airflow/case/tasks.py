@@ -27,7 +27,8 @@ from airflow.sdk.exceptions import (
     TaskAwaitingInput,
 )
 
-from xray.airflow import api, config, connections, forms
+from xray.airflow import api, blocked, config, connections, forms
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.case import metrics, told
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
@@ -159,6 +160,7 @@ def _recorded() -> Iterator[None]:
     try:
         yield
     except (AirflowSkipException, DownstreamTasksSkipped, TaskAwaitingInput):
+        blocked.withdraw(get_current_context()["ti"])
         raise
     except BaseException as error:
         context = get_current_context()
@@ -169,7 +171,11 @@ def _recorded() -> Iterator[None]:
             api.set_note(ti.run_id, str(error), ti.dag_id)
         elif isinstance(error, PermanentError) or ti.try_number > ti.max_tries:
             record_failed_case(context, error)
+        else:
+            blocked.tell(ti, error)
         raise
+    else:
+        blocked.withdraw(get_current_context()["ti"])
 
 
 STEP_DEFAULTS: JSON = {
@@ -317,6 +323,7 @@ def store(
 # The review is skipped unless the settings ask for it.
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 @without_messages()
+@tells_if_blocked()
 def quarantine(pinned: JSON, scored: JSON, reviewed: JSON | None) -> None:
     """Open a form for the quarantined image, if few forms are open; otherwise it queues."""
     context, image = get_current_context(), Pinned.from_json(pinned)

@@ -14,6 +14,7 @@ from airflow.sdk import get_current_context, task
 
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.forms import DAGS, WITHDRAWN, open_forms
 from xray.airflow.unexpected import without_messages
 from xray.case import Buckets
@@ -69,6 +70,7 @@ async def _close(client: RunsClient, dag_id: str, run_id: str) -> bool:
 
 @task
 @without_messages()
+@tells_if_blocked()
 def ask_again() -> dict[str, Any]:
     """Open and close forms as the manifests say; return the counts."""
     params = get_current_context()["params"]

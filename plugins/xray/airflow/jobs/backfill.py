@@ -25,6 +25,7 @@ from airflow.sdk import get_current_context, task
 
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
 from xray.errors import SettingsError
@@ -251,6 +252,7 @@ def parse_time(text: str | None) -> datetime | None:
 
 @task
 @without_messages()
+@tells_if_blocked()
 def start_cases() -> JSON:
     """Start a case for each object that the params select; return the counts."""
     context = get_current_context()

@@ -14,6 +14,7 @@ from airflow.sdk import get_current_context, task
 
 from xray import audit
 from xray.airflow import config, connections
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.unexpected import without_messages
 from xray.case import Buckets
 from xray.errors import ObjectError
@@ -66,6 +67,7 @@ def _newest(trail: str, store: ObjectStore) -> bytes | None:
 
 @task
 @without_messages()
+@tells_if_blocked()
 def write_checkpoint() -> dict[str, Any]:
     """Write a checkpoint of the audit trail; return its name, its counts and its root."""
     params = get_current_context()["params"]

@@ -11,6 +11,7 @@ from airflow.sdk import get_current_context, task
 
 from xray.airflow import api, config, connections, forms
 from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.unexpected import without_messages
 from xray.case import Buckets, Run, Source, Work, lookup
 from xray.case.forget import (
@@ -20,7 +21,7 @@ from xray.case.forget import (
     Deletion,
     forget_object,
 )
-from xray.errors import PermanentError, SettingsError
+from xray.errors import ForbiddenError, PermanentError, SettingsError, XrayError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
@@ -79,7 +80,7 @@ def select(
 
 def run_forget(
     context: Mapping[str, Any], under_way: Callable[[str], bool]
-) -> tuple[JSON, PermanentError | None]:
+) -> tuple[JSON, XrayError | None]:
     """Delete what the params of a run select.
 
     An object that cannot be forgotten keeps no other one from it.
@@ -108,7 +109,8 @@ def run_forget(
         triggered_by=user,
         reran_by=None,
     )
-    counts, failure = Counter(objects=0), None
+    counts: Counter[str] = Counter(objects=0)
+    failure: XrayError | None = None
     for source in select(store, keyring, settings, params):
         work = Work(
             store=store,
@@ -122,7 +124,7 @@ def run_forget(
         counts["objects"] += 1
         try:
             counts.update(forget_object(work, deletion))
-        except PermanentError as error:
+        except (PermanentError, ForbiddenError) as error:
             counts["failed"] += 1
             failure = failure or error
     return dict(counts), failure
@@ -155,6 +157,7 @@ def is_under_way(run_id: str) -> bool:
 
 @task
 @without_messages()
+@tells_if_blocked()
 def forget() -> JSON:
     """Delete what was made of the selected objects; return the counts."""
     context = get_current_context()

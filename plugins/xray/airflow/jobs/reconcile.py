@@ -8,12 +8,14 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 
 from xray.airflow import store_check
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.jobs.backfill import BackfillRequest, Only, parse_time, run_backfill
 from xray.airflow.unexpected import without_messages
 
 
 @task
 @without_messages()
+@tells_if_blocked()
 def start_missed() -> dict[str, Any]:
     """Start a case for each object without a trace in the pipeline; return the counts.
 

@@ -21,6 +21,7 @@ from airflow.sdk import BaseHook, get_current_context, task
 
 from xray.airflow import config, connections
 from xray.airflow.api import RunsClient
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.connections import KAFKA_SECONDS
 from xray.airflow.listener.dead_letters import LEFT_OUT_HEADER, REASON_HEADER
 from xray.airflow.listener.run_starter import RunStarter
@@ -170,6 +171,7 @@ async def replay(
 
 @task
 @without_messages()
+@tells_if_blocked()
 def replay_letters() -> dict[str, Any]:
     """Start the runs of the dead letters that the params select; return the counts."""
     from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook

@@ -17,6 +17,7 @@ from airflow.sdk import get_current_context, task
 
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient
+from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, Buckets, Run, Source, Work, ending
 from xray.case.manifest import WAITING_PREFIX
@@ -102,6 +103,7 @@ async def _end(store: ObjectStore, client: RunsClient, keyring: Keyring, attempt
 
 @task
 @without_messages()
+@tells_if_blocked()
 def sweep_stage() -> dict[str, Any]:
     """End the attempts that have left staged images behind; return the counts."""
     params = get_current_context()["params"]

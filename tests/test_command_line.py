@@ -11,8 +11,11 @@ import pytest
 
 from tests.support import ROOT
 from xray import command_line
-from xray.command_line import COMMANDS, FAILED, SUCCEEDED, WRONG_CALL
+from xray.command_line import COMMANDS, FAILED, MODULES, SUCCEEDED, WRONG_CALL
 from xray.errors import ObjectError
+
+PLAIN = [name for name in COMMANDS if name not in MODULES]
+"""The commands that need no Airflow, each of which is a package."""
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,10 +39,10 @@ def test_the_commands_are_listed(arguments: tuple[str, ...]) -> None:
 def test_every_command_is_listed() -> None:
     folder = ROOT / "plugins" / "xray"
     packages = {path.parent.name for path in folder.glob("*/__main__.py")}
-    assert packages == set(COMMANDS)
+    assert packages == set(PLAIN)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_both_spellings_show_the_same_help(name: str) -> None:
     done = [run("xray", name, "--help"), run(f"xray.{name}", "--help")]
     assert [one.returncode for one in done] == [SUCCEEDED, SUCCEEDED], done[0].stderr
@@ -47,7 +50,15 @@ def test_both_spellings_show_the_same_help(name: str) -> None:
     assert done[0].stdout.startswith(f"usage: python -m xray.{name}")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_command_of_airflow_shows_its_help(name: str) -> None:
+    done = run("xray", name, "--help")
+    assert done.returncode == SUCCEEDED, done.stderr
+    assert done.stdout.startswith(f"usage: python -m xray {name}")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_wrong_call_says_how_to_call_it(name: str) -> None:
     for arguments in [(f"xray.{name}",), ("xray", name, "--no-such-option")]:
         done = run(*arguments)
@@ -62,7 +73,7 @@ def test_an_unknown_command_is_a_wrong_call() -> None:
     assert "no-such-command" in done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_file_that_is_missing_is_a_wrong_call(name: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     arguments = {"audit": ["verify", missing], "redaction": [missing, str(tmp_path / "out")]}
@@ -78,7 +89,9 @@ def test_a_failure_is_one_sentence(
     def fail(arguments: object) -> int:
         raise ObjectError("The bucket b does not exist: create it.")
 
-    monkeypatch.setattr(import_module(f"xray.{name}.command"), "main", fail)
+    module = MODULES.get(name, f"xray.{name}.command")
+    monkeypatch.setattr(import_module(module), "main", fail)
     assert command_line.run(name, []) == FAILED
-    expected = f"python -m xray.{name}: error: The bucket b does not exist: create it.\n"
+    spelling = f"xray {name}" if name in MODULES else f"xray.{name}"
+    expected = f"python -m {spelling}: error: The bucket b does not exist: create it.\n"
     assert capsys.readouterr().err == expected

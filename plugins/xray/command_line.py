@@ -1,8 +1,8 @@
 """The command line: ``python -m xray`` lists the commands and runs them.
 
-Each command is a package with a module ``command``, whose ``main(arguments)``
-returns the exit status. ``python -m xray COMMAND`` and ``python -m xray.COMMAND``
-run the same function. All commands share their exit statuses:
+Each command is a module whose ``main(arguments)`` returns the exit status: the module
+``command`` of the package of its name, which ``python -m xray.COMMAND`` runs, too, or
+one of :data:`MODULES`. All commands share their exit statuses:
 
 ====== ==================================================================
 0      everything that was asked for succeeded
@@ -27,8 +27,17 @@ COMMANDS = {
     "audit": "verify the audit trail, and make checkpoints of it",
     "notification": "show what a Kafka message announces",
     "redaction": "remove text and metadata from images",
+    "check": "find out what a deployment lacks, and what to do",
+    "setup": "create the buckets, topics and announcements that are missing",
 }
 """Each command's name and purpose."""
+
+MODULES = {
+    "check": "xray.airflow.deployment.check",
+    "setup": "xray.airflow.deployment.setup",
+}
+"""The commands that need Airflow, and their modules: they have the spelling ``python -m xray
+COMMAND`` alone."""
 
 SUCCEEDED, FAILED, WRONG_CALL = 0, 1, 2
 
@@ -42,12 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] in COMMANDS:
         return run(given[0], given[1:])
     listed = "".join(f"  {name:14}{purpose}\n" for name, purpose in COMMANDS.items())
+    plain = " and ".join(name for name in COMMANDS if name not in MODULES)
     parser = argparse.ArgumentParser(
         prog="python -m xray",
         usage="python -m xray [-h] COMMAND ...",
         description=f"commands:\n{listed}",
         epilog="python -m xray COMMAND --help describes a command.\n"
-        "python -m xray.COMMAND is the same as python -m xray COMMAND.",
+        f"python -m xray.COMMAND is the same, for {plain}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -65,11 +75,13 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
         name: one of :data:`COMMANDS`.
         arguments: of the command; those of the process if None.
     """
-    command: Callable[[Sequence[str] | None], int] = import_module(f"xray.{name}.command").main
+    module = import_module(MODULES.get(name, f"xray.{name}.command"))
+    command: Callable[[Sequence[str] | None], int] = module.main
     try:
         return command(arguments)
     except XrayError as error:
-        sys.stderr.write(f"python -m xray.{name}: error: {error}\n")
+        spelling = f"xray {name}" if name in MODULES else f"xray.{name}"
+        sys.stderr.write(f"python -m {spelling}: error: {error}\n")
         return FAILED
 
 

@@ -19,7 +19,8 @@ from include.demo.run import IMAGES
 from include.demo.verification import BUCKET, files_to_upload
 from include.stack import events, setup, store, upload
 from tests.support import ROOT, notification
-from xray.case import Buckets
+from xray.airflow.deployment import create
+from xray.airflow.deployment.table import Mark
 
 
 @pytest.fixture(autouse=True)
@@ -70,13 +71,6 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         upload.main([str(tmp_path)])
 
 
-def test_buckets_are_created_once(s3: Any) -> None:
-    for _ in range(2):
-        for bucket in (BUCKET, *Buckets(BUCKET).outputs(), "xray-other"):
-            setup.create_bucket_if_missing(store.client(), bucket)
-    assert "xray-other" in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-
-
 TOPIC_MADE = b"""<CreateTopicResponse xmlns="https://sns.amazonaws.com/doc/2010-03-31/">
 <CreateTopicResult><TopicArn>arn:aws:sns:default::storage</TopicArn></CreateTopicResult>
 </CreateTopicResponse>"""
@@ -93,13 +87,15 @@ class Gateway(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         asked = parse_qs(url.query, keep_blank_values=True)
         self.asked.append((self.command, url.path, asked, body))
-        self.send_response(self.answers[self.command])
+        self.send_response(self.answers.get(self.command, 200))
         answer = TOPIC_MADE if b"CreateTopic" in body else b""
+        if self.command == "GET":
+            answer = b"<NotificationConfiguration/>"
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
 
-    do_PUT = do_POST = _answer
+    do_PUT = do_POST = do_GET = _answer
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -134,8 +130,16 @@ def test_an_existing_account_gets_the_keys(gateway: type[Gateway]) -> None:
 
 @pytest.mark.parametrize("endpoint", ["kafka://kafka:9092", "http://receiver:8000"])
 def test_notifications_are_kept_until_kafka_has_them(gateway: type[Gateway], endpoint: str) -> None:
-    setup.configure_notifications(store.client(), endpoint)
-    (_, _, _, made), (_, path, query, output) = gateway.asked
+    answer = create.announcements(
+        store.client(),
+        lambda: store.client("sns", signature_version="s3"),
+        push_endpoint=endpoint,
+        target=None,
+        dry_run=False,
+    )
+    assert answer.mark is Mark.WELL
+    sent = [request for request in gateway.asked if request[0] != "GET"]
+    (_, _, _, made), (_, path, query, output) = sent
     topic = {name: value for name, (value,) in parse_qs(made.decode()).items()}
     assert (topic["Action"], topic["Name"]) == ("CreateTopic", "storage")
     entries = range(1, 1 + sum(name.endswith(".key") for name in topic))

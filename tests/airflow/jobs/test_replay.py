@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from confluent_kafka import Consumer
+import pytest
+from confluent_kafka import Consumer, Producer
 
 from tests.support import KEYRING, notification
 from tests.support.deployment import Deployment, until
 from tests.support.fake_api import FakeApi
 from xray.airflow.api import RunsClient
 from xray.airflow.jobs import replay
-from xray.airflow.jobs.replay import read_dead_letters
+from xray.airflow.jobs.replay import TELLS_END, read_dead_letters
 from xray.airflow.listener.run_starter import RunStarter
 from xray.settings import Settings
 
 
+def reader(deployment: Deployment, kind: type[Consumer] = Consumer) -> Consumer:
+    """Return a consumer for dead letters."""
+    return kind({"bootstrap.servers": deployment.brokers, "group.id": "replay", **TELLS_END})
+
+
 def replayed(deployment: Deployment, api: FakeApi, **choice: Any) -> dict[str, Any]:
     """Replay the dead letters and return the counts."""
-    consumer = Consumer({"bootstrap.servers": deployment.brokers, "group.id": "replay"})
+    consumer = reader(deployment)
 
     async def go() -> dict[str, Any]:
         async with RunsClient(api.url, "xray", "right") as client:
@@ -61,3 +67,49 @@ def test_dead_letters_are_replayed_after_the_cause_is_fixed(
     assert (again["replayed"], again["started"], again["duplicate"]) == (4, 0, 3)
     assert again["still_bad"] == 1
     assert list(again["reasons"].values()) == [1]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silence of five seconds is an error."""
+    monkeypatch.setattr(replay, "SILENCE_SECONDS", 5.0)
+
+
+def read(consumer: Consumer, deployment: Deployment) -> list[bytes | None]:
+    """Return the values of all dead letters."""
+    try:
+        return [letter.value for letter in read_dead_letters(consumer, deployment.dead, None)]
+    finally:
+        consumer.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_end_is_reached_though_the_last_offset_has_no_message(deployment: Deployment) -> None:
+    """As after compaction: the end offset is higher than that after the last message."""
+
+    class Compacted(Consumer):  # type: ignore[misc]
+        def get_watermark_offsets(self, *arguments: Any, **options: Any) -> tuple[int, int]:
+            low, high = super().get_watermark_offsets(*arguments, **options)
+            return low, high + 3
+
+    deployment.producer.produce(deployment.dead, b"letter")
+    assert deployment.producer.flush(10) == 0
+    assert read(reader(deployment, Compacted), deployment) == [b"letter"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("end", ["commit", "abort"])
+def test_the_end_is_reached_behind_a_transaction(deployment: Deployment, end: str) -> None:
+    """The last offset is that of the mark of its end, on Apache Kafka."""
+    deployment.producer.produce(deployment.dead, b"letter", partition=0)
+    assert deployment.producer.flush(10) == 0
+    producer = Producer(
+        {"bootstrap.servers": deployment.brokers, "transactional.id": deployment.dead}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(deployment.dead, b"in a transaction", partition=0)
+    assert producer.flush(10) == 0
+    getattr(producer, f"{end}_transaction")(30)
+    values = read(reader(deployment), deployment)
+    assert values[0] == b"letter"

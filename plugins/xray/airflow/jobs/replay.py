@@ -23,13 +23,15 @@ from xray.airflow import config, connections
 from xray.airflow.api import RunsClient
 from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.connections import KAFKA_SECONDS
+from xray.airflow.jobs.backfill import parse_time
 from xray.airflow.listener.dead_letters import LEFT_OUT_HEADER, REASON_HEADER
+from xray.airflow.listener.kafka_clients import failure, is_refusal, new_consumer, refusal
 from xray.airflow.listener.run_starter import RunStarter
 from xray.airflow.unexpected import without_messages
 from xray.errors import TransientError
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, KafkaError, Message
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,12 @@ BATCH = 100
 """Dead letters in progress at once."""
 SILENCE_SECONDS = 30.0
 """How long Kafka may deliver nothing before the end of the topic is reached."""
+TELLS_END = {"enable.partition.eof": True}
+"""The property of a consumer that is told of the end of each partition.
+
+The last offset may have no message: compaction has removed it, it marks the end of a transaction,
+or its transaction is still open.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +79,15 @@ def read_dead_letters(
     """Yield the dead letters that are on the topic now, oldest first in each partition.
 
     Args:
-        consumer: reads the topic, without a subscription.
+        consumer: reads the topic, without a subscription, with the property :data:`TELLS_END`.
         topic: the dead-letter topic.
         since: only dead letters written at this time or later.
 
     Raises:
+        BlockedError: Kafka refuses the account.
         TransientError: Kafka does not answer.
     """
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaError, TopicPartition
 
     begins, ends = _offsets(consumer, topic, since)
     unread = {number: end for number, end in ends.items() if 0 <= begins[number] < end}
@@ -86,7 +95,13 @@ def read_dead_letters(
     delivered_at = time.monotonic()
     while unread:
         message = consumer.poll(1.0)
-        if message is None or message.error():
+        error = message.error() if message is not None else None
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            unread.pop(message.partition(), None)
+            continue
+        if error is not None and is_refusal(error):
+            raise refusal(error)
+        if message is None or error is not None:
             if time.monotonic() - delivered_at > SILENCE_SECONDS:
                 raise TransientError(
                     f"Kafka stopped delivering messages before the end of the topic {topic}."
@@ -119,8 +134,8 @@ def _offsets(
             found = consumer.offsets_for_times(times, KAFKA_SECONDS)
             begins = {one.partition: one.offset for one in found}
     except KafkaException as error:
-        raise TransientError(
-            f"Kafka does not tell the offsets of the topic {topic} ({error})."
+        raise failure(
+            error.args[0], f"Kafka does not tell the offsets of the topic {topic}"
         ) from None
     return begins, {number: high for number, (_, high) in watermarks.items()}
 
@@ -174,11 +189,9 @@ async def replay(
 @tells_if_blocked()
 def replay_letters() -> dict[str, Any]:
     """Start the runs of the dead letters that the params select; return the counts."""
-    from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
-
     params = get_current_context()["params"]
-    since = datetime.fromisoformat(params["since"]) if params["since"] else None
-    consumer = KafkaConsumerHook([], kafka_config_id=connections.KAFKA_CONNECTION).get_conn
+    since = parse_time(params["since"])
+    consumer = new_consumer(config.DEAD_LETTER_TOPIC, _raise_refusal, TELLS_END)
     try:
         letters = read_dead_letters(consumer, config.DEAD_LETTER_TOPIC, since)
         result = asyncio.run(_replay(letters, params["reason"] or "", params["dry_run"]))
@@ -186,6 +199,12 @@ def replay_letters() -> dict[str, Any]:
         consumer.close()
     log.info("%s", result)
     return result
+
+
+def _raise_refusal(error: KafkaError) -> None:
+    """Raise a refusal of Kafka, from the poll that reports it; the client mends other errors."""
+    if is_refusal(error):
+        raise refusal(error)
 
 
 async def _replay(letters: Iterator[DeadLetter], reason: str, dry_run: bool) -> dict[str, Any]:

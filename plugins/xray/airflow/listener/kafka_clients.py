@@ -7,6 +7,7 @@ client are treated: the provider's hook prints them, or raises them in the middl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from xray.airflow import connections
@@ -24,8 +25,16 @@ so that no copy of a message is on its way when the message is produced again.""
 OnError = Callable[["KafkaError"], None]
 
 
-def new_consumer(topic: str, on_error: OnError) -> Consumer:
-    """Return a consumer; ``on_error`` gets its errors, during a poll."""
+def new_consumer(
+    topic: str, on_error: OnError, properties: Mapping[str, Any] = MappingProxyType({})
+) -> Consumer:
+    """Return a consumer; ``on_error`` gets its errors, during a poll.
+
+    Args:
+        topic: the topic. The consumer is not subscribed to it yet.
+        on_error: called with each error of the client.
+        properties: librdkafka's, which take precedence over those of the connection.
+    """
     from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
     from confluent_kafka import Consumer
 
@@ -33,7 +42,7 @@ def new_consumer(topic: str, on_error: OnError) -> Consumer:
         # Not public, but how the provider's own hooks make their clients. The tests of refused
         # logins fail if the provider no longer calls it.
         def _get_client(self, config: dict[str, Any]) -> Consumer:
-            return Consumer({**QUIET, **config, "error_cb": on_error})
+            return Consumer({**QUIET, **config, **properties, "error_cb": on_error})
 
     consumer: Consumer = Hook([topic], kafka_config_id=connections.KAFKA_CONNECTION).get_conn
     return consumer

@@ -11,6 +11,7 @@ import argparse
 import io
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,10 @@ PATIENCE = 900.0
 """Seconds within which the cases of a round must end."""
 RULES_SECONDS = 330.0
 """Seconds until the rules of the drift have seen all cases: they are evaluated every 5 minutes."""
+ODD_FILES = 6
+"""The files of a round beside the images."""
+BOX = {"boxes": "0, 0, 500, 390"}
+"""All of the letter."""
 SETTINGS = {"review_unsure": True, "anonymize": "unsure"}
 console = Console()
 
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often the images are uploaded")
     parser.add_argument("--out", type=Path, default=OUT, help="the folder of the pictures")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         for path in make_pictures(options.rounds, options.out):
             console.print(path)
@@ -70,7 +76,8 @@ def make_pictures(rounds: int, out: Path) -> list[Path]:
             for number in range(rounds):
                 console.print(f"Round {number + 1} of {rounds} …")
                 upload_round(stack, api, number)
-                answer_forms(api, stack)
+                for _ in range(2):  # An image goes into quarantine after its review.
+                    answer_forms(api, stack)
             for job in ("xray_reconcile", "xray_checkpoint"):
                 start(api, job, {"bucket": BUCKET})
             console.print(f"Waiting {RULES_SECONDS / 60:.1f} minutes for the rules …")
@@ -96,11 +103,9 @@ def upload_round(stack: Stack, api: Api, number: int) -> None:
     random.Random(number).shuffle(images)  # noqa: S311 - the order of a demo
     for name, data in [*images, *odd_files(images[0][1])]:
         stack.s3.put_object(Bucket=BUCKET, Key=f"round-{number}/{name}", Body=data)
-    letter = f"round-{number}/letter.png"
-    start(api, CASE_DAG, {"bucket": BUCKET, "key": letter, "review_unsure": False})
-    time.sleep(5)
+    uploaded = (number + 1) * (len(images) + ODD_FILES)
     wait_until(
-        lambda: not active(api, CASE_DAG),
+        lambda: len(ended(api, CASE_DAG)) >= uploaded,
         "the end of all cases",
         seconds=PATIENCE,
         children=stack.children,
@@ -128,26 +133,43 @@ def _png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def active(api: Api, dag_id: str) -> list[str]:
-    """Return the ids of the active runs of a DAG."""
+def ended(api: Api, dag_id: str) -> list[str]:
+    """Return the ids of the runs of a DAG that have ended."""
     runs = api.all(f"/dags/{dag_id}/dagRuns", "dag_runs")
-    return [run["dag_run_id"] for run in runs if run["state"] in ("queued", "running")]
+    return [run["dag_run_id"] for run in runs if run["state"] in ("success", "failed")]
 
 
 def answer_forms(api: Api, stack: Stack) -> None:
-    """Answer all forms but the newest of each kind, which go on waiting."""
-    answers = {REVIEW_DAG: ("review", "Pneumonia"), RELEASE_DAG: ("release", "Keep in quarantine")}
-    for dag_id, (task_id, choice) in answers.items():
-        for run_id in active(api, dag_id)[:-1]:
-            task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-            wait_until(
-                lambda task=task: api.get(task)["state"] == "awaiting_input",
-                "a form",
-                seconds=PATIENCE,
-                children=stack.children,
-            )
-            answer = {"chosen_options": [choice], "params_input": {}}
-            api.patch(f"{task}/-1/hitlDetails", answer)
+    """Answer the forms of all cases but the newest of each kind, which go on waiting."""
+    for dag_id, task_id, choices in (
+        (REVIEW_DAG, "review", (("Pneumonia", {}), ("Keep Unsure", {}))),
+        (RELEASE_DAG, "release", (("Mask and release", BOX), ("Keep in quarantine", {}))),
+    ):
+        runs = api.all(f"/dags/{dag_id}/dagRuns", "dag_runs")
+        open_runs = [run["dag_run_id"] for run in runs if run["state"] in ("queued", "running")]
+        for place, run_id in enumerate(open_runs[:-1]):
+            answer(api, stack, dag_id, run_id, task_id, *choices[place % len(choices)])
+
+
+def answer(
+    api: Api,
+    stack: Stack,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    choice: str,
+    entries: dict[str, str],
+) -> None:
+    """Answer a form, and wait until its run has ended."""
+    task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+    waits, children = {"seconds": PATIENCE}, stack.children
+    wait_until(
+        lambda: api.get(task)["state"] == "awaiting_input", "a form", children=children, **waits
+    )
+    api.patch(f"{task}/-1/hitlDetails", {"chosen_options": [choice], "params_input": entries})
+    wait_until(
+        lambda: run_id in ended(api, dag_id), "the end of a form", children=children, **waits
+    )
 
 
 def start(api: Api, dag_id: str, conf: dict[str, object]) -> None:

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import yaml
 from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 DASHBOARDS = CONFIG / "grafana" / "dashboards"
@@ -31,8 +32,6 @@ COLUMN, ROW = 0.78, 0.4
 """The size of a cell of the grid, in inches."""
 POINTS = 240
 """The points of a line."""
-MOST_BARS = 12
-"""Bars that are drawn in one panel, at most."""
 GREY = "#6b7280"
 COLOURS = {
     "green": "#2f9e44",
@@ -113,29 +112,17 @@ def draw_dashboard(
     figure = Figure(figsize=(COLUMNS * COLUMN, rows * ROW), facecolor="#f4f5f7")
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(window.end))
     minutes = (window.end - window.start) / 60
-    _write(figure, rows, 0.9, f"{dashboard['title']}", size=17, weight="bold")
-    _write(figure, rows, 0.9, f"{minutes:.0f} minutes until {when} UTC", x=0.993, ha="right")
+    heading = {"fontsize": 13, "va": "center", "weight": "bold"}
+    figure.text(0.007, 1 - 0.9 / rows, dashboard["title"], **{**heading, "fontsize": 17})
+    figure.text(
+        0.993, 1 - 0.9 / rows, f"{minutes:.0f} minutes until {when} UTC", ha="right", va="center"
+    )
     for panel in panels:
         if panel["type"] == "row":
-            _write(
-                figure, rows, panel["gridPos"]["y"] + 2.7, panel["title"], size=12, weight="bold"
-            )
+            figure.text(0.007, 1 - (panel["gridPos"]["y"] + 2.7) / rows, panel["title"], **heading)
         else:
             draw_panel(figure, rows, panel, fetch(client, panel, window), window)
     figure.savefig(path, dpi=80)
-
-
-def _write(
-    figure: Figure,
-    rows: float,
-    y: float,
-    text: str,
-    *,
-    x: float = 0.007,
-    size: int = 11,
-    **style: Any,
-) -> None:
-    figure.text(x, 1 - y / rows, text, fontsize=size, va="center", **style)
 
 
 def fetch(client: httpx.Client, panel: Mapping[str, Any], window: Window) -> list[Series]:
@@ -186,22 +173,17 @@ def draw_panel(
     frame = figure.add_axes(box, facecolor="white", xticks=[], yticks=[])
     frame.spines[:].set_color("#d9dce1")
     frame.set_title(panel["title"], fontsize=10, loc="left", y=1.0, pad=-14, x=0.02)
-    drawing: dict[str, Callable[..., None]] = {"stat": _stat, "bargauge": _bars}
     if not found:
         frame.text(0.5, 0.45, "No data", ha="center", va="center", color=GREY, fontsize=12)
+    elif panel["type"] == "stat":
+        _stat(frame, panel, found)
+    elif panel["type"] == "bargauge":
+        _bars(figure, box, panel, found)
     else:
-        draw = drawing.get(panel["type"], _lines)
-        draw(figure, frame, box, panel, found, window)
+        _lines(figure, box, panel, found, window)
 
 
-def _stat(
-    _figure: Figure,
-    frame: Axes,
-    _box: tuple[float, ...],
-    panel: Mapping[str, Any],
-    found: Sequence[Series],
-    _window: Window,
-) -> None:
+def _stat(frame: Axes, panel: Mapping[str, Any], found: Sequence[Series]) -> None:
     value, defaults = found[0].last, panel["fieldConfig"]["defaults"]
     steps = defaults.get("thresholds", {}).get("steps", [])
     colour = defaults["color"].get("fixedColor", "blue")
@@ -215,15 +197,10 @@ def _stat(
 
 
 def _bars(
-    figure: Figure,
-    _frame: Axes,
-    box: tuple[float, ...],
-    panel: Mapping[str, Any],
-    found: Sequence[Series],
-    _window: Window,
+    figure: Figure, box: tuple[float, ...], panel: Mapping[str, Any], found: Sequence[Series]
 ) -> None:
     defaults, colours = panel["fieldConfig"]["defaults"], _colours(panel, found)
-    shown = sorted(found, key=lambda one: one.name)[:MOST_BARS]
+    shown = sorted(found, key=lambda one: one.name)
     axes = _inner(figure, box, left=0.16, bottom=0.05)
     axes.barh(
         range(len(shown)), [one.last for one in shown], color=[colours[one.name] for one in shown]
@@ -240,7 +217,6 @@ def _bars(
 
 def _lines(
     figure: Figure,
-    _frame: Axes,
     box: tuple[float, ...],
     panel: Mapping[str, Any],
     found: Sequence[Series],
@@ -263,9 +239,11 @@ def _lines(
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
     axes.set_xlim(*_dates((window.start, window.end)))
     axes.set_ylim(bottom=0, top=1 if stacking == "percent" else None)
-    axes.locator_params(axis="y", nbins=5)
+    _mark(axes, unit)
     axes.tick_params(labelsize=8)
     axes.grid(color="#e9ecef")
+    if not any(one.name for one in found):
+        return
     columns = min(len(found), 3 if max(len(one.name) for one in found) > 22 else 5)
     axes.legend(
         loc="upper center",
@@ -276,6 +254,16 @@ def _lines(
         handlelength=1.2,
         columnspacing=1.0,
     )
+
+
+def _mark(axes: Axes, unit: str) -> None:
+    """Mark a few values of the scale; those of a time are whole minutes or hours."""
+    top = axes.get_ylim()[1]
+    steps = [one for one in (60, 300, 900, 3600, 14400, 21600, 86400, 604800) if 6 * one >= top]
+    if unit == "s" and top > 300 and steps:
+        axes.yaxis.set_major_locator(MultipleLocator(steps[0]))
+    else:
+        axes.locator_params(axis="y", nbins=5)
 
 
 def _stack(axes: Axes, found: Sequence[Series], colours: Mapping[str, str], *, whole: bool) -> None:

@@ -213,7 +213,7 @@ def test_a_wrong_variable_is_refused_with_a_sentence(
     with pytest.raises(SettingsError, match=sentence):
         notices.recipients()
     notices.tell(Event.FAILED, **RUN, sentence=SENTENCE)
-    assert "was told" in caplog.text
+    assert "event failed was not sent" in caplog.text
     assert counted == {("xray.notices.failed", "failed"): 1}
 
 

@@ -9,6 +9,7 @@ notifier that fails, or that takes too long, costs a warning and a count.
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import importlib
 import inspect
@@ -140,7 +141,7 @@ def tell(event: Event, *, dag_id: str, run_id: str, sentence: str, **facts: Any)
         if chosen and not (event is Event.BLOCKED and _told_already(sentence)):
             _send(chosen, event, _values(event, dag_id, run_id, sentence, facts))
     except Exception as error:
-        _failed(event, f"a notice was not sent ({type(error).__name__})")
+        _failed(event, f"unexpected {type(error).__name__}.")
 
 
 def _chosen(event: Event) -> list[Recipient]:
@@ -209,18 +210,20 @@ class _Call:
         self._problem: str | None = None
         self._thread: threading.Thread | None = None
         if _under_way.acquire(blocking=False):
-            self._thread = threading.Thread(target=self._run, name="xray-notice", daemon=True)
+            # In the triggerer, the context leads the lines of the log to the task.
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._run,), daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float) -> None:
         """Wait for the call, and count it."""
         name = self._recipient.notifier.__name__
         if self._thread is None:
-            _failed(self._event, f"{name} was not called: {MOST_UNDER_WAY} notices are under way")
+            _failed(self._event, f"{name} was not called: {MOST_UNDER_WAY} notices are under way.")
             return
         self._thread.join(max(0.0, seconds))
         if self._thread.is_alive():
-            _failed(self._event, f"{name} has not answered within {LIMIT:g} s")
+            _failed(self._event, f"{name} has not answered within {LIMIT:g} s.")
         elif self._problem:
             _failed(self._event, f"{name} failed: {self._problem}")
         else:
@@ -233,7 +236,7 @@ class _Call:
             self._problem = str(error)
         except BaseException as error:
             # The notifier has logged the message itself; an address in it may be a secret.
-            self._problem = type(error).__name__
+            self._problem = f"{type(error).__name__}."
         finally:
             _under_way.release()
 
@@ -333,7 +336,7 @@ def _is_case(run_id: str) -> bool:
 
 
 def _failed(event: Event, problem: str) -> None:
-    log.warning("Nobody, or not everybody, was told (%s): %s", event.value, problem)
+    log.warning("A notice of the event %s was not sent: %s", event.value, problem)
     _count("failed", event)
 
 

@@ -267,6 +267,6 @@ def test_the_trigger_measures_until_it_is_cancelled(
 
 
 def test_every_argument_is_serialized() -> None:
-    path, given = WatchTrigger(seconds=7.0).serialize()
+    path, given = WatchTrigger(seconds=7.0, of_another_version=1).serialize()
     assert given == {"seconds": 7.0}
     assert path == f"{WatchTrigger.__module__}.{WatchTrigger.__qualname__}"

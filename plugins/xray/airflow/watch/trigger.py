@@ -43,10 +43,13 @@ class WatchTrigger(BaseTrigger):
 
     Args:
         seconds: from one round to the next.
+        unknown: arguments in the database that another version has written; they are ignored.
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, **unknown: Any) -> None:
         super().__init__()
+        if unknown:
+            log.warning("Arguments of another version are ignored: %s", ", ".join(sorted(unknown)))
         self.seconds = seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.airflow.deployment.conftest import PASSWORD
-from tests.support import KEYRING
+from tests.support import KEYRING, ROOT
 from tests.support.fake_airflow import FakeAirflow
 from xray.airflow.api import RunsClient
-from xray.airflow.deployment.account import answers, health_answer
+from xray.airflow.deployment.account import NEEDED_DAGS, OTHER_DAGS, answers, health_answer
 from xray.airflow.deployment.table import Answer, Mark
 from xray.case import Source
 from xray.pseudonym import Keyring
@@ -40,6 +40,11 @@ def test_all_is_well_and_no_run_is_started(look: Any, airflow: FakeAirflow) -> N
     assert airflow.runs == {}
     assert airflow.states == {}
     assert airflow.notes == {}
+
+
+def test_every_dag_is_looked_at() -> None:
+    files = {path.stem for path in (ROOT / "dags").glob("*.py")}
+    assert {*NEEDED_DAGS, *OTHER_DAGS} == files
 
 
 def test_a_login_that_is_refused(look: Any, airflow: FakeAirflow) -> None:
@@ -94,6 +99,7 @@ def test_import_errors(look: Any, airflow: FakeAirflow) -> None:
         (("GET", "dags/xray_listener"), "DAG xray_listener", Mark.PROBLEM, "give it the right"),
         (("GET", "dags/xray_backfill"), "DAG xray_backfill", Mark.UNKNOWN, "need not"),
         (("GET", "/importErrors"), "import errors", Mark.UNKNOWN, "need not"),
+        (("POST", "reconcile/dagRuns"), "rights on xray_reconcile", Mark.LIMIT, "by hand"),
         (("GET", "/eventLogs"), "right on Airflow's audit log", Mark.LIMIT, "Give it that right"),
     ],
 )

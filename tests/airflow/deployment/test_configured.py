@@ -70,7 +70,7 @@ def test_settings_that_are_wrong(
     monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", value)
-    answer, options = settings_answers()
+    answer, options, _ = settings_answers()
     assert answer.mark is Mark.PROBLEM
     assert sentence in answer.sentence
     assert options.mark is Mark.WELL
@@ -78,9 +78,24 @@ def test_settings_that_are_wrong(
 
 def test_an_option_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__XRAY__SENSORS", "many")
-    _, options = settings_answers()
+    _, options, _ = settings_answers()
     assert options.mark is Mark.PROBLEM
     assert "AIRFLOW__XRAY__SENSORS" in options.sentence
+
+
+def test_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = "AIRFLOW_VAR_XRAY_NOTICES"
+    *_, nobody = settings_answers()
+    assert nobody.mark is Mark.LIMIT
+    assert "docs/notices.md" in nobody.sentence
+    monkeypatch.setenv(variable, "{")
+    *_, wrong = settings_answers()
+    assert wrong.mark is Mark.PROBLEM
+    notifier = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+    entry = {"notifier": notifier, "on": ["failed"], "arguments": {"to": "a@b.example"}}
+    monkeypatch.setenv(variable, json.dumps([entry]))
+    *_, told = settings_answers()
+    assert told.mark is Mark.WELL, told
 
 
 def test_all_options_are_read() -> None:

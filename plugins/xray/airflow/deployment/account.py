@@ -8,13 +8,16 @@ keeps the refused starts.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xray.airflow import config, connections
 from xray.airflow.api import RunsClient
 from xray.airflow.deployment.table import Answer, limit, problem, unknown, well
 from xray.case import Source
 from xray.errors import PermanentError, XrayError
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 LISTENER_DAG = "xray_listener"
 NO_RUN = "xray-check"
@@ -32,7 +35,7 @@ OTHER_DAGS = (
     config.FORGET_DAG,
     "xray_replay",
     "xray_backfill",
-    "xray_reconcile",
+    config.RECONCILE_DAG,
     "xray_checkpoint",
     "xray_watch",
 )
@@ -60,7 +63,8 @@ async def answers(client: RunsClient) -> AsyncIterator[Answer]:
         yield await dag_answer(client, dag_id, needed=followed and dag_id == config.FORGET_DAG)
     yield await import_errors_answer(client)
     for dag_id in (*STARTED_DAGS, *((config.FORGET_DAG,) if followed else ())):
-        yield await start_answer(client, dag_id)
+        yield await rights_answer(client, dag_id)
+    yield await reconcile_answer(client)
     yield await log_answer(client)
     yield await kept_secret_answer(client)
 
@@ -148,11 +152,11 @@ async def import_errors_answer(client: RunsClient) -> Answer:
     return well(name, "No file of the pipeline has one.")
 
 
-async def start_answer(client: RunsClient, dag_id: str) -> Answer:
+async def rights_answer(client: RunsClient, dag_id: str) -> Answer:
     """Return whether the account may start runs of a DAG, list them, and change them."""
     runs = f"/api/v2/dags/{dag_id}/dagRuns"
     asked = {
-        "start runs": await client.request("POST", runs, {}),
+        "start runs": await _start(client, dag_id),
         "list runs": await client.request("GET", f"{runs}?limit=1"),
         "change runs": await client.request("POST", f"{runs}/{NO_RUN}/clear", {"dry_run": True}),
         "read tasks": await client.request("GET", f"{runs}/~/taskInstances?limit=1"),
@@ -169,6 +173,27 @@ async def start_answer(client: RunsClient, dag_id: str) -> Answer:
     if failing or asked["start runs"].status_code != 422:
         return unknown(name, "Airflow's API gives no clear answer.")
     return well(name, f"The account may {', '.join(asked)}. No run was started.")
+
+
+async def _start(client: RunsClient, dag_id: str) -> Response:
+    """Return the refusal of a run without a date: 422 if the account may start runs."""
+    return await client.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {})
+
+
+async def reconcile_answer(client: RunsClient) -> Answer:
+    """Return whether the listener may start the search for images whose messages are gone."""
+    name, dag_id = f"rights on {config.RECONCILE_DAG}", config.RECONCILE_DAG
+    match (await _start(client, dag_id)).status_code:
+        case 422:
+            return well(name, "The account may start runs. No run was started.")
+        case 403:
+            return limit(
+                name,
+                "The account may not start runs: after Kafka has removed messages that were not "
+                f"read, start {dag_id} by hand, or give it that right.",
+            )
+        case status:
+            return unknown(name, f"Airflow's API does not say (HTTP {status}).")
 
 
 async def log_answer(client: RunsClient) -> Answer:

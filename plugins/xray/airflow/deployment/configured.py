@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from xray.airflow import config, connections
-from xray.airflow.deployment.table import Answer, problem, well
+from xray.airflow import config, connections, notices
+from xray.airflow.deployment.table import Answer, limit, problem, well
 from xray.errors import SettingsError, XrayError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def secret_answer() -> Answer:
 
 
 def settings_answers() -> Iterator[Answer]:
-    """Yield whether the settings of the pipeline and the options of ``[xray]`` are valid."""
+    """Yield whether the settings, the options of ``[xray]`` and the notices are valid."""
     name = "settings"
     try:
         config.settings()
@@ -117,6 +117,23 @@ def settings_answers() -> Iterator[Answer]:
     else:
         yield well(name, f"{config.SETTINGS_VARIABLE} is valid, or not set.")
     yield _options_answer()
+    yield _notices_answer()
+
+
+def _notices_answer() -> Answer:
+    """Return whether somebody is told when a person is needed."""
+    name = "notices"
+    try:
+        count = len(notices.recipients())
+    except SettingsError as error:
+        return problem(name, str(error))
+    if not count:
+        return limit(
+            name,
+            f"Nobody is told when a case fails or waits: set {config.NOTICES_VARIABLE} "
+            "(docs/notices.md).",
+        )
+    return well(name, f"{config.NOTICES_VARIABLE} is valid, with {count} entries.")
 
 
 OPTIONS: tuple[Callable[[], Any], ...] = (

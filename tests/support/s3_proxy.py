@@ -62,6 +62,10 @@ class S3Proxy(Proxy):
         """Refuse all further requests of this method and ``path``."""
         self._refused.add((method, path))
 
+    def allow(self, method: str, path: str) -> None:
+        """Refuse requests of this method and ``path`` no longer."""
+        self._refused.discard((method, path))
+
     def intercept(self, method: str, path: str) -> int | None:
         """Hold a request if a test wants it; return the status of the answer, or None."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,10 @@ from tests.support import KEYRING, SECRET
 from tests.support.fake_api import FakeApi
 from tests.support.model_cases import BUCKET, KEY, World, light_pixels, settings
 from tests.support.model_store import stored_json
+from xray.airflow import blocked
 from xray.airflow.jobs import forget as job
-from xray.case import Source, forget, lookup, steps
-from xray.errors import ObjectError, SettingsError
+from xray.case import Source, Work, forget, lookup, steps
+from xray.errors import ForbiddenError, ObjectError, SettingsError
 from xray.notification import ObjectRemoved
 from xray.pseudonym import Keyring
 from xray.settings import Settings
@@ -41,10 +43,13 @@ def run(monkeypatch: pytest.MonkeyPatch, **params: Any) -> dict[str, int]:
     """Run the task with these params."""
     context = {
         "params": {"bucket": BUCKET, **params},
-        "ti": SimpleNamespace(run_id="run-1", task_id="forget", try_number=1, max_tries=6),
+        "ti": SimpleNamespace(
+            run_id="run-1", dag_id="xray_forget", task_id="forget", try_number=1, max_tries=6
+        ),
         "dag_run": SimpleNamespace(triggering_user_name="dr. b"),
     }
-    monkeypatch.setattr(job, "get_current_context", lambda: context)
+    for module in (job, blocked):
+        monkeypatch.setattr(module, "get_current_context", lambda: context)
     counts: dict[str, int] = job.forget.function()
     return counts
 
@@ -180,6 +185,29 @@ def test_a_forged_record_leads_to_no_object(world: World) -> None:
     put()
     world.store.delete(buckets.manifests, f"objects/{KEY}")
     assert lookup.key_of_case(world.store, buckets, KEYRING, case_id) == KEY, "proven by its id"
+
+
+def test_an_object_that_may_not_be_deleted_keeps_no_other_from_it(
+    world: World, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job fails, and is tried again: somebody may give the missing right."""
+    sources = [Source(bucket=BUCKET, key=key) for key in ("locked", KEY)]
+    monkeypatch.setattr(job, "select", lambda *_: sources)
+    forget_object = job.forget_object
+
+    def may_not(work: Work, deletion: forget.Deletion) -> Counter[str]:
+        if work.source.key == "locked":
+            raise ForbiddenError("The store forbids deleting.")
+        return forget_object(work, deletion)
+
+    monkeypatch.setattr(job, "forget_object", may_not)
+    told: list[str] = []
+    monkeypatch.setattr(blocked.notices, "tell", lambda *_, sentence, **__: told.append(sentence))
+    with pytest.raises(ForbiddenError):
+        run(monkeypatch, key=KEY)
+    assert world.store.peek(f"{BUCKET}-processed") == {}
+    assert api.notes["run-1"].startswith("Objects forgotten: 1 of 2.")
+    assert told == ["The store forbids deleting."]
 
 
 def test_an_object_that_cannot_be_forgotten_keeps_no_other_from_it(

@@ -226,16 +226,28 @@ def test_it_fails_if_its_configuration_stays_incomplete(
     assert time.monotonic() - began > 0.3
 
 
+@pytest.mark.parametrize(
+    ("commits_by_itself", "bucket", "said"),
+    [
+        (True, "xray-data-in", r"enable\.auto\.commit"),
+        (False, "hospital-staging", "hospital-staging ends in -staging"),
+    ],
+)
 def test_a_configuration_that_would_lose_messages_is_refused(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    commits_by_itself: bool,
+    bucket: str,
+    said: str,
 ) -> None:
     monkeypatch.setattr(trigger, "FAIL_SECONDS", 0)
     monkeypatch.setattr(trigger, "RECHECK_SECONDS", 0)
-    deployment.configure(**{"enable.auto.commit": True})
+    deployment.configure(**{"enable.auto.commit": commits_by_itself})
+    monkeypatch.setenv("AIRFLOW__XRAY__BUCKET", bucket)
 
     async def go() -> None:
         async for _ in NotificationTrigger(topic=deployment.topic).run():
             raise AssertionError("the trigger never fires")
 
-    with pytest.raises(SettingsError, match=r"enable\.auto\.commit"):
+    with pytest.raises(SettingsError, match=said):
         asyncio.run(go())

@@ -16,7 +16,6 @@ from xray.airflow import config
 from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.session import api_error
 
-RECONCILE_DAG = "xray_reconcile"
 MOST_LISTED = 100
 """Cases that are looked at one by one, at most: the largest page that the API gives by default."""
 
@@ -97,7 +96,9 @@ async def reconcile_age(client: RunsClient, now: datetime) -> dict[str, float]:
     Raises:
         TransientError: the API does not answer, or refuses the request.
     """
-    _, runs = await _runs(client, RECONCILE_DAG, state="success", order_by="-end_date", limit="1")
+    _, runs = await _runs(
+        client, config.RECONCILE_DAG, state="success", order_by="-end_date", limit="1"
+    )
     if not runs:
         return {}
     age = now - datetime.fromisoformat(runs[0]["end_date"])

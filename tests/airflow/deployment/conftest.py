@@ -81,8 +81,8 @@ def refuses(monkeypatch: pytest.MonkeyPatch, *refused: tuple[str, str]) -> None:
     """Let the store refuse operations on buckets to the account of the connection."""
     hook = clients.s3_hook
 
-    def refusing() -> Any:
-        made = hook()
+    def refusing(attempts: int = 1) -> Any:
+        made = hook(attempts)
         for operation, bucket in refused:
             refuse(made.get_conn(), operation, bucket)
         return made

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from tests.airflow.deployment.conftest import BUCKETS, announce, refuse
+from xray.airflow.deployment.clients import s3_hook
 from xray.airflow.deployment.stores import announcement_answer, answers, rights_answer
 from xray.airflow.deployment.table import Answer, Mark
 from xray.conditions import Conditions
@@ -22,6 +24,15 @@ def named(found: Iterable[Answer], name: str) -> Answer:
 
 def contents(s3: Any, bucket: str) -> list[str]:
     return [one["Key"] for one in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def test_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "a", "password": "b", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
+    (answer,) = answers(s3_hook(1).get_conn())
+    assert answer.mark is Mark.PROBLEM
+    assert "Check endpoint_url of xray_s3" in answer.sentence
 
 
 def test_a_bucket_that_is_missing(deployed: Any) -> None:
@@ -100,6 +111,19 @@ def test_conditions_that_the_store_lacks(
     found = Conditions(**{name: name != lacking for name in names})
     monkeypatch.setattr("xray.conditions.probe", lambda *_: found)
     assert named(answers(deployed), "conditional writes").mark is mark
+
+
+def test_records_that_are_written_over(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, bucket = "records are written once", BUCKETS.audit
+    assert named(answers(deployed), name).mark is Mark.WELL
+    with monkeypatch.context() as patched:
+        found = Conditions(False, True, True, True)
+        patched.setattr("xray.conditions.probe", lambda *_: found)
+        answer = named(answers(deployed), name)
+    assert answer.mark is Mark.LIMIT
+    assert f"Switch versions off for {bucket}" in answer.sentence
+    deployed.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert named(answers(deployed), name).mark is Mark.UNKNOWN
 
 
 def test_nothing_is_announced(deployed: Any) -> None:

@@ -111,11 +111,15 @@ def _secrets_in(extra: Any) -> Iterator[str]:
         yield from _secrets_in(value)
 
 
-def s3_hook() -> Any:
-    """Return the hook of the connection ``xray_s3``, whose client repeats a failed request."""
+def s3_hook(attempts: int = 3) -> Any:
+    """Return the hook of the connection ``xray_s3``.
+
+    Args:
+        attempts: how often its client sends a request that fails.
+    """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return S3Hook(aws_conn_id=connections.S3_CONNECTION, config=_aws_config())
+    return S3Hook(aws_conn_id=connections.S3_CONNECTION, config=_aws_config(attempts))
 
 
 def topics_of_the_store() -> Any:
@@ -126,16 +130,15 @@ def topics_of_the_store() -> Any:
     hook: Any = AwsGenericHook(
         aws_conn_id=connections.S3_CONNECTION,
         client_type="sns",
-        config=_aws_config(signature_version="s3"),
+        config=_aws_config(3, signature_version="s3"),
     )
     return hook.get_conn()
 
 
-def _aws_config(**options: Any) -> Any:
+def _aws_config(attempts: int, **options: Any) -> Any:
     from botocore.config import Config
 
-    # A gateway that restarts gets half a minute.
-    retries = {"mode": "standard", "total_max_attempts": 6}
+    retries = {"mode": "standard", "total_max_attempts": attempts}
     return Config(connect_timeout=5, read_timeout=30, retries=retries, **options)
 
 

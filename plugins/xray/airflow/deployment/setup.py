@@ -20,6 +20,8 @@ from xray.airflow.deployment.table import Answer, Mark, Table, guarded
 PUSH_ENDPOINT = "XRAY_PUSH_ENDPOINT"
 """The environment variable with the option ``--push-endpoint``, which may hold a password."""
 SUCCEEDED, FAILED = 0, 1
+PATIENCE = 6
+"""How often a request to the store is sent: a gateway that restarts gets half a minute."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +106,7 @@ def _answers(
     if connections.KAFKA_CONNECTION in usable:
         yield from guarded("topics", lambda: create.topics(kafka, dry_run=dry_run))
     if connections.S3_CONNECTION in usable:
-        hook = clients.s3_hook()
+        hook = clients.s3_hook(PATIENCE)
         yield from guarded("buckets", lambda: create.buckets(hook, dry_run=dry_run))
         if push_endpoint is None and connections.KAFKA_CONNECTION in usable:
             push_endpoint = f"kafka://{kafka.brokers.split(',')[0].strip()}"

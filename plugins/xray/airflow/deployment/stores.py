@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from xray import conditions
-from xray.airflow import config
+from xray.airflow import config, connections
 from xray.airflow.deployment import wanted
-from xray.airflow.deployment.table import Answer, limit, problem, unknown, well
+from xray.airflow.deployment.table import Answer, Mark, limit, problem, unknown, well
 from xray.case import Buckets
-from xray.errors import NotFoundError, XrayError
+from xray.errors import BlockedError, NotFoundError, TransientError, XrayError
 from xray.storage import ObjectStore
 
 PROBE = "probe/"
@@ -30,32 +30,42 @@ def answers(s3: Any) -> Iterator[Answer]:
         s3: a boto3 client of the connection ``xray_s3``.
     """
     store, buckets = ObjectStore(s3), Buckets(config.bucket())
-    kept = {}
+    kept: dict[str, bool | None] = {}
+    deletable = set()
     for bucket in wanted.buckets():
-        name = f"bucket {bucket}"
-        fault = _cannot_list(store, bucket)
-        if fault:
-            yield problem(name, fault)
+        try:
+            next(iter(store.list(bucket, PROBE)), None)
+        except BlockedError as error:
+            yield problem(f"bucket {bucket}", _why_not_listed(error))
+            continue
+        except TransientError as error:
+            check = f"Check endpoint_url of {connections.S3_CONNECTION}, and that the store runs."
+            yield problem("store", f"{error} {check}")
+            return
+        except XrayError as error:
+            yield problem(f"bucket {bucket}", _why_not_listed(error))
             continue
         kept[bucket] = keeps_versions(s3, bucket)
         if bucket == buckets.landing:
             yield _landing_answer(store, bucket)
         else:
-            yield rights_answer(s3, bucket, may_keep=bucket == buckets.audit)
+            answer = rights_answer(s3, bucket, may_keep=bucket == buckets.audit)
+            if answer.mark is Mark.WELL:
+                deletable.add(bucket)
+            yield answer
     if buckets.manifests in kept:
         yield from _condition_answers(s3, buckets.manifests, kept[buckets.manifests])
+    if buckets.audit in kept:
+        tried = buckets.audit in deletable and kept[buckets.audit] is False
+        yield once_answer(store, buckets.audit, tried=tried)
     if buckets.landing in kept:
         yield announcement_answer(s3, buckets.landing)
 
 
-def _cannot_list(store: ObjectStore, bucket: str) -> str | None:
-    """Return why a bucket cannot be listed, and what to do; None if it can."""
-    try:
-        next(iter(store.list(bucket, PROBE)), None)
-    except XrayError as error:
-        missing = "does not exist" in str(error)
-        return f"The bucket does not exist: {SETUP}, or create it." if missing else str(error)
-    return None
+def _why_not_listed(error: XrayError) -> str:
+    """Return why a bucket cannot be listed, and what to do."""
+    missing = "does not exist" in str(error)
+    return f"The bucket does not exist: {SETUP}, or create it." if missing else str(error)
 
 
 def _landing_answer(store: ObjectStore, bucket: str) -> Answer:
@@ -207,6 +217,27 @@ def configured_events(s3: Any, bucket: str) -> list[tuple[str, list[str]]] | Non
     if "EventBridgeConfiguration" in found:
         targets.append(("EventBridge", [wanted.CREATIONS, wanted.REMOVALS]))
     return targets
+
+
+def once_answer(store: ObjectStore, bucket: str, *, tried: bool) -> Answer:
+    """Return whether the store refuses to write over an audit record.
+
+    Args:
+        store: the object store.
+        bucket: the bucket of audit records.
+        tried: whether what tries it can be removed without a trace.
+    """
+    name = "records are written once"
+    if not tried:
+        return unknown(
+            name,
+            f"Not tried, because what tries it would stay in {bucket}. The listener tries it with "
+            "a record, and its log says what it found.",
+        )
+    sentences = conditions.audit_sentences(conditions.probe(store, bucket).create_once, bucket)
+    if sentences:
+        return limit(name, sentences[0])
+    return well(name, "The store refuses to write over an object, as it must.")
 
 
 KINDS = {

@@ -222,5 +222,5 @@ def test_soak(soak: Soak, record_fault: Callable[..., None], tmp_path: Path) -> 
         len(found) - len(sender.uploads),
         seconds,
         f"{len(newest)} objects with one live result each; the triggerer's memory {most:+.0%}; "
-        + ", ".join(f"{count} times {name}" for name, count in sorted(done.items())),
+        + ", ".join(f"{name} ({count})" for name, count in sorted(done.items())),
     )

@@ -18,6 +18,7 @@ __all__ = [
     "session",
     "stats",
     "store_check",
+    "trigger",
     "unexpected",
     "watch",
 ]

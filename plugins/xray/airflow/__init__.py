@@ -5,6 +5,7 @@
 __all__ = [
     "addresses",
     "api",
+    "blocked",
     "case",
     "config",
     "connections",

@@ -4,6 +4,7 @@
 
 __all__ = [
     "backoff",
+    "blame",
     "consumer",
     "dead_letters",
     "gaps",

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException
 
 from include.servers.embedded.object_store import client
-from tests.airflow.deployment.conftest import BUCKETS, announce, refuse, refuses
+from tests.airflow.deployment.conftest import BUCKETS, PASSWORD, announce, refuse, refuses
 from xray.airflow.deployment import clients, create, setup, stores, wanted
 from xray.airflow.deployment.table import Answer, Mark
 
@@ -193,8 +193,8 @@ def test_a_store_that_has_no_api_for_announcements(deployed: Any) -> None:
 
 def test_the_password_of_the_push_endpoint_is_not_printed(deployed: Any, admin: Admin) -> None:
     stream = io.StringIO()
-    setup.run(stream, push_endpoint="kafka://user:geheimes@broker:9093")
-    assert "geheimes" not in stream.getvalue()
+    setup.run(stream, push_endpoint=f"kafka://user:{PASSWORD}@broker:9093")
+    assert PASSWORD not in stream.getvalue()
 
 
 def test_a_connection_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="URL",
         default=os.environ.get(PUSH_ENDPOINT),
         help="where Ceph's gateway sends its notifications, such as kafka://broker:9092 or, with a "
-        "login, kafka://user:password@broker:9093; by default the first broker of xray_kafka. The "
+        "login, kafka://USER:...@broker:9093; by default the first broker of xray_kafka. The "
         f"environment variable {PUSH_ENDPOINT} keeps a password out of the list of processes",
     )
     parser.add_argument(

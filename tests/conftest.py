@@ -17,6 +17,8 @@ from PIL import Image
 from tests.support import ROOT
 from tests.support.faults import FAULTS, Fault, table_lines
 
+END_TO_END = ROOT / "tests" / "e2e"
+
 # Set before anything imports airflow: the tests must not use the home of the user.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -30,6 +32,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="use real servers instead of the embedded ones, and run the tests that need them",
     )
+
+
+# First, because pytest-xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all end-to-end tests in another.
+
+    An end-to-end test starts all of Airflow, and two of those do not fit on two cores. They start
+    first, because they take longest.
+    """
+    for item in items:
+        in_stack = END_TO_END in item.path.parents
+        item.add_marker(pytest.mark.xdist_group("stack" if in_stack else str(item.path)))
+    items.sort(key=lambda item: END_TO_END not in item.path.parents)
 
 
 @pytest.fixture(scope="session")

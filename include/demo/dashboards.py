@@ -47,7 +47,7 @@ console = Console()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 once the pictures are drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="how often the images are uploaded")
+    parser.add_argument("--rounds", type=int, default=2, help="how often the images are uploaded")
     parser.add_argument("--out", type=Path, default=OUT, help="the folder of the pictures")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.deployment.conftest import BUCKETS
+from tests.airflow.deployment.conftest import BUCKETS, refuses
 from tests.support import KEYRING
 from tests.support.cases import case, run_case
 from tests.support.fake_airflow import FakeAirflow
@@ -95,6 +95,25 @@ def test_the_image_is_kept_on_request(listening: Any, checked: Checked, tmp_path
 
 
 BUCKETS_SEEN = (BUCKETS.landing, BUCKETS.processed)
+
+
+def test_nothing_is_sent_without_what_it_needs(
+    deployed: Any, checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_XRAY_API")
+    status, found = checked("--send")
+    assert status == 1
+    assert found["image"]["sentence"] == "Not sent, because of: connection xray_api."
+    assert everything(deployed)[BUCKETS.landing] == []
+
+
+def test_an_upload_that_is_refused(
+    deployed: Any, checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses(monkeypatch, ("PutObject", BUCKETS.landing))
+    status, found = checked("--send")
+    assert status == 1
+    assert f"writing to {BUCKETS.landing}" in found["image"]["sentence"]
 
 
 def test_nobody_listens(deployed: Any, checked: Checked) -> None:

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for answer in _answers(table):
             table.add(answer)
         if options.send:
-            for answer in guarded("image", lambda: _sent(image, options)):
+            for answer in guarded("image", lambda: _sent(table, image, options)):
                 table.add(answer)
         table.finish()
     return SUCCEEDED if table.is_well else FAILED
@@ -81,8 +81,14 @@ def _image(parser: argparse.ArgumentParser, path: Path | None) -> tuple[bytes, s
         parser.error(f"{path} cannot be read: {error.strerror}")
 
 
-def _sent(image: tuple[bytes, str], options: argparse.Namespace) -> Iterator[Answer]:
-    return sent.answers(*image, keep=options.keep, seconds=options.seconds)
+def _sent(table: Table, image: tuple[bytes, str], options: argparse.Namespace) -> Iterator[Answer]:
+    """Yield how far an image gets, if there is what it needs."""
+    needed = {"secret", "settings", *(f"connection {name}" for name in configured.TYPES)}
+    lacking = [one.name for one in table.answers if one.mark is Mark.PROBLEM and one.name in needed]
+    if lacking:
+        yield unknown("image", f"Not sent, because of: {', '.join(lacking)}.")
+    else:
+        yield from sent.answers(*image, keep=options.keep, seconds=options.seconds)
 
 
 def _answers(table: Table) -> Iterator[Answer]:
@@ -96,6 +102,7 @@ def _answers(table: Table) -> Iterator[Answer]:
         if connection is not None and answer.mark is Mark.WELL:
             usable[name] = connection
         yield answer
+    table.hide(configured.secrets())
     yield from guarded("secret", lambda: [configured.secret_answer()])
     yield from guarded("settings", configured.settings_answers)
     yield from guarded("model", lambda: [configured.model_answer()])

@@ -97,6 +97,14 @@ def _described(name: str, connection: Connection) -> str:
     return f"It leads to {host}, as {connection.login}."
 
 
+def secrets() -> tuple[str, ...]:
+    """Return the secrets of pseudonyms and case ids; none if they are not valid."""
+    try:
+        return config.keyring().secrets
+    except XrayError:
+        return ()
+
+
 def secret_answer() -> Answer:
     """Return whether the secret of pseudonyms and case ids is set, and long enough."""
     try:

@@ -53,13 +53,15 @@ class Sent:
         """Upload the image.
 
         Raises:
-            ClientError, BotoCoreError: the store refuses, or does not answer.
+            ObjectError, TransientError: the store refuses, or cannot answer now.
         """
+        landing = self._buckets.landing
         self._started = time.monotonic()
-        answer = self._s3.put_object(Bucket=self._buckets.landing, Key=self._key, Body=image)
-        source = Source(bucket=self._buckets.landing, key=self._key)
+        etag = self._store.put(landing, self._key, image, content_type="application/octet-stream")
+        head = self._store.head(landing, self._key)
+        source = Source(bucket=landing, key=self._key)
         # A store announces the version, the etag, or both.
-        contents = ({"etag": answer["ETag"].strip('"')}, {"version_id": answer.get("VersionId")})
+        contents = ({"etag": etag}, {"version_id": head.version_id if head else None})
         self._prefixes = [
             RUN_PREFIX + Source(**{**source.to_json(), **content}).object_id(self._keyring)
             for content in contents
@@ -180,7 +182,9 @@ def _removal(counts: dict[str, int] | None, sent: Sent) -> Answer:
     name = "image removed"
     if counts is None:
         return well(name, f"No, because of --keep. xray_forget removes it: case {sent.case_id}.")
-    if counts.get("forgotten") or counts.get("unknown"):
+    if counts.get("unknown"):
+        return well(name, "Yes. Nothing was made of it.")
+    if counts.get("forgotten"):
         return well(name, "Yes, with its results. Its run stays, and a record without its key.")
     return problem(
         name,

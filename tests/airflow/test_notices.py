@@ -341,3 +341,5 @@ def test_nothing_that_goes_wrong_reaches_the_caller(
     monkeypatch.setattr(Variable, "get", refuse)
     notices.tell(Event.FAILED, **RUN, sentence=SENTENCE)
     assert counted == {("xray.notices.failed", "failed"): 1}
+    monkeypatch.setattr(notices, "process_stats", refuse)
+    notices.tell(Event.FAILED, **RUN, sentence=SENTENCE)

@@ -341,4 +341,7 @@ def _failed(event: Event, problem: str) -> None:
 
 
 def _count(name: str, event: Event) -> None:
-    process_stats().incr(METRIC + name, tags={"event": event.value})
+    try:
+        process_stats().incr(METRIC + name, tags={"event": event.value})
+    except Exception as error:
+        log.warning("A notice was not counted (%s).", type(error).__name__)

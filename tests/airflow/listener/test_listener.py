@@ -91,8 +91,12 @@ def test_the_metrics_count_the_messages_and_their_runs(
 
 
 def test_a_dag_that_is_paused_at_the_start_starts_nothing_until_it_is_unpaused(
-    deployment: Deployment, api: FakeApi
+    deployment: Deployment, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gauges: dict[str, float] = {}
+    monkeypatch.setattr(Stats, "gauge", lambda name, value: gauges.update({name: value}))
+    monkeypatch.setattr("xray.airflow.listener.report.LAG_SECONDS", 0.2)
+    lags = [f"xray.notifications.lag.partition_{number}" for number in range(4)]
     api.dag["is_paused"] = True
     deployment.send(*(notification(str(number)) for number in range(300)))
 
@@ -101,6 +105,8 @@ def test_a_dag_that_is_paused_at_the_start_starts_nothing_until_it_is_unpaused(
             await until(lambda: "Partitions assigned" in logged.text, "partitions")
             with pytest.raises(AssertionError):
                 await until(lambda: api.runs, "run", seconds=2)
+            await until(lambda: sum(gauges.get(name, 0) for name in lags) == 300, "lag")
+            assert gauges["xray.notifications.paused"] == 1
             api.dag["is_paused"] = False
             await until(lambda: deployment.committed() == 300, "commit", seconds=60)
 

@@ -115,6 +115,7 @@ class Listener:
 
     async def _receive_until_refused(self) -> None:
         while True:
+            messages: list[ReceivedMessage] = []
             if capacity := await self._wait_for_capacity():
                 messages = await self._consumer.receive(capacity)
                 for received in messages:
@@ -122,10 +123,10 @@ class Listener:
                 for found in self._consumer.take_gaps():
                     self._report.lost(found.gap)
                     self._spawn(self._look_for_lost(found), self._background)
-                if messages or time.monotonic() - self._refused_at > QUIET_SECONDS:
-                    self._blocked.succeeded()
             else:
                 await self._consumer.pause()
+            if messages or time.monotonic() - self._refused_at > QUIET_SECONDS:
+                self._blocked.succeeded()
             await self._commit_and_measure()
             if self._defect:
                 raise self._defect

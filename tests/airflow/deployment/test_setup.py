@@ -184,6 +184,16 @@ def test_a_store_that_has_no_topics(deployed: Any) -> None:
         assert way in answer.sentence
 
 
+def test_nothing_is_created_at_aws() -> None:
+    aws = SimpleNamespace(
+        meta=SimpleNamespace(endpoint_url="https://s3.eu-central-1.amazonaws.com"),
+        get_bucket_notification_configuration=lambda Bucket: {},
+    )
+    answer = announced(aws, None)
+    assert answer.mark is Mark.PROBLEM
+    assert "docs/object-stores.md" in answer.sentence
+
+
 def test_a_store_that_has_no_api_for_announcements(deployed: Any) -> None:
     refuse(deployed, "GetBucketNotificationConfiguration", BUCKETS.landing, "NotImplemented")
     answer = announced(deployed, None)

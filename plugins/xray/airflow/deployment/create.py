@@ -147,6 +147,8 @@ def announcements(
         announced = all(stores.announces(found, event) for event in events)
         if announced and (dry_run or not _leads_to_own_topic(found)):
             return well(name, EXISTS)
+        if target is None and ".amazonaws." in s3.meta.endpoint_url:
+            return problem(name, _by_hand("AWS does not send them to Kafka"))
         if dry_run:
             return unknown(name, WOULD_CREATE)
         arn = target or _push_topic(topics_of_the_store(), push_endpoint)
@@ -194,7 +196,7 @@ def _configure(s3: Any, bucket: str, arn: str, events: list[str]) -> None:
 def _by_hand(code: str) -> str:
     """Return how stores other than Ceph are told to announce uploads."""
     return (
-        f"The store does not take them as Ceph does ({code}). MinIO: configure a Kafka target in "
+        f"The store does not announce in Ceph's way ({code}). MinIO: configure a Kafka target in "
         "the server's settings, and give its ARN to setup with --target. versitygw: start it with "
         "--event-kafka-url and --event-kafka-topic. AWS: bring its notifications to Kafka "
         "(docs/object-stores.md)."

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer
 
 from include.servers.real.kafka import Kafka
 from tests.support import ROOT
-from tests.support.gateways import BUCKET, STORES
+from tests.support.gateways import BUCKET, STORES, minio
 from xray.conditions import creates_once, probe
 from xray.errors import ConflictError, NotFoundError, ObjectError, TransientError
 from xray.notification import ObjectCreated, parse
@@ -85,6 +85,30 @@ def test_an_upload_is_announced_with_its_own_key(
         assert record.size == len(key.encode())
         assert record.event == "ObjectCreated:Put"
         assert record.sequencer or record.event_time
+
+
+@pytest.mark.parametrize("gateway", STORES)
+def test_what_is_no_new_content_starts_no_case(kafka: Kafka, tmp_path: Path, gateway: Any) -> None:
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    with gateway(kafka, tmp_path) as s3:
+        s3.put_object(Bucket=BUCKET, Key="events/a.jpeg", Body=b"image")
+        s3.put_object(Bucket=BUCKET, Key="events/folder/", Body=b"")
+        s3.put_object_tagging(Bucket=BUCKET, Key="events/a.jpeg", Tagging=tags)
+        s3.delete_object_tagging(Bucket=BUCKET, Key="events/a.jpeg")
+        s3.put_object(Bucket=BUCKET, Key="events/end.jpeg", Body=b"image")
+        found: list[str] = []
+        skipped: set[tuple[str | None, str]] = set()
+        for message in messages(kafka, gateway.__name__):
+            notification = parse(message)
+            found += [one.key for one in notification.records if one.key.startswith("events/")]
+            skipped |= {(one.event, one.reason) for one in notification.skipped}
+            if "events/end.jpeg" in found:
+                break
+    assert found == ["events/a.jpeg", "events/end.jpeg"]
+    assert ("ObjectCreated:Put", "a folder marker") in skipped
+    if gateway is minio:
+        events = {event for event, reason in skipped if "properties" in reason}
+        assert events == {"ObjectCreated:PutTagging", "ObjectCreated:DeleteTagging"}
 
 
 @pytest.mark.parametrize("gateway", STORES)

@@ -5,8 +5,8 @@ blamed only if it has failed often and for long while the API started other runs
 first attempt of another run counts, so that a run that fails for ever does not count again and
 again. While the API is unreliable, no run is blamed: its failures are counted anew.
 
-If the API fails at random, whatever its error rate, the probability that a good run is blamed is
-below 1e-8: it would have to fail 20 times in a row while 16 of 20 others succeed at once.
+If the API fails at random, whatever its error rate, the probability that a good run is blamed is at
+most 1.2e-8: it would have to fail 20 times in a row while 16 of 20 others start at once.
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from include.demo.verification import BUCKET
 from include.stack import check
 from tests.support import KEYRING
 from xray.airflow.config import CASE_DAG
+from xray.case import Source
 
 TIMES = 3
 """The number of requests until Airflow knows the DAG."""
@@ -22,6 +24,7 @@ class NewAirflow(BaseHTTPRequestHandler):
     """An API server whose DAG processor has not read the DAGs yet."""
 
     asked: list[str]
+    runs: list[dict[str, Any]]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -31,8 +34,9 @@ class NewAirflow(BaseHTTPRequestHandler):
         if f"/dags/{CASE_DAG}" in self.path:
             self.asked.append(self.path)
             known = len(self.asked) > TIMES
-            empty = {"dag_runs": [], "task_instances": [], "total_entries": 0}
-            self.answer(200 if known else 404, empty)
+            tasks = "/taskInstances" in self.path
+            rows = {"task_instances": []} if tasks else {"dag_runs": self.runs}
+            self.answer(200 if known else 404, {**rows, "total_entries": len(*rows.values())})
         else:
             self.answer(404 if "/variables/" in self.path else 200, {})
 
@@ -49,7 +53,7 @@ class NewAirflow(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def airflow(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[NewAirflow]]:
-    handler = type("Handler", (NewAirflow,), {"asked": []})
+    handler = type("Handler", (NewAirflow,), {"asked": [], "runs": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {
@@ -74,3 +78,28 @@ def test_it_waits_until_airflow_knows_the_dag(
     assert check.main() == 1, "there are no cases"
     assert "0 of 0 cases came out right" in capsys.readouterr().out
     assert len(airflow.asked) > TIMES
+
+
+def run(number: int, key: str) -> dict[str, Any]:
+    """Return a failed run for an object."""
+    conf = Source(bucket=BUCKET, key=key).to_conf(KEYRING)
+    end = "2026-01-01T00:00:00Z"
+    return {"dag_run_id": f"xray__{number}", "state": "failed", "end_date": end, "conf": conf}
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_run_whose_object_was_removed_is_no_problem(
+    airflow: type[NewAirflow], capsys: pytest.CaptureFixture[str]
+) -> None:
+    airflow.runs = [run(1, "removed.png")]
+    check.main()
+    assert "0 of 0 cases came out right: 0 runs" in capsys.readouterr().out
+
+
+def test_a_second_run_for_an_object_is_a_problem(
+    s3: Any, airflow: type[NewAirflow], capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key="kept.png", Body=b"no image")
+    airflow.runs = [run(1, "kept.png"), run(2, "kept.png"), run(3, "removed.png")]
+    assert check.main() == 1
+    assert "There are 2 runs, and 1 objects." in capsys.readouterr().out

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from include.demo.stack import GROUP
 from include.servers.real.kafka import Kafka
@@ -25,9 +37,13 @@ from tests.support.rig import (
     rig,
     write_case,
 )
-from xray.errors import SettingsError
+from xray.airflow.listener import dead_letters
+from xray.airflow.listener.dead_letters import DeadLetterProducer
+from xray.errors import TransientError
 
 pytestmark = pytest.mark.timeout(600)
+KAFKA = "AIRFLOW_CONN_XRAY_KAFKA"
+REFUSED = "Kafka refuses the connection xray_kafka"
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +78,9 @@ def test_a_burst(servers: Rig, counts: Callable[..., None]) -> None:
         lambda: servers.metrics.counts["airflow.xray.notifications.started"] == 1000, "Metrics", 20
     )
     assert servers.metrics.counts["airflow.xray.notifications.received"] == 1000
+    lags = [f"airflow.xray.notifications.lag.partition_{number}" for number in range(3)]
     servers.until(
-        lambda: servers.metrics.gauges.get("airflow.xray.notifications.lag") == 0, "No lag", 20
+        lambda: [servers.metrics.gauges.get(name) for name in lags] == [0, 0, 0], "No lag", 20
     )
     assert "burst/" not in listener_log(servers.stack.home), "no object key is logged"
 
@@ -284,6 +301,24 @@ def test_the_case_dag_is_paused(servers: Rig, counts: Callable[..., None]) -> No
     counts("case DAG paused, then unpaused", 100, 100, "100 waited, and ran")
 
 
+def test_the_listener_is_paused_when_it_starts(servers: Rig, counts: Callable[..., None]) -> None:
+    sent = messages("from-the-start", 600)
+    before = servers.count()
+    servers.pause("xray_listener", True)
+    servers.restart("triggerer")
+    servers.send(sent.values())
+    gauges = servers.metrics.gauges
+    lags = [f"airflow.xray.notifications.lag.partition_{number}" for number in range(3)]
+    servers.until(
+        lambda: sum(gauges.get(name, 0) for name in lags) == 600, "the lag of all messages", 120
+    )
+    assert gauges["airflow.xray.notifications.paused"] == 1
+    assert servers.count() == before
+    servers.pause("xray_listener", False)
+    servers.assert_one_run_each(sent)
+    counts("listener started while paused, then unpaused", 600, 600)
+
+
 @pytest.mark.parametrize(
     ("fault", "login", "dag_id", "said"),
     [
@@ -327,36 +362,213 @@ def test_a_configuration_error_is_logged_and_loses_nothing(
     counts(f"{fault}, then corrected", 50, 50, f"“…{said}…”")
 
 
-def test_sasl_and_tls_by_the_connection_alone(servers: Rig, tmp_path: Path) -> None:
-    name = "AIRFLOW_CONN_XRAY_KAFKA"
-    plain = json.loads(servers.stack.env[name])
-    sent = messages("secure", 20)
-    with Kafka(tmp_path / "kafka", secure=True) as kafka:
+AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""The broker's own settings with which access control lists count for the listener's account."""
+
+
+@pytest.fixture(scope="module")
+def secure(servers: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker with TLS, logins and access control lists."""
+    folder = tmp_path_factory.mktemp("secure")
+    with Kafka(folder / "kafka", secure=True, settings=AUTHORIZER) as kafka:
         kafka.create_topic(TOPIC)
-        producer = Producer(kafka.client)
-        for message in sent.values():
-            producer.produce(TOPIC, message)
-        assert producer.flush(30) == 0
+        yield kafka
 
-        def connect(**changes: Any) -> None:
-            extra = {**plain["extra"], **kafka.client, **changes}
-            servers.stack.env[name] = json.dumps({**plain, "extra": extra})
 
-        try:
-            connect(**{"sasl.password": "wrong"})
-            with servers.member() as member:
-                servers.until(lambda: member.error is not None, "the error", 60)
-            assert isinstance(member.error, SettingsError)
-            assert "Kafka refuses the connection xray_kafka" in str(member.error)
-            connect()
-            with servers.member():
-                servers.until(
-                    lambda: kafka.committed(GROUP, TOPIC) == kafka.end_offsets(TOPIC), "the commits"
-                )
-        finally:
-            servers.stack.env[name] = json.dumps(plain)
+def connect(servers: Rig, kafka: Kafka, **changes: Any) -> None:
+    """Point the connection of the test's own sensors to another broker, also while one runs."""
+    connection = json.loads(servers.stack.env[KAFKA])
+    extra = {**connection["extra"], **kafka.client, **changes}
+    servers.stack.env[KAFKA] = json.dumps({**connection, "extra": extra})
+    if KAFKA in os.environ:
+        os.environ[KAFKA] = servers.stack.env[KAFKA]
+
+
+@pytest.fixture
+def connection(servers: Rig) -> Iterator[None]:
+    """Put the connection back at the end."""
+    before = servers.stack.env[KAFKA]
+    yield
+    servers.stack.env[KAFKA] = before
+
+
+def produce(kafka: Kafka, sent: dict[str, bytes], topic: str = TOPIC) -> None:
+    errors: list[Any] = []
+    producer = Producer({**kafka.client, "partitioner": "random"})
+    for message in sent.values():
+        producer.produce(topic, message, on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(30) == 0
+    assert errors == [None] * len(sent)
+
+
+def until_read(servers: Rig, kafka: Kafka, topic: str = TOPIC, group: str = GROUP) -> None:
+    servers.until(
+        lambda: kafka.committed(group, topic) == kafka.end_offsets(topic), "the commits", 90
+    )
+
+
+@pytest.mark.usefixtures("connection")
+def test_a_wrong_login_at_kafka_is_corrected(
+    servers: Rig, secure: Kafka, counts: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = messages("secure", 20)
+    produce(secure, sent)
+    connect(servers, secure, **{"sasl.password": "wrong"})
+    with servers.member() as member:
+        servers.until(lambda: REFUSED in caplog.text, "the sentence that says what to do", 60)
+        connect(servers, secure)
+        until_read(servers, secure)
+        assert member.error is None
     found = servers.keys()
     assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
+    counts("wrong login at Kafka, then corrected", 20, 20, f"“{REFUSED}…”")
+
+
+@pytest.mark.usefixtures("connection")
+@pytest.mark.parametrize(
+    ("resource", "name"), [(ResourceType.TOPIC, TOPIC), (ResourceType.GROUP, GROUP)]
+)
+def test_a_right_at_kafka_is_revoked_while_it_listens(
+    servers: Rig,
+    secure: Kafka,
+    counts: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    resource: ResourceType,
+    name: str,
+) -> None:
+    prefix = f"right-{resource.name}"
+    first, second = messages(f"{prefix}-1", 20), messages(f"{prefix}-2", 20)
+    admin = AdminClient(secure.client)
+    resource_name = (resource, name, ResourcePatternType.LITERAL, "User:xray", "*")
+    # Once a resource has a rule, only what a rule allows is allowed.
+    allowed = AclBinding(*resource_name, AclOperation.ALL, AclPermissionType.ALLOW)
+    denied = AclBinding(*resource_name, AclOperation.READ, AclPermissionType.DENY)
+    rule = AclBindingFilter(*resource_name, AclOperation.READ, AclPermissionType.DENY)
+    connect(servers, secure)
+    with servers.member() as member:
+        produce(secure, first)
+        until_read(servers, secure)
+        for future in admin.create_acls([allowed, denied]).values():
+            future.result(30)
+        servers.until(lambda: REFUSED in caplog.text, "the sentence that says what to do", 90)
+        produce(secure, second)
+        admin.delete_acls([rule])[rule].result(30)
+        until_read(servers, secure)
+        assert member.error is None
+    found = servers.keys()
+    for sent in (first, second):
+        assert {key: found[key] for key in sent} == dict.fromkeys(sent, 1)
+    fault = f"right to read the {resource.name.lower()} revoked at Kafka, then given back"
+    counts(fault, 40, 40, f"“{REFUSED}…”")
+
+
+def test_a_silent_broker_gets_one_copy_of_a_letter(
+    servers: Rig, counts: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker does not answer during five attempts, and then answers all requests."""
+    servers.kafka.create_topic("letters")
+    servers.send([b"nonsense"], "letters")
+    process = servers.kafka.child.process if servers.kafka.child else None
+    assert process is not None
+    (letter,) = received(servers.kafka, "letters", 1)
+    monkeypatch.setenv(KAFKA, servers.stack.env[KAFKA])
+    monkeypatch.setattr(dead_letters, "POLL_SECONDS", 0.1)
+
+    async def go() -> None:
+        producer = DeadLetterProducer("letters")
+        await producer.send(letter, "the first, so that the client is connected")
+        (again,) = await asyncio.to_thread(received, servers.kafka, "letters", 1, 1)
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(dead_letters, "DELIVERY_SECONDS", 1.0)
+        try:
+            for _ in range(5):
+                with pytest.raises(TransientError):
+                    await producer.send(again, "bad")
+        finally:
+            process.send_signal(signal.SIGCONT)
+        monkeypatch.setattr(dead_letters, "DELIVERY_SECONDS", 60.0)
+        await producer.send(again, "bad")
+        await producer.close()
+
+    asyncio.run(go())
+    assert sum(servers.kafka.end_offsets("letters").values()) == 3
+    counts("a broker that does not answer while a letter is written", 1, 0, "one letter")
+
+
+def received(kafka: Kafka, topic: str, count: int, skip: int = 0) -> list[Message]:
+    """Return messages of a topic, in the order in which they come."""
+    consumer = Consumer(
+        {**kafka.client, "group.id": f"reader-{skip}", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([topic])
+    found: list[Message] = []
+    while len(found) < skip + count:
+        message = consumer.poll(30)
+        assert message is not None
+        if not message.error():
+            found.append(message)
+    consumer.close()
+    return sorted(found, key=lambda one: one.timestamp()[1])[skip:]
+
+
+def test_messages_are_removed_before_they_are_read(
+    servers: Rig, counts: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = "storage-short"
+    servers.kafka.create_topic(topic)
+    first, lost, kept = messages("kept-1", 60), messages("lost", 90), messages("kept-2", 60)
+    with servers.member(topic=topic):
+        servers.send(first.values(), topic)
+        servers.until_committed(topic)
+    read = servers.kafka.end_offsets(topic)
+    servers.send(lost.values(), topic)
+    ends = servers.kafka.end_offsets(topic)
+    gone = [TopicPartition(topic, number, end) for number, end in ends.items()]
+    admin = AdminClient(servers.kafka.client)
+    for future in admin.delete_records(gone).values():
+        future.result(30)
+    servers.send(kept.values(), topic)
+    with servers.member(topic=topic):
+        servers.until_committed(topic)
+        ids = {f"xray_lost__{topic}.{number}.{read[number]}-{end}" for number, end in ends.items()}
+        path = "/dags/xray_reconcile/dagRuns"
+        found = {run["dag_run_id"]: run["conf"] for run in servers.api.all(path, "dag_runs")}
+        assert ids <= set(found)
+        for run in ids:
+            since, until = (datetime.fromisoformat(found[run][name]) for name in ("since", "until"))
+            assert since < until
+    assert caplog.text.count("before they were read") == 3, "once for each partition"
+    with servers.member(topic=topic):
+        servers.send(messages("kept-3", 3).values(), topic)
+        servers.until_committed(topic)
+    assert caplog.text.count("before they were read") == 3, "and never again"
+    counts(
+        "90 messages removed by Kafka before they were read",
+        213,
+        123,
+        "`xray_reconcile` was started three times",
+    )
+
+
+@pytest.mark.usefixtures("connection")
+def test_members_of_the_cooperative_protocol(servers: Rig, counts: Callable[..., None]) -> None:
+    topic, group = "storage-cooperative", "cooperative"
+    servers.kafka.create_topic(topic)
+    sent = messages("cooperative", 300)
+    strategy = {"partition.assignment.strategy": "cooperative-sticky", "group.id": group}
+    connect(servers, servers.kafka, **strategy)
+    before = servers.count()
+    with servers.member(topic=topic):
+        servers.send(sent.values(), topic)
+        servers.until(lambda: servers.count() >= before + 20, "runs")
+        with servers.member(topic=topic):
+            servers.until(lambda: servers.count() >= before + 100, "more runs")
+        until_read(servers, servers.kafka, topic, group)
+    counts("two sensors with the cooperative protocol, one of which leaves", 300, 300)
 
 
 def test_no_fault_stopped_the_listener(servers: Rig) -> None:

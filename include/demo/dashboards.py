@@ -40,7 +40,7 @@ ODD_FILES = 6
 """The files of a round beside the images."""
 BOX = {"boxes": "0, 0, 500, 390"}
 """All of the letter."""
-SETTINGS = {"review_unsure": True, "anonymize": "unsure"}
+SETTINGS = {"review_unsure": True}
 console = Console()
 
 
@@ -142,7 +142,7 @@ def ended(api: Api, dag_id: str) -> list[str]:
 def answer_forms(api: Api, stack: Stack) -> None:
     """Answer the forms of all cases but the newest of each kind, which go on waiting."""
     for dag_id, task_id, choices in (
-        (REVIEW_DAG, "review", (("Pneumonia", {}), ("Keep Unsure", {}))),
+        (REVIEW_DAG, "review", (("Pneumonia", {}), ("Pneumonia", {}), ("Keep Unsure", {}))),
         (RELEASE_DAG, "release", (("Mask and release", BOX), ("Keep in quarantine", {}))),
     ):
         runs = api.all(f"/dags/{dag_id}/dagRuns", "dag_runs")

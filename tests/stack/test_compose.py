@@ -205,3 +205,11 @@ def test_the_locked_celery_is_one_that_airflow_can_run_on() -> None:
 def test_cephs_start_script_parses() -> None:
     script = ROOT / "config" / "ceph" / "start.sh"
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_what_removes_the_stack_names_all_profiles() -> None:
+    """Without a profile, Compose keeps its containers and volumes, and the network."""
+    text = (ROOT / "docs" / "local-stack.md").read_text()
+    commands = re.findall(r"`(docker compose[^`]* down)\b", text)
+    assert commands
+    assert set(commands) == {'docker compose --profile "*" down'}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,8 +34,11 @@ from include.servers.real.kafka import Kafka
 from include.servers.real.versitygw import Versitygw
 from include.stack import check
 from tests.support import bad_files
+from tests.support.people import WebHook
 from xray import audit
-from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
+from xray.airflow.config import TOPIC
+from xray.airflow.deployment.wanted import TOPICS
+from xray.airflow.notices import Event
 from xray.case import Buckets, Source, quarantine
 from xray.image import decode
 from xray.redaction import certificate_problem
@@ -42,14 +47,24 @@ from xray.storage import ObjectStore
 from xray.suffixes import CERTIFICATE_KEY
 
 BUCKETS = Buckets(BUCKET)
+PUBLISHED = (BUCKETS.processed, BUCKETS.anonymized, BUCKETS.quarantine, BUCKETS.manifests)
 LONG = 120.0
 OPENLINEAGE = "airflow.providers.openlineage.plugins.listener"
+NOTIFIER = "airflow.providers.http.notifications.http.HttpNotifier"
 LINEAGE = "lineage.jsonl"
 """The file of the stack that gets the events of OpenLineage."""
 
 
 @pytest.fixture(scope="module")
-def stack(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def hook() -> Iterator[WebHook]:
+    """What people are told, of all events."""
+    hook = WebHook()
+    yield hook
+    hook.close()
+
+
+@pytest.fixture(scope="module")
+def stack(real: bool, hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start the embedded stack; with --real, on Apache Kafka and a gateway with notifications."""
     home = tmp_path_factory.mktemp("stack")
     # OpenLineage is on, for the test that looks for names in its events. Without the preload, each
@@ -59,14 +74,18 @@ def stack(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
     settings = {
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
         preload: f"{shared_settings('airflow.env')[preload]},{OPENLINEAGE}",
+        "AIRFLOW_CONN_HOOK": json.dumps({"conn_type": "http", "host": hook.url}),
+        "AIRFLOW_VAR_XRAY_NOTICES": json.dumps(
+            [{"notifier": NOTIFIER, "on": list(Event), "arguments": {"http_conn_id": "hook"}}]
+        ),
     }
     with ExitStack() as servers:
         stack = Stack(home=home, airflow_settings=settings)
         if real:
             folder = tmp_path_factory.mktemp("real")
             kafka = servers.enter_context(Kafka(folder / "kafka"))
-            for topic in (TOPIC, DEAD_LETTER_TOPIC):
-                kafka.create_topic(topic)
+            for topic, want in TOPICS.items():
+                kafka.create_topic(topic, want.partitions, **want.config)
             gateway = servers.enter_context(
                 Versitygw(folder / "versitygw", brokers=kafka.brokers, topic=TOPIC)
             )
@@ -541,8 +560,29 @@ def test_thirty_bad_files_fail_once_each_among_ten_good_ones(
     assert verdict.records == len(already) + 40
 
 
+def test_people_were_told(stack: Stack, cases: list[Case], api: Api, hook: WebHook) -> None:
+    """After the other tests: published, failed, reviewed and quarantined cases."""
+    told = {
+        event: {notice["case_id"] for notice in hook.notices if notice["event"] == event}
+        for event in Event
+    }
+    high = {case.case_id for case in cases if case.label == "Pneumonia"}
+    assert {case.case_id for case in cases} & told[Event.HIGH_RISK] == high
+    failed = {run["dag_run_id"] for run in runs(api) if run["state"] == "failed"}
+    assert len(failed) >= 30
+    assert failed <= {notice["run_id"] for notice in hook.notices if notice["event"] == "failed"}
+    for event, dag_id in ((Event.REVIEW, "xray_review"), (Event.QUARANTINED, "xray_release")):
+        forms = api.all(f"/dags/{dag_id}/dagRuns", "dag_runs")
+        asked = {form["dag_run_id"].split("__")[1] for form in forms}
+        assert asked <= told[event], event
+    assert told[Event.OVERDUE] == told[Event.BLOCKED] == set()
+    assert all(notice["link"].startswith(f"{stack.url}/dags/") for notice in hook.notices)
+    tasks = api.get("/dags/xray_watch/dagRuns/~/taskInstances")["task_instances"]
+    assert [task["state"] for task in tasks] == ["deferred"]
+
+
 def test_no_name_is_in_airflow_or_the_anonymised_bucket(
-    stack: Stack, real: bool, cases: list[Case], api: Api
+    stack: Stack, real: bool, cases: list[Case], api: Api, hook: WebHook
 ) -> None:
     """After the other tests: notified, backfilled, failed, reviewed and quarantined cases."""
     found, store = runs(api), ObjectStore(stack.s3)
@@ -564,7 +604,8 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
     paths = [path for path in stack.home.rglob("*") if path.is_file()]
     files = [(path.name, path.read_text(errors="replace")) for path in paths]
     assert sum("dag_id=xray_case" in str(path) for path in paths) > 150, "each task has a log"
-    assert [place for place, text in (*rows, *files) if pattern.search(text)] == []
+    notices = [("a notice", json.dumps(notice)) for notice in hook.notices]
+    assert [place for place, text in (*rows, *files, *notices) if pattern.search(text)] == []
 
     # The same search finds what is there: a key that was typed, a run id, a sealed key.
     by_hand = name_pattern(["letter.png"])
@@ -582,6 +623,42 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
         if entry.key.endswith(CERTIFICATE_KEY):
             certificate = store.get(BUCKETS.anonymized, entry.key).data
             assert not pattern.search(certificate.decode())
+
+
+def test_a_check_of_the_deployment(stack: Stack, real: bool, cases: list[Case], api: Api) -> None:
+    """In a plain shell: all is well, and a synthetic image comes through and is removed again.
+
+    A connection and a Variable are in the metadata database, where hooks outside of a task do not
+    look by themselves.
+    """
+    env = dict(stack.env)
+    connection = json.loads(env.pop("AIRFLOW_CONN_XRAY_S3"))
+    extra = json.dumps(connection.pop("extra"))
+    api.post("/connections", {"connection_id": "xray_s3", "extra": extra, **connection})
+    secret = env.pop("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET")
+    api.post("/variables", {"key": "xray_pseudonym_secret", "value": secret})
+    left = {bucket: set(ObjectStore(stack.s3).list(bucket)) for bucket in (BUCKET, *PUBLISHED)}
+    done = subprocess.run(
+        [sys.executable, "-m", "xray", "check", "--send", "--json"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0, found
+    assert "published and anonymised" in found["image's result"]["sentence"]
+    assert found["image removed"]["result"] == "well"
+    assert left == {bucket: set(ObjectStore(stack.s3).list(bucket)) for bucket in left}
+    assert found["secret kept"]["result"] == "well"
+    not_tried = {name for name, row in found.items() if row["result"] == "unknown"}
+    # versitygw has no API for announcements, and the embedded broker no controller.
+    assert not_tried == ({"announcements"} if real else {"topics"})
+    if real:
+        assert found["consumer group"]["result"] == "well"
+    login = json.loads(env["AIRFLOW_CONN_XRAY_API"])["password"]
+    for hidden in (stack.secret, login, "demo_", "PNEUMONIA/"):
+        assert hidden not in done.stdout
 
 
 def test_the_database_was_never_locked(stack: Stack, cases: list[Case]) -> None:

@@ -112,7 +112,7 @@ def _topic(kafka: Kafka, topic: str, want: wanted.Topic) -> Answer:
             f"Kafka refuses to create it ({error.args[0].name()}): create it by hand, with "
             f"{want.partitions} partitions and {settings}.",
         )
-    return well(name, f"{CREATED} It has {want.partitions} partitions.")
+    return well(name, CREATED)
 
 
 def announcements(

@@ -9,6 +9,7 @@ __all__ = [
     "case",
     "config",
     "connections",
+    "deferred",
     "deployment",
     "forms",
     "jobs",

@@ -625,7 +625,7 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
             assert not pattern.search(certificate.decode())
 
 
-def test_a_check_of_the_deployment(stack: Stack, real: bool, cases: list[Case], api: Api) -> None:
+def test_a_check_of_the_deployment(stack: Stack, real: bool, api: Api) -> None:
     """In a plain shell: all is well, and a synthetic image comes through and is removed again.
 
     A connection and a Variable are in the metadata database, where hooks outside of a task do not
@@ -646,12 +646,14 @@ def test_a_check_of_the_deployment(stack: Stack, real: bool, cases: list[Case], 
         check=False,
     )
     found = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
-    assert done.returncode == 0, found
+    problems = [row["sentence"] for row in found.values() if row["result"] == "problem"]
+    assert (done.returncode, problems) == (0, [])
     assert "published and anonymised" in found["image's result"]["sentence"]
     assert found["image removed"]["result"] == "well"
     assert left == {bucket: set(ObjectStore(stack.s3).list(bucket)) for bucket in left}
-    assert found["secret kept"]["result"] == "well"
     not_tried = {name for name, row in found.items() if row["result"] == "unknown"}
+    # By itself, the test has no earlier run that the secret opens.
+    not_tried -= {"secret kept"}
     # versitygw has no API for announcements, and the embedded broker no controller.
     assert not_tried == ({"announcements"} if real else {"topics"})
     if real:

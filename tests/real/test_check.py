@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -24,10 +26,12 @@ from confluent_kafka.admin import (
 )
 
 from include.servers.real.kafka import USER, Kafka
+from include.servers.real.radosgw import RadosGateway
 from tests.support.gateways import BUCKET, STORES
-from xray.airflow.deployment import clients, create, stores, topics
+from xray.airflow.deployment import clients, create, setup, stores, topics
 from xray.airflow.deployment.table import Answer, Mark
 from xray.case import Buckets
+from xray.notification import parse
 
 # The first build of MinIO takes many minutes.
 pytestmark = pytest.mark.timeout(1800)
@@ -233,3 +237,36 @@ def test_a_gateway_from_missing_to_well(kafka: Kafka, tmp_path: Path, gateway: A
         listed = s3.list_object_versions(Bucket=BUCKETS.processed)
         assert not listed.get("Versions")
         assert not listed.get("DeleteMarkers")
+
+
+def test_a_setup_of_ceph(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buckets, topics and announcements are created, and an upload arrives on the topic."""
+    script = os.environ.get("XRAY_CEPH")
+    if not script:
+        pytest.skip("There is no Ceph here: set XRAY_CEPH to a script that runs one.")
+    extra = {**kafka.client, "group.id": GROUP, "enable.auto.commit": False}
+    extra["auto.offset.reset"] = "earliest"
+    kafka_connection = {"conn_type": "kafka", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_XRAY_KAFKA", json.dumps(kafka_connection))
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
+    with RadosGateway(Path(script), brokers=kafka.brokers, topic="storage") as gateway:
+        endpoint, access, secret = gateway._login()
+        where = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+        connection = {"conn_type": "aws", "login": access, "password": secret, "extra": where}
+        monkeypatch.setenv("AIRFLOW_CONN_XRAY_S3", json.dumps(connection))
+        assert gateway._bridge is not None
+        push = f"http://127.0.0.1:{gateway._bridge.server_port}"
+        for _ in range(2):
+            stream = io.StringIO()
+            assert setup.run(stream, push_endpoint=push) == 0, stream.getvalue()
+        s3 = clients.s3_hook().get_conn()
+        found = {answer.name: answer for answer in stores.answers(s3)}
+        assert found.pop("conditional writes").mark is Mark.LIMIT
+        assert {answer.mark for answer in found.values()} == {Mark.WELL}, found
+        s3.put_object(Bucket=BUCKET, Key="a", Body=b"one")
+        consumer = Consumer({**extra, "group.id": "test"})
+        consumer.subscribe(["storage"])
+        message = consumer.poll(60)
+        consumer.close()
+    assert message is not None
+    assert [record.key for record in parse(message.value()).records] == ["a"]

@@ -48,7 +48,7 @@ WARM = (50.0, 80.0)
 """The age of a triggerer, in seconds, at which its memory is compared with that at its end."""
 LONG_LIFE = 120.0
 """The age in seconds from which on the memory of a triggerer says something."""
-PATIENCE = 90.0
+PATIENCE = 180.0
 """Seconds until a killed server or component must answer again."""
 
 

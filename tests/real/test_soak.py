@@ -101,6 +101,9 @@ def soak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
             airflow_settings={
                 "AIRFLOW_CONN_XRAY_S3": s3_proxy.connection(gateway.access_key, gateway.secret_key),
                 "AIRFLOW_CONN_XRAY_API": api_proxy.connection(SERVICE, PASSWORD),
+                # To look up a Variable that is not in its environment, a triggerer loads a part of
+                # Airflow's API once: 16 % more memory at the first notice of a life, and no leak.
+                "AIRFLOW_VAR_XRAY_NOTICES": "[]",
             },
         )
         with stack:
@@ -201,7 +204,7 @@ def test_soak(soak: Soak, record_fault: Callable[..., None], tmp_path: Path) -> 
     found = drain(soak, sender, memory, log)
     seconds, newest = time.monotonic() - began, sender.newest()
     growth = memory.growth()
-    log(f"{seconds:.0f} s; {done}; restarted: {soak.restarted}; memory: {growth}")
+    log(f"{seconds:.0f} s; {done}; restarted: {soak.restarted}; memory by age: {growth}")
 
     assert sorted(found) == sorted(upload.run_id for upload in sender.uploads), "one run each"
     unsuccessful = [one.key for one in newest.values() if found[one.run_id] != "success"]

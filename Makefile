@@ -30,7 +30,7 @@ lint: env  ## style, import rules and types
 	$(BIN)/mypy
 
 test: lint  ## everything that needs no server of its own; prints the coverage of plugins/xray
-	$(BIN)/python -m pytest --cov -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --cov -n 2 --dist loadfile --no-loadscope-reorder
 
 test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, debootstrap
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/stack/test_alerts.py tests/real

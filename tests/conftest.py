@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support import ROOT
 from tests.support.faults import FAULTS, Fault, table_lines
@@ -34,18 +35,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# First, because pytest-xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all end-to-end tests in another.
-
-    An end-to-end test starts all of Airflow, and two of those do not fit on two cores. They start
-    first, because they take longest.
-    """
-    for item in items:
-        in_stack = END_TO_END in item.path.parents
-        item.add_marker(pytest.mark.xdist_group("stack" if in_stack else str(item.path)))
+    """Start with the end-to-end tests, which take longest."""
     items.sort(key=lambda item: END_TO_END not in item.path.parents)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesInOneProcess:
+    """Distribute the tests over the processes of ``-n``."""
+    return FilesInOneProcess(config, log)
+
+
+class FilesInOneProcess(LoadFileScheduling):
+    """Keeps the tests of a file in one process, and all end-to-end tests in one.
+
+    An end-to-end test starts all of Airflow, and two of those do not fit on two cores.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        end_to_end = str(END_TO_END.relative_to(ROOT))
+        return end_to_end if nodeid.startswith(end_to_end) else super()._split_scope(nodeid)
 
 
 @pytest.fixture(scope="session")

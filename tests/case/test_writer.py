@@ -13,7 +13,7 @@ from tests.support.model_store import ModelStore, Operation
 from xray.case import Source, Work
 from xray.case.manifest import Claim, Manifest, Output
 from xray.case.writer import Writer, writing
-from xray.errors import ConflictError, ObjectError, StaleError, TransientError
+from xray.errors import BlockedError, ConflictError, ObjectError, StaleError, TransientError
 from xray.settings import Settings
 
 OUT = "xray-data-in-processed"
@@ -141,6 +141,34 @@ def test_if_an_output_cannot_be_written_the_live_ones_are_put_back(
         publish()
     assert content(store) == {"a": b"old"}
     assert store.peek(OUT)["a"].etag == old.etag
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_nothing_unfinished_stays_while_a_person_has_to_mend_the_store(
+    store: ModelStore, work: Work, shared: bool
+) -> None:
+    def refuse(operation: Operation) -> None:
+        if (operation.name, operation.key) == ("put", "b"):
+            raise BlockedError("The store forbids it.")
+
+    def claim_as_well(current: Manifest) -> Manifest:
+        (mine,) = current.claims
+        return replace(current, claims=(mine, replace(mine, number=0, case_id="case-0")))
+
+    if shared:
+        work.manifest.change(claim_as_well)
+
+    def publish() -> None:
+        with writing(work, *own(work)) as writer:
+            writer.write(OUT, "a", b"new", "image/png")
+            writer.write(OUT, "b", b"new", "image/png")
+
+    store.before = refuse
+    with pytest.raises(BlockedError):
+        publish()
+    # A place that another attempt may write to is left to that attempt.
+    assert content(store) == ({"a": b"new"} if shared else {})
+    assert work.manifest.read()[0].held(1), "the attempt goes on later"
 
 
 def test_an_output_that_a_later_case_has_written_is_not_put_back(

@@ -201,7 +201,7 @@ def test_another_bucket_can_be_chosen(
     user = logged_in("user")
     assert user.get(PAGE, params={"bucket": "../x"}).status_code == 422
     other = user.get(PAGE, params={"bucket": "xray-other"})
-    assert other.status_code == 500
+    assert other.status_code == 503
     assert "The bucket xray-other-manifests does not exist: create it." in other.text
     monkeypatch.setenv("AIRFLOW__XRAY__BUCKET", "xray-other")
     assert user.get(PAGE).text == other.text, "the option [xray] bucket is the default"

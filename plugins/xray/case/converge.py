@@ -106,6 +106,33 @@ def end_claim(work: Work, mine: Claim | None) -> None:
     converge(work, mine)
 
 
+def remove_unfinished(work: Work, mine: Claim) -> None:
+    """Remove what an attempt has written and not published, before it waits for hours.
+
+    The attempt keeps its claim, and writes again when it goes on.
+
+    Raises:
+        ObjectError, TransientError: the store refuses, or cannot answer now.
+    """
+    removed: dict[Place, StoredObject] = {}
+    for _ in range(_ROUNDS):
+        current, etag = work.manifest.read()
+        others = current.without_claims([mine])
+        _restore(work, others, removed)
+        if (held := current.held(mine.number)) is None:
+            return  # Without a claim, others could not tell what is put back.
+        unfinished = held.place_set() - {output.place for output in current.outputs}
+        try:
+            for place in sorted(unfinished):
+                if not _includes(others.claims, place):
+                    _remove(work, place, removed)
+            # Unchanged: a conflict says that another attempt has begun meanwhile.
+            work.manifest.replace(current, current, etag)
+        except ConflictError:
+            continue
+        return
+
+
 def withdraw_damaged(work: Work, mine: Claim) -> None:
     """Withdraw the live outputs if the attempt has damaged them, or if they show another upload.
 

@@ -8,9 +8,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from xray.case.claim import own_claim
+from xray.case.converge import remove_unfinished
 from xray.case.manifest import Claim, Manifest, Output, Place, Request
 from xray.case.work import Work
-from xray.errors import ConflictError, NotFoundError, StaleError, TransientError, XrayError
+from xray.errors import (
+    BlockedError,
+    ConflictError,
+    NotFoundError,
+    StaleError,
+    TransientError,
+    XrayError,
+)
 from xray.storage import StoredObject
 
 _TAKEN_OVER = "A later case of the same object has taken over."
@@ -147,11 +155,17 @@ class Writer:
 
 @contextmanager
 def writing(work: Work, manifest: Manifest, own: Claim) -> Iterator[Writer]:
-    """Give a writer; if not all outputs can be written and committed, put back what was live."""
+    """Give a writer; if not all outputs can be written and committed, put back what was live.
+
+    A new output stays until the next try, which comes within minutes, unless the try has to wait
+    for a person.
+    """
     writer = Writer(work, manifest, own)
     try:
         yield writer
-    except XrayError:
+    except XrayError as error:
         with suppress(XrayError):
             writer.undo()
+            if isinstance(error, BlockedError):
+                remove_unfinished(work, own)
         raise

@@ -14,8 +14,6 @@ from tests.support.fake_api import FakeApi
 from xray.airflow import notices
 from xray.airflow.watch import metrics
 
-NOW = datetime.now(UTC)
-
 
 class WatchedApi(FakeApi):
     """An API server that knows when its runs were queued."""
@@ -33,7 +31,7 @@ class WatchedApi(FakeApi):
         self, run_id: str, minutes: float, *, now: datetime | None = None, **facts: Any
     ) -> None:
         """Add a run of ``xray_case`` that was queued some minutes before now."""
-        at = ((now or NOW) - timedelta(minutes=minutes)).isoformat()
+        at = ((now or datetime.now(UTC)) - timedelta(minutes=minutes)).isoformat()
         run = {"dag_run_id": run_id, "dag_id": "xray_case", "state": "running", "end_date": None}
         self.found.append({**run, "run_after": at, "queued_at": at, **facts})
 

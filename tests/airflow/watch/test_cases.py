@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import pytest
 
-from tests.airflow.watch.conftest import NOW, WatchedApi
+from tests.airflow.watch.conftest import WatchedApi
 from xray.airflow.api import RunsClient
 from xray.airflow.watch import cases
 from xray.errors import TransientError
@@ -26,7 +26,7 @@ def ask(api: WatchedApi, request: Callable[[RunsClient], Awaitable[T]]) -> T:
 
 
 def active(api: WatchedApi) -> cases.Cases:
-    return ask(api, lambda client: cases.active_cases(client, NOW, 60))
+    return ask(api, lambda client: cases.active_cases(client, datetime.now(UTC), 60))
 
 
 def test_cases_older_than_the_limit_are_overdue(api: WatchedApi) -> None:
@@ -45,7 +45,7 @@ def test_cases_older_than_the_limit_are_overdue(api: WatchedApi) -> None:
 
 
 def test_a_case_that_was_run_again_counts_from_then(api: WatchedApi) -> None:
-    api.add("again", 10_000, queued_at=(NOW - timedelta(minutes=5)).isoformat())
+    api.add("again", 10_000, queued_at=(datetime.now(UTC) - timedelta(minutes=5)).isoformat())
     api.add("long ago", 10_000, queued_at=None)
     found = active(api)
     assert (found.active, found.overdue) == (2, 1)
@@ -63,12 +63,14 @@ def test_a_flood_is_counted_and_not_listed(api: WatchedApi) -> None:
 
 
 def test_the_age_of_the_last_reconcile(api: WatchedApi) -> None:
+    now = datetime.now(UTC)
+
     def age() -> dict[str, float]:
-        return ask(api, lambda client: cases.reconcile_age(client, NOW))
+        return ask(api, lambda client: cases.reconcile_age(client, now))
 
     assert age() == {}
     for minutes, state in (90, "success"), (60, "success"), (1, "failed"):
-        end = (NOW - timedelta(minutes=minutes)).isoformat()
+        end = (now - timedelta(minutes=minutes)).isoformat()
         api.add(f"r{minutes}", 100, dag_id="xray_reconcile", state=state, end_date=end)
     assert age() == {"reconcile.age": 3600}
 
@@ -76,4 +78,4 @@ def test_the_age_of_the_last_reconcile(api: WatchedApi) -> None:
 def test_a_missing_right_is_named(api: WatchedApi) -> None:
     api.fails = 403
     with pytest.raises(TransientError, match="list runs of xray_reconcile"):
-        ask(api, lambda client: cases.reconcile_age(client, NOW))
+        ask(api, lambda client: cases.reconcile_age(client, datetime.now(UTC)))

@@ -1,10 +1,9 @@
 """Listen for bucket notifications and start one xray_case run for each."""
 
-from datetime import datetime, timedelta
-
 from airflow.sdk import dag
 
 from xray.airflow.config import sensors
+from xray.airflow.deferred import CONTINUOUS
 from xray.airflow.listener.sensor import NotificationSensor
 
 DOC = """
@@ -23,12 +22,7 @@ the Variable `xray_pseudonym_secret`. The option `[xray] sensors` sets the numbe
 
 
 @dag(
-    # Without a start date, the second continuous run gets the date of the first one, and fails.
-    schedule="@continuous",
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    default_args={"owner": "xray", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    **CONTINUOUS,
     tags=["xray"],
     doc_md=DOC,
 )

@@ -1,9 +1,8 @@
 """Measure what waits and what is overdue, and tell people of overdue cases."""
 
-from datetime import datetime, timedelta
-
 from airflow.sdk import dag
 
+from xray.airflow.deferred import CONTINUOUS
 from xray.airflow.watch.sensor import WatchSensor
 
 DOC = """
@@ -22,12 +21,7 @@ depend on it.
 
 
 @dag(
-    # Without a start date, the second continuous run gets the date of the first one, and fails.
-    schedule="@continuous",
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    default_args={"owner": "xray", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    **CONTINUOUS,
     tags=["xray"],
     doc_md=DOC,
 )

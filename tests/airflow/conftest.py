@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.sdk import Variable
 
 from include.servers.real.kafka import Kafka
 from tests.support import ROOT, SECRET
@@ -82,3 +83,17 @@ def connected(s3_connection: Any, api: FakeApi, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
     monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", "{}")
     return s3_connection
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The Variables that were written, which are also read."""
+    written: dict[str, Any] = {}
+    get = Variable.get
+
+    def read(key: str, default: Any = None, **options: Any) -> Any:
+        return written[key] if key in written else get(key, default=default, **options)
+
+    monkeypatch.setattr(Variable, "get", read)
+    monkeypatch.setattr(Variable, "set", lambda key, value, **_: written.update({key: value}))
+    return written

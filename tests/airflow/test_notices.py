@@ -91,18 +91,10 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The Variables that were written, which are also read."""
-    written: dict[str, Any] = {}
-    get = Variable.get
-
-    def read(key: str, default: Any = None, **options: Any) -> Any:
-        return written[key] if key in written else get(key, default=default, **options)
-
-    monkeypatch.setattr(Variable, "get", read)
-    monkeypatch.setattr(Variable, "set", lambda key, value, **_: written.update({key: value}))
+def told_causes(monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any]) -> dict[str, Any]:
+    """The Variables that were written; no task waits before it looks a second time."""
     monkeypatch.setattr(notices, "JITTER", 0.0)
-    return written
+    return variables
 
 
 def entry(notifier: str, *events: str, **arguments: Any) -> dict[str, Any]:
@@ -298,7 +290,7 @@ def test_notices_that_hang_do_not_pile_up(
 def test_a_cause_that_blocks_many_cases_is_told_once_an_hour(
     hook: WebHook,
     configure: Callable[..., None],
-    variables: dict[str, Any],
+    told_causes: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     configure(entry(HTTP, "blocked", "failed", http_conn_id="hook"))
@@ -318,7 +310,7 @@ def test_a_cause_that_blocks_many_cases_is_told_once_an_hour(
 def test_a_cause_is_told_though_it_cannot_be_noted(
     hook: WebHook,
     configure: Callable[..., None],
-    variables: dict[str, Any],
+    told_causes: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -327,7 +319,7 @@ def test_a_cause_is_told_though_it_cannot_be_noted(
     monkeypatch.setattr(Variable, "set", refuse)
     configure(entry(HTTP, "blocked", http_conn_id="hook"))
     notices.tell(Event.BLOCKED, **RUN, sentence="The clock is wrong.")
-    variables["xray_notices_told"] = ["damaged"]
+    told_causes["xray_notices_told"] = ["damaged"]
     notices.tell(Event.BLOCKED, **RUN, sentence="The clock is wrong.")
     assert len(hook.notices) == 2
 

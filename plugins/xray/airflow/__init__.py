@@ -20,6 +20,7 @@ __all__ = [
     "session",
     "stats",
     "store_check",
+    "times",
     "trigger",
     "unexpected",
     "watch",

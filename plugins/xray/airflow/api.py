@@ -181,11 +181,25 @@ class RunsClient(ApiSession):
         Raises:
             TransientError: the API does not answer, or refuses the request.
         """
-        parameters = urlencode({**query, "limit": 1}, doseq=True)
+        number, _ = await self.runs(dag_id, **query, limit="1")
+        return number
+
+    async def runs(self, dag_id: str, **query: str | list[str]) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many runs of a DAG a query finds, and a page of them as the API has them.
+
+        Args:
+            dag_id: the DAG.
+            query: filters, order, limit and offset, as the API takes them to list runs.
+
+        Raises:
+            TransientError: the API does not answer, or refuses the request.
+        """
+        parameters = urlencode(query, doseq=True)
         response = await self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parameters}")
         if response.status_code != 200:
             raise api_error(response.status_code, dag_id, f"list runs of {dag_id}")
-        return int(response.json()["total_entries"])
+        body = response.json()
+        return int(body["total_entries"]), body["dag_runs"]
 
     async def run_ids(self, dag_id: str, **query: str | list[str]) -> list[str]:
         """Return the ids of the runs of a DAG.
@@ -199,12 +213,8 @@ class RunsClient(ApiSession):
         """
         found: list[str] = []
         while True:
-            page = {"order_by": "id", "limit": PAGE, "offset": len(found)}
-            parameters = urlencode({**query, **page}, doseq=True)
-            response = await self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parameters}")
-            if response.status_code != 200:
-                raise api_error(response.status_code, dag_id, f"list runs of {dag_id}")
-            runs = response.json()["dag_runs"]
+            page = {"order_by": "id", "limit": str(PAGE), "offset": str(len(found))}
+            _, runs = await self.runs(dag_id, **{**query, **page})
             found += [run["dag_run_id"] for run in runs]
             if len(runs) < PAGE:
                 return found

@@ -1,11 +1,22 @@
-"""A sensor whose work is done by its trigger alone."""
+"""A sensor whose work is done by its trigger alone, and the arguments of its DAG."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs
+
+CONTINUOUS: dict[str, Any] = {
+    # Without a start date, the second continuous run gets the date of the first one, and fails.
+    "schedule": "@continuous",
+    "start_date": datetime(2026, 1, 1),
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": {"owner": "xray", "retries": 3, "retry_delay": timedelta(seconds=10)},
+}
+"""The arguments of a DAG that always has one run, whose tasks stay deferred."""
 
 
 class DeferredSensor(BaseSensorOperator):

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from airflow.sdk import Variable
 
 from tests.support.fake_api import FakeApi
 from xray.airflow import notices
@@ -91,17 +90,3 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         notices, "tell", lambda event, **facts: said.append({"event": event.value, **facts})
     )
     return said
-
-
-@pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The Variables that were written, which are also read."""
-    written: dict[str, Any] = {}
-    get = Variable.get
-
-    def read(key: str, default: Any = None, **options: Any) -> Any:
-        return written[key] if key in written else get(key, default=default, **options)
-
-    monkeypatch.setattr(Variable, "get", read)
-    monkeypatch.setattr(Variable, "set", lambda key, value, **_: written.update({key: value}))
-    return written

@@ -29,6 +29,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from xray.airflow.stats import process_stats
+from xray.airflow.times import time_of
 from xray.case import Decision, Outcome, Pinned, Scored, Source
 from xray.errors import ImageError, ObjectError, StaleError
 from xray.settings import Label
@@ -183,19 +184,10 @@ def _time(source: Source, pinned: Pinned, *, waited_for: str) -> None:
     """Record the time from the upload until now, unless the case is about an old object."""
     if source.origin not in TIMED_ORIGINS:
         return
-    uploaded = _time_of(source.event_time) or _time_of(pinned.modified)
+    uploaded = time_of(source.event_time) or time_of(pinned.modified)
     if uploaded:
         passed = max(datetime.now(UTC) - uploaded, timedelta())
         process_stats().timing(PREFIX + "to_result", passed, tags={"waited_for": waited_for})
-
-
-def _time_of(text: str | None) -> datetime | None:
-    """Return a time in ISO 8601; None if it is none."""
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _listed(value: str, known: Collection[str]) -> str:

@@ -16,7 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -26,6 +26,7 @@ from airflow.sdk import get_current_context, task
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.blocked import tells_if_blocked
+from xray.airflow.times import time_of
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
 from xray.errors import SettingsError
@@ -241,13 +242,9 @@ def parse_time(text: str | None) -> datetime | None:
     """
     if not text:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(
-            f"{text!r} is not a time: write it as in 2026-03-01T10:00:00Z."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if (time := time_of(text)) is None:
+        raise SettingsError(f"{text!r} is not a time: write it as in 2026-03-01T10:00:00Z.")
+    return time
 
 
 @task

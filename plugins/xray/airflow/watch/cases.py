@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from xray.airflow import config
 from xray.airflow.api import ACTIVE_STATES, RunsClient
-from xray.airflow.session import api_error
 
 MOST_LISTED = 100
 """Cases that are looked at one by one, at most: the largest page that the API gives by default."""
@@ -67,8 +65,7 @@ async def active_cases(client: RunsClient, now: datetime, minutes: float) -> Cas
     """
     cutoff = now - timedelta(minutes=minutes)
     active = await client.count(config.CASE_DAG, state=ACTIVE_STATES)
-    number, runs = await _runs(
-        client,
+    number, runs = await client.runs(
         config.CASE_DAG,
         state=ACTIVE_STATES,
         run_after_lte=cutoff.isoformat(),
@@ -96,25 +93,13 @@ async def reconcile_age(client: RunsClient, now: datetime) -> dict[str, float]:
     Raises:
         TransientError: the API does not answer, or refuses the request.
     """
-    _, runs = await _runs(
-        client, config.RECONCILE_DAG, state="success", order_by="-end_date", limit="1"
+    _, runs = await client.runs(
+        config.RECONCILE_DAG, state="success", order_by="-end_date", limit="1"
     )
     if not runs:
         return {}
     age = now - datetime.fromisoformat(runs[0]["end_date"])
     return {"reconcile.age": max(0.0, age.total_seconds())}
-
-
-async def _runs(
-    client: RunsClient, dag_id: str, **query: str | list[str]
-) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many runs a query finds, and a page of them as the API describes them."""
-    parameters = urlencode(query, doseq=True)
-    response = await client.request("GET", f"/api/v2/dags/{dag_id}/dagRuns?{parameters}")
-    if response.status_code != 200:
-        raise api_error(response.status_code, dag_id, f"list runs of {dag_id}")
-    body = response.json()
-    return int(body["total_entries"]), body["dag_runs"]
 
 
 def _queued_at(run: dict[str, Any]) -> datetime:

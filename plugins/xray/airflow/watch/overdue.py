@@ -17,6 +17,7 @@ from airflow.sdk import Variable
 
 from xray.airflow import config
 from xray.airflow.addresses import runs_address
+from xray.airflow.times import time_of
 from xray.airflow.watch.cases import Cases, OverdueCase
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,7 @@ class Overdue:
 
 def read_told_until() -> datetime:
     """Return until when cases have been told; :data:`NEVER` if that is not known."""
-    text = str(Variable.get(config.OVERDUE_VARIABLE, default=""))
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return NEVER
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time_of(str(Variable.get(config.OVERDUE_VARIABLE, default=""))) or NEVER
 
 
 def write_told_until(time: datetime) -> None:

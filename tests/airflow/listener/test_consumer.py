@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployment import Deployment
+from xray.airflow.listener import partitions
 from xray.airflow.listener.consumer import NotificationConsumer, ReceivedMessage
 from xray.errors import SettingsError
 
@@ -150,6 +152,35 @@ def test_the_lag_counts_the_messages_that_wait(deployment: Deployment) -> None:
                     return
                 await asyncio.sleep(0.05)
             raise AssertionError(f"the lag is {await consumer.lag()}")
+
+    asyncio.run(go())
+
+
+def test_messages_arrive_while_the_broker_does_not_tell_the_lag(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, told = threading.Event(), threading.Event()
+
+    def held_back(*_: object) -> tuple[int, int]:
+        asked.set()
+        assert told.wait(60)
+        return 0, 3
+
+    async def go() -> None:
+        async with member(deployment) as consumer:
+            deployment.send(b"one")
+            await receive(consumer, 1)
+            monkeypatch.setattr(partitions, "watermarks", held_back)
+            lag = asyncio.create_task(consumer.lag())
+            await asyncio.to_thread(asked.wait)
+            deployment.send(b"two")
+            await receive(consumer, 1)
+            assert not lag.done()
+            closing = asyncio.create_task(consumer.close())
+            told.set()
+            await closing
+            assert sum((await lag).waiting.values()) > 0
+            assert not (await consumer.lag()).waiting, "nothing is read from a closed client"
 
     asyncio.run(go())
 

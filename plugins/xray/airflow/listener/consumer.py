@@ -1,6 +1,6 @@
 """The Kafka consumer of the listener: one member of the consumer group, which commits by hand.
 
-The Kafka client blocks, so the consumer has a thread of its own; the event loop is shared by all
+The Kafka client blocks, so the consumer has threads of its own; the event loop is shared by all
 triggers of the process.
 """
 
@@ -46,7 +46,10 @@ class NotificationConsumer:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="xray-kafka")
+        self._lag_thread = ThreadPoolExecutor(1, thread_name_prefix="xray-kafka-lag")
         self._consumer: Consumer | None = None
+        self._lag_client: Consumer | None = None
+        """Reads the ends of the partitions, and is no member of the group."""
         self._partitions = Partitions()
         self._paused = False
         self._assigned_now = False
@@ -193,12 +196,26 @@ class NotificationConsumer:
             self._partitions.committed(ready)
 
     async def lag(self) -> Lag:
-        """Return the number of waiting messages."""
-        return await self._on_thread(lambda: self._partitions.lag(self._joined_consumer()))
+        """Return the number of waiting messages.
+
+        It is read by a client of its own: the broker answers a client after the fetch of messages
+        that it holds open for the client, and messages would wait meanwhile.
+        """
+        return await self._on_thread(self._lag, thread=self._lag_thread)
+
+    def _lag(self) -> Lag:
+        if self._consumer is None:
+            return Lag({}, len(self._partitions.numbers))
+        if self._lag_client is None:
+            # The consumer reports the same errors.
+            self._lag_client = kafka_clients.new_consumer(self._topic, lambda _: None)
+        self._lag_client.poll(0)  # Serves the callbacks of the client, such as that for a login.
+        return self._partitions.lag(self._lag_client)
 
     async def close(self) -> None:
         """Commit the offsets of the finished messages and leave the group."""
         await asyncio.shield(self._on_thread(self._close))
+        await asyncio.shield(self._on_thread(self._close_lag_client, thread=self._lag_thread))
 
     def _close(self) -> None:
         if self._consumer is not None:
@@ -208,9 +225,15 @@ class NotificationConsumer:
         self._partitions.forget_all()
         self._paused = self._assigned_now = False
 
+    def _close_lag_client(self) -> None:
+        if self._lag_client is not None:
+            self._lag_client.close()
+            self._lag_client = None
+
     def stop(self) -> None:
-        """End the thread of a closed consumer."""
+        """End the threads of a closed consumer."""
         self._thread.shutdown(wait=False)
+        self._lag_thread.shutdown(wait=False)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.info("Partitions assigned: %s", _numbers(partitions))
@@ -253,9 +276,12 @@ class NotificationConsumer:
         assert self._consumer is not None, "open() has to be called before any other method"
         return self._consumer
 
-    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    def _on_thread(
+        self, function: Callable[..., T], *arguments: Any, thread: ThreadPoolExecutor | None = None
+    ) -> asyncio.Future[T]:
         run = contextvars.copy_context().run  # The log of the task is in the context.
-        return asyncio.get_running_loop().run_in_executor(self._thread, run, function, *arguments)
+        thread = thread or self._thread
+        return asyncio.get_running_loop().run_in_executor(thread, run, function, *arguments)
 
 
 def _numbers(partitions: Sequence[TopicPartition]) -> str:

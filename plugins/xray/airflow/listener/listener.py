@@ -86,6 +86,7 @@ class Listener:
         self._defect: BaseException | None = None
         """The first unexpected error of a task."""
         self._paused = False
+        self._measures_lag = False
         self._report = Report(sensor)
         self._committed_at = 0.0
 
@@ -250,8 +251,16 @@ class Listener:
             await self._consumer.commit()
             self._report.send_counts(len(self._in_progress))
         if self._report.measure_is_due(self._consumer.partitions):
-            self._report.lag(await self._consumer.lag())
+            if not self._measures_lag:
+                self._spawn(self._measure_lag(), self._background)
             self._measure()
+
+    async def _measure_lag(self) -> None:
+        self._measures_lag = True
+        try:
+            self._report.lag(await self._consumer.lag())
+        finally:
+            self._measures_lag = False
 
     def _measure(self) -> None:
         self._report.state(

@@ -176,7 +176,7 @@ class Partitions:
         self.forget(self._assigned)
 
     def lag(self, consumer: Consumer) -> Lag:
-        """Return the number of messages that wait."""
+        """Return the number of messages that wait; partitions may come and go meanwhile."""
         waiting: dict[int, int] = {}
         for partition in sorted(self._assigned):
             position = self._positions.next_offset(partition)
@@ -188,7 +188,7 @@ class Partitions:
             if position is not None:
                 begin = low if position > high else max(low, position)
                 waiting[partition.partition] = high - begin
-        return Lag(waiting, len(self._assigned) - len(waiting))
+        return Lag(waiting, max(0, len(self._assigned) - len(waiting)))
 
 
 def partition_of(message: Message) -> Partition:

@@ -18,12 +18,8 @@ from tests.support.fake_api import FakeApi
 
 
 @pytest.fixture(scope="session")
-def brokers(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker: Apache Kafka with --real, otherwise the embedded one."""
-    if real:
-        with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
-            yield kafka.brokers
-        return
+def embedded_broker() -> Iterator[str]:
+    """The address of an embedded broker."""
     with subprocess.Popen(
         [sys.executable, "-m", "include.servers.embedded.broker"],
         cwd=ROOT,
@@ -35,6 +31,18 @@ def brokers(real: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         assert broker.stdin is not None
         yield broker.stdout.readline().strip()
         broker.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def brokers(
+    real: bool, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of a broker: Apache Kafka with --real, otherwise the embedded one."""
+    if not real:
+        yield request.getfixturevalue("embedded_broker")
+        return
+    with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka.brokers
 
 
 @pytest.fixture

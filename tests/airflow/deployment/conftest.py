@@ -29,6 +29,12 @@ def airflow() -> Iterator[FakeAirflow]:
 
 
 @pytest.fixture
+def brokers(embedded_broker: str) -> str:
+    """The embedded broker in any case; tests/real/test_check.py has Apache Kafka."""
+    return embedded_broker
+
+
+@pytest.fixture
 def deployed(
     s3_connection: Any, brokers: str, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> Any:

@@ -1,8 +1,9 @@
 """The benchmarks: ``make bench [PART=…]``, or ``python -m bench [PART] [options]``.
 
 Each part measures on this machine, prints a table, and writes its figures to ``bench/results.json``
-under its name. The figures of the other parts stay. A run over some kinds of images is only
-printed.
+under its name. The figures of the other parts stay. A run with other numbers than the usual ones is
+only printed. A part that names the figures to compare is printed beside the recorded result, with
+what became slower by more than the spread.
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cases, model, notifications, redaction
+from bench import cases, model, notifications, profile, redaction, settings, waiting
+from bench.comparison import compare
 from include.servers.processes import StartError
 
 PARTS: dict[str, Any] = {
     "cases": cases,
     "model": model,
     "notifications": notifications,
+    "profile": profile,
     "redaction": redaction,
+    "settings": settings,
+    "waiting": waiting,
 }
 """The modules of the parts, with ``add_options(parser)``, ``run(options, console)`` and
-``table(result)``."""
+``table(result)``, and perhaps ``FIGURES``."""
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -46,9 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"[red]{error}")
             return 1
         partial = result.pop("partial", False)
+        before = _results().get(name, {})
         if not partial:
             _keep(name, result)
         console.print(PARTS[name].table(result))
+        if beside := compare(getattr(PARTS[name], "FIGURES", ()), before, result):
+            console.print(beside)
         if not partial:
             console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
     return 0
@@ -67,9 +75,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _keep(name: str, result: dict[str, Any]) -> None:
     """Write the result of a part, with the machine's description, to the results of all parts."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = _results()
     results[name] = {"machine": _machine(), **result}
     RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+
+
+def _results() -> dict[str, Any]:
+    """Return the recorded results of all parts."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return found
 
 
 def _machine() -> dict[str, Any]:

@@ -8,6 +8,7 @@ round, so that a database that grows is no advantage of either.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import statistics
 from collections.abc import Callable, Iterator
@@ -15,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+from bench.stack import running_stack
+from bench.ways import Cases, Images
 from include.demo.api import Api
-from include.demo.stack import GROUP, Stack
+from include.demo.stack import Stack
 from include.demo.verification import BUCKET
 from include.servers.processes import StartError, wait_until
-from include.servers.real.kafka import Kafka
 from xray.airflow import config
 from xray.case import Buckets, Pinned, Run, Scored, Source, Work
 from xray.case.manifest import REVIEW, WAITING_PREFIX, Manifest, ManifestFile, Request
@@ -28,59 +31,64 @@ from xray.case.requests import ask
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
+WAITING, AT_ONCE = 1000, 100
+"""Cases that wait for a review, and the cases of each burst that is measured beside them."""
 PATIENCE, PATIENCE_PER_CASE = 180.0, 0.2
 """Seconds that opening or closing the forms may take, and the seconds for each waiting case."""
 FOLDER = "waiting/"
 """What the object keys of the waiting cases start with. There are no such objects."""
 
 
-def measure(
-    stack: Stack,
-    api: Api,
-    kafka: Kafka,
-    burst: Callable[[str, int], float],
-    *,
-    cases: int,
-    waiting: int,
-    rounds: int,
-    console: Console,
-) -> dict[str, Any]:
-    """Measure the seconds of bursts of cases, with and without waiting cases.
+def add_options(parser: Any) -> None:
+    """Add the options of this part."""
+    parser.add_argument("--waiting", type=int, default=WAITING, help="cases that wait for a review")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="cases at once beside them")
+    parser.add_argument("--pairs", type=int, default=2, help="pairs of such bursts")
 
-    Args:
-        stack: the running stack.
-        api: a client of its API.
-        kafka: the broker of the notifications.
-        burst: runs so many cases under keys with this prefix, and returns the seconds.
-        cases: the cases of a burst.
-        waiting: how many cases wait.
-        rounds: the pairs of bursts.
-        console: says what is measured.
-    """
-    queue = Queue(stack, api, kafka)
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure the seconds of bursts of cases, with and without waiting cases."""
+    cases, waiting = options.at_once, options.waiting
     seconds: dict[int, list[float]] = {0: [], waiting: []}
-    for number in range(rounds):
-        for count in (0, waiting) if number % 2 == 0 else (waiting, 0):
-            queue.fill(count)
-            seconds[count].append(burst(f"beside{count}/{number}", cases))
-            console.print(f"{cases} cases beside {count} waiting: {seconds[count][-1]:.1f} s")
+    with running_stack(console) as (stack, api, _):
+        way = Cases("plain", stack, api, Images(stack), "never")
+        way.check(way.prepare("warm", 4)())
+        queue = Queue(stack, api)
+        for number in range(options.pairs):
+            for count in (0, waiting) if number % 2 == 0 else (waiting, 0):
+                queue.fill(count)
+                spell = way.prepare(f"beside{count}/{number}", cases)()
+                way.check(spell)
+                seconds[count].append(spell.span)
+                console.print(f"{cases} cases beside {count} waiting: {spell.span:.1f} s")
     none, many = (statistics.median(values) for values in seconds.values())
     return {
         "cases": cases,
         "waiting": waiting,
         "open_forms": queue.forms(waiting),
-        "rounds": rounds,
+        "rounds": options.pairs,
         "none": round(none, 1),
         "thousand": round(many, 1),
         "ratio": round(many / none, 3),
+        "partial": (waiting, cases) != (WAITING, AT_ONCE),
     }
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """Return the table of the two kinds of bursts."""
+    title = f"{figures['cases']} cases at once: median of {figures['rounds']}"
+    drawn = Table("while there wait for a review", "seconds", "ratio", title=title)
+    drawn.add_row("no cases", f"{figures['none']:.1f}", "1")
+    many = f"{figures['waiting']:,} cases, {figures['open_forms']} with an open form"
+    drawn.add_row(many, f"{figures['thousand']:.1f}", f"{figures['ratio']:.2f}")
+    return drawn
 
 
 class Queue:
     """The cases that wait for a review, and their forms."""
 
-    def __init__(self, stack: Stack, api: Api, kafka: Kafka) -> None:
-        self._stack, self._api, self._kafka = stack, api, kafka
+    def __init__(self, stack: Stack, api: Api) -> None:
+        self._stack, self._api = stack, api
         self._store, self._buckets = ObjectStore(stack.s3), Buckets(BUCKET)
         self._waiting: list[Request] = []
 
@@ -151,8 +159,6 @@ class Queue:
         conditions: dict[str, Callable[[], bool]] = {
             "the end of xray_reconcile": lambda: self._api.get(path)["state"] == "success",
             "the forms": lambda: list(self._forms()) == wanted,
-            # The gateway announces the markers and manifests, too.
-            "the listener to read all messages": self._read_up,
         }
         for what, ready in conditions.items():
             wait_until(
@@ -167,10 +173,6 @@ class Queue:
         for run in self._api.all("/dags/xray_review/dagRuns", "dag_runs", state="running"):
             path = f"/dags/xray_review/dagRuns/{run['dag_run_id']}/taskInstances/{REVIEW}"
             yield self._api.get(path)["state"]
-
-    def _read_up(self) -> bool:
-        """Return whether the listener has read all notifications."""
-        return self._kafka.committed(GROUP, config.TOPIC) == self._kafka.end_offsets(config.TOPIC)
 
 
 def _source(number: int) -> Source:

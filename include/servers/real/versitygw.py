@@ -11,7 +11,7 @@ from include.servers.real.s3_server import S3Server
 
 @dataclass
 class Versitygw(S3Server):
-    """A gateway that sends notifications of the events in all of its buckets."""
+    """A gateway that sends notifications of the events in all of its buckets, if it has brokers."""
 
     name: ClassVar[str] = "versitygw"
     module: ClassVar[str] = "github.com/versity/versitygw"
@@ -30,7 +30,9 @@ class Versitygw(S3Server):
     def arguments(self) -> list[str]:
         """Return the arguments of the program."""
         options = ["--port", self.address, "--quiet"]
-        options += ["--event-kafka-url", self.brokers, "--event-kafka-topic", self.topic, "posix"]
+        if self.brokers:
+            options += ["--event-kafka-url", self.brokers, "--event-kafka-topic", self.topic]
+        options.append("posix")
         if self.versions:
             options += ["--versioning-dir", str(self._versions)]
         return [*options, str(self._buckets)]

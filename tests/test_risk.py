@@ -18,7 +18,7 @@ from bench import odd_images
 from tests.support import ROOT
 from xray.errors import ModelError
 from xray.image import decode
-from xray.risk import RiskModel, preprocess
+from xray.risk import RiskModel, preprocess, shared_model
 
 MODEL = ROOT / "include" / "model"
 
@@ -69,6 +69,22 @@ def test_the_environment_may_name_another_model(
     (copy / "model.json").write_text(json.dumps({**card, "version": "mine-1"}))
     monkeypatch.setenv("XRAY_MODEL_DIR", str(copy))
     assert RiskModel.load().version == "mine-1"
+
+
+def test_the_shared_model_is_loaded_again_only_if_its_files_have_changed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XRAY_MODEL_DIR", str(copy))
+    first = shared_model()
+    assert shared_model() is first
+    card = copy / "model.json"
+    replaced = copy / "model.json.new"
+    replaced.write_text(json.dumps({**json.loads(card.read_text()), "version": "another"}))
+    replaced.replace(card)
+    assert shared_model().version == "another"
+    card.unlink()
+    with pytest.raises(ModelError, match=r"model.json is missing"):
+        shared_model()
 
 
 def test_the_candidate_is_a_model_and_its_recipe_applies(chest: Image.Image) -> None:

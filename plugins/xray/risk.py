@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -152,6 +153,32 @@ class RiskModel:
             return None
         details = self._interpreter.get_output_details()[self._outputs[name]]
         return self._interpreter.get_tensor(details["index"])
+
+
+def shared_model() -> RiskModel:
+    """Return the model of :func:`default_directory`, loaded once for this process and its forks.
+
+    It is loaded again after its files have changed.
+
+    Raises:
+        ModelError: see :meth:`RiskModel.load`.
+    """
+    directory = default_directory()
+    return _shared_model(directory, _state_of_files(directory))
+
+
+@lru_cache(maxsize=1)
+def _shared_model(directory: Path, _: tuple[tuple[int, ...], ...]) -> RiskModel:
+    return RiskModel.load(directory)
+
+
+def _state_of_files(directory: Path) -> tuple[tuple[int, ...], ...]:
+    """Return what changes when the model's files are replaced; nothing if one is missing."""
+    try:
+        found = [(directory / name).stat() for name in ("model.json", "xray.tflite")]
+    except OSError:
+        return ()
+    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
 
 def _load_interpreter(content: bytes) -> Any:

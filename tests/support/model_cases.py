@@ -99,10 +99,6 @@ class Model:
 
     version = "m"
 
-    @classmethod
-    def load(cls) -> Model:
-        return cls()
-
     def predict(self, pixels: Pixels) -> risk.Prediction:
         return risk.Prediction(RISKS[pixels.text.split()[0]], None, None)
 
@@ -159,7 +155,7 @@ def light_pixels() -> Iterator[None]:
                 "masked": lambda pixels, boxes: Pixels(f"{pixels.text} | {len(boxes)} masked"),
                 "certify": certify,
             },
-            risk: {"RiskModel": Model},
+            risk: {"shared_model": Model},
             pictures: {"render": rendered},
             publish: {"render": rendered},
         }.items():

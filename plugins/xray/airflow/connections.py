@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from xray.errors import SettingsError
 
 if TYPE_CHECKING:
+    from boto3.session import Session
+    from botocore.loaders import Loader
+
     from xray.storage import ObjectStore
 
 S3_CONNECTION = "xray_s3"
@@ -33,7 +37,43 @@ def object_store() -> ObjectStore:
     timeouts = Config(
         connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
     )
-    return ObjectStore(hook.get_client_type(config=timeouts.merge(hook.config)))
+    session = hook.get_session()
+    _share_models(session)
+    # Not the hook's own client: to name its caller in the user agent, the hook reads the source of
+    # every function on the stack, which takes longer than all else here.
+    client = session.client(
+        "s3",
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+        config=timeouts.merge(hook.config),
+        verify=hook.verify,
+    )
+    return ObjectStore(client)
+
+
+def warm_up() -> None:
+    """Read what botocore has to know of S3, for all clients of this process and of its forks."""
+    from boto3.session import Session
+
+    session = Session(aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
+    _share_models(session)
+    session.client("s3", region_name="us-east-1")
+
+
+def _share_models(session: Session) -> None:
+    """Let a session use what others have read: the endpoints, and the model of S3.
+
+    Each session would read them anew, which takes most of the time of making a client. boto3 has no
+    public way to its botocore session.
+    """
+    core = session._session
+    core.register_component("data_loader", _models(core.get_config_variable("data_path")))
+
+
+@cache
+def _models(data_path: str | None) -> Loader:
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 def check_kafka_connection(config: Mapping[str, Any]) -> None:

@@ -83,9 +83,9 @@ def _absent(source: Source, error: NotFoundError) -> XrayError:
 
 def classify(work: Work, pinned: Pinned) -> Scored:
     """Score the risk of pneumonia and label it: Unsure if the model refuses the image."""
-    from xray.risk import RiskModel
+    from xray.risk import shared_model
 
-    model = RiskModel.load()
+    model = shared_model()
     prediction = model.predict(read_pinned_image(work, pinned).eight_bit())
     label = Label.UNSURE if prediction.refused else work.settings.label(prediction.risk)
     return Scored(

@@ -18,10 +18,12 @@ published image. :mod:`~xray.redaction.files` and :mod:`~xray.redaction.command`
 line.
 """
 
+import cv2
+
 from xray.redaction.certificate import certificate_problem, certify
 from xray.redaction.fill import filled, masked
 from xray.redaction.geometry import Box
-from xray.redaction.redactor import ENGINE, Redaction, redact
+from xray.redaction.redactor import ENGINE, Redaction, load_engines, redact
 from xray.redaction.views import equalize_contrast
 
 __all__ = [
@@ -32,6 +34,11 @@ __all__ = [
     "certify",
     "equalize_contrast",
     "filled",
+    "load_engines",
     "masked",
     "redact",
 ]
+
+# A task has one core to itself. More threads of OpenCV would take processor time from other tasks
+# while they wait for work.
+cv2.setNumThreads(1)

@@ -142,9 +142,19 @@ def _run(name: str, grey: Grey) -> Any:
     return result
 
 
+def load() -> None:
+    """Load both networks, for this process and its forks."""
+    for name in (DETECTOR, READER):
+        _session(name)
+    _characters()
+
+
 @cache
 def _session(name: str) -> Any:
-    """Load a network, once per process: on first use, after the task's process was forked."""
+    """Load a network, once per process.
+
+    It runs on the calling thread. A pool of threads would be missing in a forked process.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from xray.redaction import tesseract
+from xray.redaction import ocr, tesseract
 from xray.redaction.check import look_again
 from xray.redaction.fill import filled, outlined
 from xray.redaction.find import Finder
@@ -66,6 +66,14 @@ class Redaction:
             "verified": self.verified,
             "quarantined": self.quarantined,
         }
+
+
+def load_engines() -> None:
+    """Load what finds and reads text, for this process and its forks. Otherwise the first image
+    that a process redacts does it.
+    """
+    ocr.load()
+    tesseract.load()
 
 
 def redact(image: Image.Image, *, keep_markers: bool = True, outline: bool = False) -> Redaction:

@@ -78,9 +78,14 @@ def _lines(paper: Any, scale: float) -> Iterator[FoundLine]:
         yield FoundLine(rectangle, text, line.Confidence(RIL.TEXTLINE) / 100)
 
 
+def load() -> None:
+    """Load the engine and its model, for this process and its forks."""
+    _engine()
+
+
 @cache
 def _engine() -> Any:
-    """Load the engine, once per process: on first use, after the task's process was forked."""
+    """Load the engine, once per process."""
     from tesserocr import OEM, PSM, LeptLogLevel, PyTessBaseAPI, set_leptonica_log_level
 
     # Leptonica, which handles the engine's pictures, prints to stderr where a box is empty.

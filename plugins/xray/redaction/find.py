@@ -21,6 +21,7 @@ from xray.redaction.geometry import (
     Grey,
     Mask,
     Rectangle,
+    covered_part,
     draw_rectangle,
     is_covered,
     is_line,
@@ -113,14 +114,19 @@ class Finder:
 
         A component with a line of text in it is no marker.
         """
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+        if not mask.any():
+            return
+        within = covered_part(mask)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[within])
         for number in range(1, count):
             left, top, width, height, _ = (int(n) for n in stats[number])
             if not markers.is_compact(width, height) or markers.has_text_beside(stats, number):
                 continue
-            component = labels == number
+            component = np.zeros(mask.shape, bool)
+            component[within] = labels == number
             if lines[component].any():
                 continue
+            left, top = left + within[1].start, top + within[0].start
             box = np.s_[top : top + height, left : left + width]
             letters = markers.marker_letters(self._grey[box])
             if letters.any():
@@ -288,11 +294,17 @@ def is_legible(grey: Grey, rectangle: Rectangle, letters: int = THRESHOLDS.legib
     margin = THRESHOLDS.reading_margin * height + THRESHOLDS.reading_margin_pixels
     part = upright(grey, rectangle, margin, stretch=False)
     lines = stretch_contrast(part), even_line(part)
-    readings = [ocr.recognize(line) for line in lines]
-    if max(ocr.letter_count(text) for text, _ in readings) >= THRESHOLDS.turned_letters:
-        # Text that is upside down looks like some letters, too.
-        readings += [ocr.recognize(np.ascontiguousarray(line[::-1, ::-1])) for line in lines]
-    return any(_is_text(reading, letters, is_like_anatomy) for reading in readings)
+    most = 0
+    for line in lines:
+        reading = ocr.recognize(line)
+        if _is_text(reading, letters, is_like_anatomy):
+            return True
+        most = max(most, ocr.letter_count(reading.text))
+    if most < THRESHOLDS.turned_letters:
+        return False
+    # Text that is upside down looks like some letters, too.
+    turned = (ocr.recognize(np.ascontiguousarray(line[::-1, ::-1])) for line in lines)
+    return any(_is_text(reading, letters, is_like_anatomy) for reading in turned)
 
 
 def _is_text(reading: ocr.RecognizedText, letters: int, is_like_anatomy: bool) -> bool:

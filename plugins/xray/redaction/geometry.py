@@ -30,6 +30,15 @@ def bounding_boxes(mask: Mask) -> tuple[Box, ...]:
     return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
 
 
+def covered_part(mask: Mask) -> tuple[slice, slice]:
+    """Return the rows and the columns that ``mask`` covers, from the first to the last.
+
+    Those of an empty mask are the first ones.
+    """
+    left, top, width, height = cv2.boundingRect(mask)
+    return slice(top, top + max(1, height)), slice(left, left + max(1, width))
+
+
 def is_line(width: float, height: float) -> bool:
     """Return whether a rectangle of this size is as long as a line, and too long for a marker."""
     return max(width, height) >= THRESHOLDS.line_ratio * min(width, height)

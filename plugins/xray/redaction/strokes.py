@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xray.redaction.geometry import Grey, Mask, Rectangle
+from xray.redaction.geometry import Grey, Mask, Rectangle, covered_part
 from xray.redaction.thresholds import THRESHOLDS
 
 _STRIP = 256
@@ -152,8 +152,9 @@ def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
     rows, columns = np.nonzero(mask)
     background = _background(sums[rows, columns])
     del sums  # The labels take as much memory.
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    owner = labels[rows, columns]
+    within = covered_part(mask)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[within], connectivity=8)
+    owner = labels[rows - within[0].start, columns - within[1].start]
     area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     wide, tall = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     longer_side = np.maximum(wide, tall)
@@ -182,6 +183,8 @@ def _clusters(hat: Grey, scale: float, min_contrast: float, min_ratio: float) ->
         most = reach * THRESHOLDS.max_side_per_reach
         side = marks.longer_side
         chosen = marks.is_like_a_letter & (side <= most) & (side >= least)
+        if not chosen.any():
+            continue
         outlines, group = _neighbours(marks, chosen, hat.shape, reach)
         members = np.flatnonzero(chosen)
         owner = group[members]
@@ -218,18 +221,26 @@ def _neighbours(
         The outline of each group, and for each mark the number of its group.
     """
     is_chosen = chosen[marks.owner]
-    canvas = np.zeros(shape, np.uint8)
-    canvas[marks.rows[is_chosen], marks.columns[is_chosen]] = 1
+    rows, columns = marks.rows[is_chosen], marks.columns[is_chosen]
+    # No more than the part of the picture that the grown marks cover is looked at.
+    top, left = max(0, rows.min() - reach - 1), max(0, columns.min() - reach - 1)
+    part = (
+        min(shape[0], rows.max() + reach + 2) - top,
+        min(shape[1], columns.max() + reach + 2) - left,
+    )
+    canvas = np.zeros(part, np.uint8)
+    canvas[rows - top, columns - left] = 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     outlines, _ = cv2.findContours(
         cv2.dilate(canvas, disc), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    numbers = np.zeros(shape, np.int32)
+    numbers = np.zeros(part, np.int32)
     for number, outline in enumerate(outlines):
         # Only this outline is passed on: OpenCV would convert the whole list again for each.
         cv2.drawContours(numbers, [outline], 0, number, -1)
     group = np.zeros(len(chosen), np.int32)
-    group[marks.owner[is_chosen]] = numbers[marks.rows[is_chosen], marks.columns[is_chosen]]
+    group[marks.owner[is_chosen]] = numbers[rows - top, columns - left]
+    outlines = [outline + np.array([left, top], np.int32) for outline in outlines]
     return outlines, group
 
 

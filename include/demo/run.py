@@ -46,6 +46,8 @@ IMAGES = Path(__file__).resolve().parent / "images"
 OUT = ROOT / "out" / "demo"
 PATIENCE = 300.0
 """Seconds without progress of any case after which the demo gives up."""
+POLL_SECONDS = 1.0
+"""Seconds between two looks at Airflow, whose API server has the cases to serve, too."""
 console = Console()
 
 
@@ -148,7 +150,7 @@ def watch(stack: WatchedStack, api: Api, cases: list[Case]) -> list[Case]:
                 changed, before = time.monotonic(), now
             if all(case.ended for case in cases) or time.monotonic() - changed > PATIENCE:
                 return cases
-            time.sleep(0.4)
+            time.sleep(POLL_SECONDS)
 
 
 def refresh(api: Api, cases: Sequence[Case], keyring: Keyring) -> None:

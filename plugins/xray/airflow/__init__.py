@@ -11,6 +11,7 @@ __all__ = [
     "connections",
     "deferred",
     "deployment",
+    "executor",
     "forms",
     "jobs",
     "listener",

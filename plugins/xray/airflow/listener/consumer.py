@@ -207,8 +207,7 @@ class NotificationConsumer:
         if self._consumer is None:
             return Lag({}, len(self._partitions.numbers))
         if self._lag_client is None:
-            # The consumer reports the same errors.
-            self._lag_client = kafka_clients.new_consumer(self._topic, lambda _: None)
+            self._lag_client = kafka_clients.new_observer(self._topic)
         self._lag_client.poll(0)  # Serves the callbacks of the client, such as that for a login.
         return self._partitions.lag(self._lag_client)
 

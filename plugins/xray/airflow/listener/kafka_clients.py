@@ -35,6 +35,18 @@ def new_consumer(
         on_error: called with each error of the client.
         properties: librdkafka's, which take precedence over those of the connection.
     """
+    return _consumer(topic, on_error, properties)
+
+
+def new_observer(topic: str) -> Consumer:
+    """Return a consumer that joins no group, to ask where partitions begin and end.
+
+    Its errors are dropped: the consumer that reads the topic has the same ones.
+    """
+    return _consumer(topic, lambda _: None, {})
+
+
+def _consumer(topic: str, on_error: OnError, properties: Mapping[str, Any]) -> Consumer:
     from airflow.providers.apache.kafka.hooks.consume import KafkaConsumerHook
     from confluent_kafka import Consumer
 

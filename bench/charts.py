@@ -1,7 +1,7 @@
 """Draws where the processor time of a case goes, before and after: ``python -m bench.charts``.
 
-The figures are those of ``bench/results.json``: ``cases``, and ``cases_of_0.1``, which the same
-benchmark has measured with the code of version 0.1.
+The figures are those of ``bench/results.json``: ``cases``, and ``cases_before``, which the same
+benchmark has measured with the code from before the work on speed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ RESULTS = ROOT / "bench" / "results.json"
 PICTURE = ROOT / "docs" / "pictures" / "case-cpu.png"
 ROWS = (
     ("empty", "cases", "five empty tasks"),
-    ("plain", "cases_of_0.1", "plain, version 0.1"),
+    ("plain", "cases_before", "plain, before"),
     ("plain", "cases", "plain, now"),
-    ("anonymised", "cases_of_0.1", "anonymised, version 0.1"),
+    ("anonymised", "cases_before", "anonymised, before"),
     ("anonymised", "cases", "anonymised, now"),
 )
 """The way, the result, and the label of each bar, from the top."""

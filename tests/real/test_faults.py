@@ -522,16 +522,16 @@ def test_messages_are_removed_before_they_are_read(
     servers.kafka.create_topic(topic)
     first, lost, kept = messages("kept-1", 60), messages("lost", 90), messages("kept-2", 60)
     with servers.member(topic=topic):
-        servers.send(first.values(), topic)
+        servers.send(first.values(), topic, spread=3)
         servers.until_committed(topic)
     read = servers.kafka.end_offsets(topic)
-    servers.send(lost.values(), topic)
+    servers.send(lost.values(), topic, spread=3)
     ends = servers.kafka.end_offsets(topic)
     gone = [TopicPartition(topic, number, end) for number, end in ends.items()]
     admin = AdminClient(servers.kafka.client)
     for future in admin.delete_records(gone).values():
         future.result(30)
-    servers.send(kept.values(), topic)
+    servers.send(kept.values(), topic, spread=3)
     with servers.member(topic=topic):
         servers.until_committed(topic)
         ids = {f"xray_lost__{topic}.{number}.{read[number]}-{end}" for number, end in ends.items()}

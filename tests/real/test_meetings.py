@@ -23,8 +23,11 @@ light = pytest.fixture(autouse=True, scope="module")(light_pixels)
 ITS_OWN_STORE = {
     "test_manual_runs_of_different_contents_are_different_cases",
     "test_a_backfill_that_fails_leaves_what_a_live_case_has_published",
+    "test_a_case_that_fails_in_fetch_withdraws_what_its_upload_supersedes",
+    "test_a_backfill_that_fails_beside_a_live_case",
 }
-"""Tests of what a store has to be made to do."""
+"""Tests of what a store has to be made to do, or of every switch between two programs: on a real
+store, each of the latter would take many minutes."""
 
 
 def cases() -> Iterator[Any]:

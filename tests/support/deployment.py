@@ -53,6 +53,11 @@ class Deployment:
         finally:
             consumer.close()
 
+    def partitions(self) -> list[int]:
+        """Return the numbers of the topic's partitions."""
+        topics = self.producer.list_topics(self.topic, timeout=10).topics
+        return sorted(topics[self.topic].partitions)
+
     def send(self, *messages: bytes | None, partition: int = -1) -> None:
         """Send messages to the topic, by default to any partition."""
         for message in messages:

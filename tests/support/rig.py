@@ -77,10 +77,19 @@ class Rig:
         self.kafka, self.stack, self.api, self.metrics = kafka, stack, api, metrics
         self.producer = Producer({**kafka.client, "partitioner": "random"})
 
-    def send(self, messages: Iterable[bytes], topic: str = TOPIC, pace: float = 0) -> None:
-        """Send messages to random partitions, ``pace`` seconds apart."""
-        for message in messages:
-            self.producer.produce(topic, message)
+    def send(
+        self, messages: Iterable[bytes], topic: str = TOPIC, pace: float = 0, spread: int = 0
+    ) -> None:
+        """Send messages, ``pace`` seconds apart.
+
+        Args:
+            messages: the messages.
+            topic: the topic.
+            pace: seconds between two messages.
+            spread: how many partitions get the messages in turn; 0 for random ones.
+        """
+        for number, message in enumerate(messages):
+            self.producer.produce(topic, message, partition=number % spread if spread else -1)
             self.producer.poll(pace)
         assert self.producer.flush(60) == 0
 

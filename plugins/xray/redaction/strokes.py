@@ -154,7 +154,7 @@ def _marks(hat: Grey, min_contrast: float, min_ratio: float) -> _Marks:
     del sums  # The labels take as much memory.
     within = covered_part(mask)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[within], connectivity=8)
-    owner = labels[rows - within[0].start, columns - within[1].start]
+    owner: Any = labels[rows - within[0].start, columns - within[1].start]
     area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     wide, tall = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     longer_side = np.maximum(wide, tall)

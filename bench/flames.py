@@ -21,6 +21,8 @@ LETTER = 6.2
 """The mean width of a letter, in pixels."""
 LEAST = 0.002
 """The share of the time below which a function is not drawn."""
+MOST_ROWS = 34
+"""How many functions are drawn on each other at most."""
 COLOURS = {
     "xray": "#f4a261",
     "airflow": "#8ecae6",
@@ -78,7 +80,7 @@ def draw(stacks: Stacks, title: str) -> str:
     for stack, count in stacks.items():
         root.add(stack, count)
     least = root.count * LEAST
-    height = (root.depth(least) + 2) * ROW
+    height = (min(MOST_ROWS, root.depth(least)) + 2) * ROW
     body = "\n".join(_rectangles(root, 0.0, 1, WIDTH / max(1, root.count), height, least))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -102,7 +104,7 @@ def _rectangles(
         + "</g>"
     )
     for inner in sorted(frame.inner.values(), key=lambda one: one.name):
-        if inner.count >= least:
+        if inner.count >= least and level < MOST_ROWS:
             yield from _rectangles(inner, left, level + 1, scale, height, least)
         left += inner.count * scale
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 pytestmark = pytest.mark.timeout(1800)
-FORKS, REAL_FORKS = 6, 1000
+FORKS, REAL_FORKS = 40, 1000
 
 
 def test_models_that_were_loaded_before_a_fork_give_the_same_results(real: bool) -> None:

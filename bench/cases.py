@@ -4,7 +4,7 @@ One stack of Apache Kafka, versitygw, PostgreSQL and Airflow runs the demo's ima
 under new keys, in four ways that take turns:
 
 ``empty``
-    Five tasks in a row that do nothing: what Airflow itself costs.
+    The tasks of a plain case, which do nothing: what Airflow itself costs.
 ``plain``
     Cases without an anonymised copy.
 ``anonymised``

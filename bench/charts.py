@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 RESULTS = ROOT / "bench" / "results.json"
 PICTURE = ROOT / "docs" / "pictures" / "case-cpu.png"
 ROWS = (
-    ("empty", "cases", "five empty tasks"),
+    ("empty", "cases", "empty tasks of the same shape"),
     ("plain", "cases_before", "plain, before"),
     ("plain", "cases", "plain, now"),
     ("anonymised", "cases_before", "anonymised, before"),

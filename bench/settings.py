@@ -1,6 +1,6 @@
 """What each setting in ``config/airflow.env`` buys: a stack with all of them, and one without each.
 
-For each stack, five-task runs that do nothing start one after the other, and then at once. A case
+For each stack, runs whose tasks do nothing start one after the other, and then at once. A case
 of this package would hide the differences behind its own work.
 
 ``idle``

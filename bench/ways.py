@@ -154,7 +154,7 @@ def _ended(connection: Any, ids: Sequence[str]) -> list[tuple[datetime, datetime
 
 
 class EmptyRuns(AirflowWay):
-    """Five tasks that do nothing: what Airflow itself costs."""
+    """A DAG of the shape of a case whose tasks do nothing: what Airflow itself costs."""
 
     dag_id = EMPTY_DAG
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xray.redaction.geometry import Grey, Rectangle, lengthwise
+from xray.redaction.geometry import Grey, Rectangle, covered_part, lengthwise
 from xray.redaction.strokes import marked, scaled_hats
 from xray.redaction.thresholds import THRESHOLDS
 
@@ -54,7 +54,8 @@ def decoded_codes(grey: Grey) -> list[Rectangle]:
 def _bars(hat: Grey) -> list[npt.NDArray[Any]]:
     """Return the corners, shape (4, 2), of each long and straight mark in a hat."""
     mask = marked(hat, THRESHOLDS.weak_contrast, THRESHOLDS.weak_ratio)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    within = covered_part(mask)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask[within], connectivity=8)
     longer = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
     area = stats[:, cv2.CC_STAT_AREA]
     is_long = (longer >= THRESHOLDS.min_bar_length) & (area <= THRESHOLDS.max_bar_width * longer)
@@ -63,7 +64,8 @@ def _bars(hat: Grey) -> list[npt.NDArray[Any]]:
     for number in np.flatnonzero(is_long).tolist():
         left, top, width, height, _ = stats[number].tolist()
         rows, columns = np.nonzero(labels[top : top + height, left : left + width] == number)
-        pixels = np.column_stack([columns + left, rows + top]).astype(np.float32)
+        x, y = left + within[1].start, top + within[0].start
+        pixels = np.column_stack([columns + x, rows + y]).astype(np.float32)
         rectangle: Any = cv2.minAreaRect(pixels)
         short, long = sorted(rectangle[1])
         if short <= THRESHOLDS.max_bar_width and long >= THRESHOLDS.min_bar_ratio * short:

@@ -26,8 +26,10 @@ _MIN_SIDE = 4
 
 def bounding_boxes(mask: Mask) -> tuple[Box, ...]:
     """Return the box around each connected part of ``mask``."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:])
+    rows, columns = covered_part(mask)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask[rows, columns])
+    boxes = stats[1:, :4] + [columns.start, rows.start, 0, 0]
+    return tuple((int(x), int(y), int(x + w), int(y + h)) for x, y, w, h in boxes)
 
 
 def covered_part(mask: Mask) -> tuple[slice, slice]:

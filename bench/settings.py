@@ -29,9 +29,9 @@ STOCK = "airflow.executors.local_executor.LocalExecutor"
 WITHOUT = {
     "all settings": {},
     "Airflow's LocalExecutor": {"AIRFLOW__CORE__EXECUTOR": STOCK},
-    "Airflow's LocalExecutor, SCHEDULER_IDLE_SLEEP_TIME=0.1": {
+    "Airflow's LocalExecutor, SCHEDULER_IDLE_SLEEP_TIME=0.25": {
         "AIRFLOW__CORE__EXECUTOR": STOCK,
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
     },
     "Airflow's LocalExecutor, SCHEDULER_IDLE_SLEEP_TIME=1 (default)": {
         "AIRFLOW__CORE__EXECUTOR": STOCK,

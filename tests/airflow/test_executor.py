@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.utils.state import TaskInstanceState
 
 from xray.airflow import executor as module
-from xray.airflow.executor import REST_SECONDS, RestingLocalExecutor
+from xray.airflow.executor import REST_SECONDS, WAKEFUL_SECONDS, RestingLocalExecutor
 
 KEY = TaskInstanceKey("xray_case", "fetch", "run")
 
@@ -26,14 +27,17 @@ def executor() -> Iterator[RestingLocalExecutor]:
 def test_it_rests_while_no_task_runs_and_only_then(
     executor: RestingLocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rests: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", rests.append)
+    now, rests = [1000.0], list[float]()
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=rests.append)
+    monkeypatch.setattr(module, "time", clock)
     executor.heartbeat()
     assert rests == [REST_SECONDS]
     executor.running.add(KEY)
     executor.heartbeat()
-    assert rests == [REST_SECONDS]
     executor.result_queue.put((KEY, TaskInstanceState.SUCCESS, None))
     executor.heartbeat()
     assert executor.event_buffer[KEY][0] == TaskInstanceState.SUCCESS
+    assert rests == [REST_SECONDS], "the next task of the run is about to begin"
+    now[0] += WAKEFUL_SECONDS + 1
+    executor.heartbeat()
     assert rests == [REST_SECONDS] * 2

@@ -15,13 +15,20 @@ from airflow.executors.local_executor import LocalExecutor
 
 REST_SECONDS = 0.25
 """How much longer the scheduler pauses between two looks while no task runs."""
+WAKEFUL_SECONDS = 2.0
+"""How long after the end of a task it does not rest: the next task of the run is about to begin."""
 
 
 class RestingLocalExecutor(LocalExecutor):
     """Airflow's LocalExecutor, which lets the scheduler rest while no task runs."""
 
+    _ran_at = 0.0
+    """When a task ran last, in monotonic seconds."""
+
     def sync(self) -> None:
         """Read the results of tasks, as the scheduler asks for in each of its loops."""
+        if self.running:
+            self._ran_at = time.monotonic()
         super().sync()
-        if not self.running:
+        if time.monotonic() - self._ran_at > WAKEFUL_SECONDS:
             time.sleep(REST_SECONDS)

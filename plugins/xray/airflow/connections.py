@@ -56,7 +56,7 @@ def warm_up() -> None:
 
     session = Session(aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
     _share_models(session)
-    session.client("s3", region_name="us-east-1")
+    session.client("s3", region_name="us-east-1").get_paginator("list_objects_v2")
 
 
 def _share_models(session: Session) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from airflow.executors.workloads import ExecuteTask
 from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.utils.state import TaskInstanceState
 
@@ -20,7 +21,7 @@ def executor() -> Iterator[RestingLocalExecutor]:
     executor = RestingLocalExecutor(parallelism=1)
     executor.start()
     yield executor
-    executor.running.clear()
+    executor.queued_tasks.clear()
     executor.end()
 
 
@@ -30,14 +31,16 @@ def test_it_rests_while_no_task_runs_and_only_then(
     now, rests = [1000.0], list[float]()
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=rests.append)
     monkeypatch.setattr(module, "time", clock)
-    executor.heartbeat()
+    executor.sync()
     assert rests == [REST_SECONDS]
-    executor.running.add(KEY)
-    executor.heartbeat()
+    task = ExecuteTask.model_construct(ti=SimpleNamespace(key=KEY))
+    executor.queue_workload(task, None)
+    now[0] += 100
+    executor.sync()
     executor.result_queue.put((KEY, TaskInstanceState.SUCCESS, None))
-    executor.heartbeat()
+    executor.sync()
     assert executor.event_buffer[KEY][0] == TaskInstanceState.SUCCESS
     assert rests == [REST_SECONDS], "the next task of the run is about to begin"
     now[0] += WAKEFUL_SECONDS + 1
-    executor.heartbeat()
+    executor.sync()
     assert rests == [REST_SECONDS] * 2

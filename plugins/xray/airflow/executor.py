@@ -10,8 +10,10 @@ looks for work ten times a second. With this executor it does so only while task
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
+from airflow.utils.state import TaskInstanceState
 
 REST_SECONDS = 0.25
 """How much longer the scheduler pauses between two looks while no task runs."""
@@ -22,13 +24,30 @@ WAKEFUL_SECONDS = 2.0
 class RestingLocalExecutor(LocalExecutor):
     """Airflow's LocalExecutor, which lets the scheduler rest while no task runs."""
 
-    _ran_at = 0.0
-    """When a task ran last, in monotonic seconds."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._under_way: set[Any] = set()
+        """The keys of what is queued or runs; LocalExecutor leaves its own set of them empty."""
+        self._worked_at = 0.0
+        """When anything was under way last, in monotonic seconds."""
+
+    def queue_workload(self, workload: Any, session: Any) -> None:
+        """Take a task, as the scheduler asks for."""
+        self._under_way.add(workload.key)
+        super().queue_workload(workload, session)
+
+    def change_state(
+        self, key: Any, state: Any, info: Any = None, remove_running: bool = True
+    ) -> None:
+        """Note the new state of a task."""
+        super().change_state(key, state, info, remove_running)
+        if state != TaskInstanceState.RUNNING:
+            self._under_way.discard(key)
 
     def sync(self) -> None:
         """Read the results of tasks, as the scheduler asks for in each of its loops."""
-        if self.running:
-            self._ran_at = time.monotonic()
+        if self._under_way:
+            self._worked_at = time.monotonic()
         super().sync()
-        if time.monotonic() - self._ran_at > WAKEFUL_SECONDS:
+        if time.monotonic() - self._worked_at > WAKEFUL_SECONDS:
             time.sleep(REST_SECONDS)

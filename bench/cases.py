@@ -38,7 +38,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -49,11 +48,11 @@ from rich.console import Console
 
 from bench.case_tables import table
 from bench.comparison import Figure
-from bench.costs import Costs, Seconds, above, scaled, with_sum
+from bench.costs import IDLE_SECONDS, Costs, Seconds, above, of_airflow, scaled, with_sum
 from bench.original import OriginalService
 from bench.past_cases import add_past_cases
-from bench.stack import SERVERS, WORK, running_stack
-from bench.ways import Cases, EmptyRuns, Images, Original, Spell, Way, connect
+from bench.stack import WORK, running_stack
+from bench.ways import Images, Original, Spell, Way, connect, ways_of_airflow
 from include.demo.stack import ROOT, Stack, shared_settings
 from include.demo.verification import BUCKET
 from include.servers.embedded.object_store import REGION
@@ -63,8 +62,6 @@ from xray.storage import ObjectStore
 
 __all__ = ["FIGURES", "add_options", "run", "table"]
 
-IDLE_SECONDS = 90.0
-"""Long enough for three rounds of the DAG processor's usual interval."""
 PAST = (1_000, 100_000)
 """Past cases in the database, few and many."""
 USUAL = {"rounds": 3, "cases": 32, "alone": 8, "past": PAST[1]}
@@ -96,11 +93,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure, and return the figures."""
     with running_stack(console) as (stack, api, seconds):
         images = Images(stack)
-        ways: list[Way] = [
-            EmptyRuns("empty", stack, api),
-            Cases("plain", stack, api, images, "never"),
-            Cases("anonymised", stack, api, images, "always"),
-        ]
+        ways = ways_of_airflow(stack, api, images)
         bench = Bench(stack, console)
         bench.warm_up(ways)
         result: dict[str, Any] = {"idle": bench.idle(), "start": {"seconds": round(seconds, 1)}}
@@ -161,11 +154,8 @@ class Bench:
     def idle(self) -> dict[str, Any]:
         """Measure the cores in use without cases."""
         self._console.print(f"Measuring the idle stack for {IDLE_SECONDS:.0f} s …")
-        before, began = self._costs.cpu(), time.monotonic()
-        time.sleep(IDLE_SECONDS)
-        self._idle = scaled(self._costs.cpu() - before, 1 / (time.monotonic() - began))
-        airflow = sum(value for name, value in self._idle.items() if name not in SERVERS)
-        return {"cores": {**with_sum(self._idle), "airflow": round(airflow, 3)}}
+        self._idle = self._costs.idle()
+        return {"cores": {**with_sum(self._idle), "airflow": round(of_airflow(self._idle), 3)}}
 
     def round(self, way: Way, number: int, burst: int, alone: int) -> None:
         """Measure a burst of a way, and runs that start one after the other."""

@@ -8,6 +8,7 @@ number of processes that share them): the maximum of one sample a second.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ import psutil
 
 SERVERS = {"java": "kafka", "versitygw": "versitygw"}
 """The names of programs that the stack does not start itself, and their components."""
+IDLE_SECONDS = 120.0
+"""How long the idle stack is measured: the DAG files are read again once in that time."""
 SAMPLE_SECONDS = 1.0
 """Seconds between two samples of the memory."""
 
@@ -40,6 +43,12 @@ class Costs:
             with suppress(psutil.Error):
                 found[name] += sum(process.cpu_times()[:4])  # type: ignore[assignment]
         return found
+
+    def idle(self) -> Seconds:
+        """Measure the cores that each component uses for :data:`IDLE_SECONDS`."""
+        before, began = self.cpu(), time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        return scaled(self.cpu() - before, 1 / (time.monotonic() - began))
 
     @contextmanager
     def peaks(self) -> Iterator[dict[str, int]]:
@@ -92,6 +101,11 @@ def scaled(seconds: Seconds, factor: float) -> Seconds:
 def above(cost: Seconds, idle: Seconds) -> Seconds:
     """Return the cost above the idle cost, and at least 0, of each component."""
     return Counter({name: max(0, value - idle[name]) for name, value in cost.items()})
+
+
+def of_airflow(seconds: Seconds) -> float:
+    """Return the sum of Airflow's components and of its database."""
+    return sum(value for name, value in seconds.items() if name not in SERVERS.values())
 
 
 def with_sum(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from bench import flames, sampling
 from bench.stack import WORK, running_stack
-from bench.ways import Cases, EmptyRuns, Images, Way
+from bench.ways import Images, ways_of_airflow
 from include.demo.stack import ROOT, shared_settings
 
 PICTURE = ROOT / "docs" / "pictures" / "flame.svg"
@@ -58,13 +58,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     sampling.empty(folder)
     result: dict[str, Any] = {}
     with running_stack(console, settings) as (stack, api, _):
-        images = Images(stack)
-        ways: list[Way] = [
-            EmptyRuns("empty", stack, api),
-            Cases("plain", stack, api, images, "never"),
-            Cases("anonymised", stack, api, images, "always"),
-        ]
-        for way in ways:
+        for way in ways_of_airflow(stack, api, Images(stack)):
             way.check(way.prepare("warm", 4)())
             sampling.empty(folder)
             way.check(way.prepare("sampled", options.runs)())

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.costs import Costs, above, scaled, with_sum
-from bench.stack import SERVERS, running_stack
+from bench.costs import Costs, above, of_airflow, scaled, with_sum
+from bench.stack import running_stack
 from bench.ways import EmptyRuns
 
 STOCK = "airflow.executors.local_executor.LocalExecutor"
@@ -47,7 +46,6 @@ WITHOUT = {
     },
 }
 """The name of each stack, and the settings that differ."""
-IDLE_SECONDS = 60.0
 ALONE, BURST = 8, 24
 
 
@@ -65,15 +63,13 @@ def _measured(changed: dict[str, str], console: Console) -> dict[str, float]:
         costs = Costs({child.process.pid: child.name for child in stack.children})
         way = EmptyRuns("empty", stack, api)
         way.prepare("warm", 4)()
-        before, began = costs.cpu(), time.monotonic()
-        time.sleep(IDLE_SECONDS)
-        idle = scaled(costs.cpu() - before, 1 / (time.monotonic() - began))
+        idle = costs.idle()
         alone = [way.prepare(f"alone{one}", 1)().seconds[0] for one in range(ALONE)]
         before = costs.cpu()
         spell = way.prepare("burst", BURST)()
         spent = above(costs.cpu() - before, scaled(idle, spell.span))
         return {
-            "idle": round(sum(v for name, v in idle.items() if name not in SERVERS), 3),
+            "idle": round(of_airflow(idle), 3),
             "alone": round(statistics.median(alone), 2),
             "per_minute": round(60 * BURST / spell.span, 1),
             "cpu": with_sum(scaled(spent, 1 / BURST))["all"],

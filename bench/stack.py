@@ -17,8 +17,6 @@ from include.servers.real.versitygw import Versitygw
 from xray.airflow.config import DEAD_LETTER_TOPIC, TOPIC
 
 WORK = ROOT / ".cache" / "bench"
-SERVERS = ("kafka", "versitygw")
-"""The components that are no part of Airflow."""
 _MORE_DAGS = Path(__file__).with_name("dags_of_cases")
 
 

@@ -199,6 +199,15 @@ class Cases(AirflowWay):
                 raise StartError(f"A case of the way {self.name!r} is not right: {problems[0]}.")
 
 
+def ways_of_airflow(stack: Stack, api: Api, images: Images) -> list[Way]:
+    """Return the ways that are runs in a stack: empty, plain and anonymised."""
+    return [
+        EmptyRuns("empty", stack, api),
+        Cases("plain", stack, api, images, "never"),
+        Cases("anonymised", stack, api, images, "always"),
+    ]
+
+
 class Original(Way):
     """The events of the demo that this package re-creates: see :mod:`bench.original`."""
 

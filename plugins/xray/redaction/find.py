@@ -114,8 +114,6 @@ class Finder:
 
         A component with a line of text in it is no marker.
         """
-        if not mask.any():
-            return
         within = covered_part(mask)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[within])
         for number in range(1, count):

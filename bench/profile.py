@@ -57,6 +57,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     }
     sampling.empty(folder)
     result: dict[str, Any] = {}
+    partial = options.runs != RUNS
     with running_stack(console, settings) as (stack, api, _):
         for way in ways_of_airflow(stack, api, Images(stack)):
             way.check(way.prepare("warm", 4)())
@@ -67,9 +68,9 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             for task, found in files.items():
                 names = sampling.imported(found[0])
                 console.print(f"{way.name}: {task} imports {len(names)} modules: {names[:12]}")
-            if way.name == "plain":
+            if way.name == "plain" and not partial:
                 _draw(files[TASK])
-    return {**result, "partial": options.runs != RUNS}
+    return {**result, "partial": partial}
 
 
 def _draw(files: list[Path]) -> None:

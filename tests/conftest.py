@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
@@ -19,6 +20,10 @@ from tests.support import ROOT
 from tests.support.faults import FAULTS, Fault, table_lines
 
 END_TO_END = ROOT / "tests" / "e2e"
+
+# No example of a property test has a time limit: the machine may be busy.
+settings.register_profile("xray", deadline=None)
+settings.load_profile("xray")
 
 # Set before anything imports airflow: the tests must not use the home of the user.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="xray-airflow-")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
@@ -21,8 +21,13 @@ from tests.support.faults import FAULTS, Fault, table_lines
 
 END_TO_END = ROOT / "tests" / "e2e"
 
-# No example of a property test has a time limit: the machine may be busy.
-settings.register_profile("xray", deadline=None)
+# No example of a property test has a time limit, because the machine may be busy. The fixtures that
+# such tests use change nothing.
+settings.register_profile(
+    "xray",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("xray")
 
 # Set before anything imports airflow: the tests must not use the home of the user.

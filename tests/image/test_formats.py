@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -147,7 +147,7 @@ def test_pydicom_is_loaded_for_dicom_alone() -> None:
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "plugins"}, check=True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data(), form=st.sampled_from(FILES))
 def test_damage_raises_nothing_else(
     chest: Image.Image, as_bytes: Save, data: st.DataObject, form: Format

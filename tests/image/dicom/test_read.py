@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom import uid
@@ -16,7 +16,7 @@ from xray.errors import ImageError
 from xray.image import decode
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
+@settings(max_examples=120)
 @given(data=st.data(), way=st.sampled_from(["8 bit", "12 bit", "RLE", "JPEG", "a VOI LUT"]))
 def test_damage_raises_nothing_else_and_names_nobody(
     chest: Image.Image, caplog: pytest.LogCaptureFixture, data: st.DataObject, way: str

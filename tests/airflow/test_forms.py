@@ -81,7 +81,7 @@ def test_the_conf_of_a_form_names_nobody_and_holds_the_request(
     opened(api, store)
     run_id, conf = next(iter(api.runs.items()))
     (waiting,) = [one for one in five if run_of(one) == run_id]
-    assert "Ada" not in str(conf)
+    assert "Ashgrove" not in str(conf)
     assert Source.from_conf(conf, KEYRING) == waiting.source
     assert Request.from_json(conf["request"]) == waiting.request
     assert (conf["case_id"], conf["schema"]) == (waiting.request.case_id, 1)

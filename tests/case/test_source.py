@@ -50,7 +50,7 @@ def test_a_record_becomes_a_source() -> None:
 def test_the_key_is_sealed_in_a_conf() -> None:
     conf = SOURCE.to_conf(KEYRING)
     assert "key" not in conf
-    assert "Ada" not in str(conf)
+    assert "Ashgrove" not in str(conf)
     assert Source.from_conf(conf, KEYRING) == SOURCE
     # The params of a run have more fields, and an empty one for a typed key.
     assert Source.from_conf({**conf, "key": None, "anonymize": "always"}, KEYRING) == SOURCE
@@ -86,7 +86,7 @@ def test_a_sealed_key_opens_in_its_bucket_alone() -> None:
 def test_a_conf_has_one_object_key(change: dict[str, str | None], message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         Source.from_conf({**SOURCE.to_conf(KEYRING), **change}, KEYRING)
-    assert "Ada" not in str(caught.value)
+    assert "Ashgrove" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

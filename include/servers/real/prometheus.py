@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from include.servers.base import ProcessServer
-from include.servers.processes import free_port
+from include.servers.processes import StartError, free_port
 from include.servers.real import CACHE
 from include.servers.real.debian_packages import unpack_packages
 from include.servers.real.go_program import STATSD_EXPORTER, build_program
@@ -35,9 +35,17 @@ def find_program(name: str) -> Path:
     folder = CACHE / "prometheus"
     program = folder / "usr" / "bin" / name
     if not program.exists():
-        purpose = f"Prometheus is missing: install it, so that {name} runs"
-        unpack_packages(("prometheus",), folder, purpose)
+        # Since Debian 13, promtool is a package of its own.
+        try:
+            _unpack(name, folder, name)
+        except StartError:
+            _unpack("prometheus", folder, name)
     return program
+
+
+def _unpack(package: str, folder: Path, program: str) -> None:
+    purpose = f"Prometheus is missing: install it, so that {program} runs"
+    unpack_packages((package,), folder, purpose)
 
 
 def _is_ready(url: str) -> bool:

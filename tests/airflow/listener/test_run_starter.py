@@ -95,7 +95,7 @@ def test_an_unexpected_error_is_a_dead_letter_without_its_message(
         asyncio.run(go())
     ((_, headers),) = deployment.dead_letters(1)
     assert "ZeroDivisionError" in headers["xray-reason"]
-    assert "Ada" not in headers["xray-reason"] + caplog.text
+    assert "Ashgrove" not in headers["xray-reason"] + caplog.text
 
 
 def removal(key: str = KEY, *, sequencer: str = "2") -> bytes:
@@ -140,7 +140,7 @@ def test_a_removal_starts_one_deletion_that_names_no_one(api: FakeApi) -> None:
         assert Source.from_conf(conf, KEYRING).key == KEY
         assert "case_id" not in conf
         assert case.removeprefix("xray__")[:16] not in run_id + json.dumps(conf)
-        assert "Ada" not in run_id + json.dumps(conf)
+        assert "Ashgrove" not in run_id + json.dumps(conf)
 
 
 def test_a_removal_that_cannot_be_read_is_a_dead_letter_if_removals_are_followed(

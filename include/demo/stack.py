@@ -36,6 +36,8 @@ GROUP = "xray"
 """The consumer group of the listener."""
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 """The path of Airflow's command."""
+JOINED = "Partitions assigned"
+"""What the log of the listener says once it receives messages."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 AnyServer = TypeVar("AnyServer", bound=ProcessServer)
@@ -193,17 +195,17 @@ class Stack(Server):
         )
 
     def _listens(self) -> bool:
-        """Return whether all DAG files are parsed and the sensor of the listener is deferred."""
+        """Return whether all DAG files are parsed and the listener has joined its group."""
         with self.api() as api:
             try:
                 for file in self.dags.glob("*.py"):
                     api.get(f"/dags/{file.stem}")
-                tasks = api.get("/dags/xray_listener/dagRuns/~/taskInstances")["task_instances"]
             except httpx.HTTPStatusError as error:
                 if error.response.status_code == 404:
                     return False  # Not parsed yet.
                 raise
-        return any(task["state"] == "deferred" for task in tasks)
+        logs = (self._logs / "dag_id=xray_listener").rglob("*.log")
+        return any(JOINED in log.read_text(errors="replace") for log in logs)
 
     def _airflow_settings(self, database_url: str) -> dict[str, str]:
         """Return the environment variables of Airflow's processes."""

@@ -53,6 +53,34 @@ def test_a_setting_overrides_how_a_key_is_decoded(
     assert record.key == key
 
 
+@pytest.mark.parametrize("event", ["s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete"])
+@pytest.mark.parametrize(
+    ("bucket", "key"), [("in", "nan.tiffpages.tiff"), ("xray-data-in-m", "hundred pages.tiff")]
+)
+def test_names_that_versitygw_has_overwritten_are_those_of_its_arn(
+    event: str, bucket: str, key: str
+) -> None:
+    """The first key was sent by versitygw 1.8.0: a request for nan.tiff came in between."""
+    overwritten = item(key, "aws:s3", event)
+    arn = "arn:aws:s3:::/xray-data-in/hundred pages.tiff"
+    overwritten["s3"]["bucket"] = {"name": bucket, "arn": arn}
+    notification = parse(json.dumps([overwritten]).encode())
+    (one,) = (*notification.records, *notification.removed)
+    assert (one.bucket, one.key) == ("xray-data-in", "hundred pages.tiff")
+
+
+@pytest.mark.parametrize(
+    "arn",
+    ["arn:aws:s3:::/xray-data-in", "arn:aws:s3:::/xray-data-in/", "arn:aws:s3:::other", 7, None],
+)
+def test_an_arn_without_a_key_leaves_the_key(arn: object) -> None:
+    """versitygw names the key of a deletion of several objects in one request elsewhere."""
+    one = item("a b", "aws:s3", "s3:ObjectCreated:Put")
+    one["s3"]["bucket"]["arn"] = arn
+    (record,) = parse(json.dumps([one]).encode()).records
+    assert (record.bucket, record.key) == ("xray-data-in", "a b")
+
+
 def test_every_record_of_a_message_is_read_and_others_are_skipped() -> None:
     loop = item()
     loop["s3"]["bucket"]["name"] = "xray-data-in-processed"

@@ -12,6 +12,7 @@ Notifications" documentation, and messages received from real gateways.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ MAX_SIZE = 2**63 - 1
 """The largest size of an object, in bytes."""
 _MAX_EVENT = 64
 """The most characters of an event's name that are kept for a skipped part."""
+_VERSITYGW_ARN = re.compile("arn:aws:s3:::/([^/]{1,255})(?:/(.*))?", re.DOTALL)
+"""Others write no slash before the bucket, and no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +236,20 @@ def _removal(
 
 
 def _bucket_and_object(record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return the name of the bucket, and the properties of the object."""
+    """Return the name of the bucket, and the properties of the object.
+
+    versitygw (1.8.0) sends the names after it has answered the request, when a later request may
+    have overwritten them in its memory. Its ARN of the bucket is made before, and has both names.
+    """
     s3 = _mapping(record.get("s3"), "s3")
-    bucket = _text(_mapping(s3.get("bucket"), "s3.bucket"), "name", required=True)
-    return bucket, _mapping(s3.get("object"), "s3.object")
+    properties = _mapping(s3.get("bucket"), "s3.bucket")
+    bucket = _text(properties, "name", required=True)
+    entry = _mapping(s3.get("object"), "s3.object")
+    if match := _VERSITYGW_ARN.fullmatch(str(properties.get("arn"))):
+        bucket, key = match.groups()
+        _check_storable("arn", bucket)
+        entry = {**entry, "key": key} if key else entry
+    return bucket, entry
 
 
 def _dialect(record: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
-"""An executor with which Airflow's scheduler rests while no task runs.
+"""An executor with which Airflow's scheduler rests while there is nothing to start.
 
 A case has four or five short tasks in a row. Each waits for the scheduler's next look at the
 database, so that ``[scheduler] scheduler_idle_sleep_time`` has to be short, and an idle scheduler
-looks for work ten times a second. With this executor it does so only while tasks run.
+looks for work ten times a second. With this executor it does so only while tasks run and each of
+them has a process. While some wait for a process, looking for more would only take the processor
+time that they need.
 
 ``[core] executor = xray.airflow.executor.RestingLocalExecutor`` chooses it.
 """
@@ -16,13 +18,13 @@ from airflow.executors.local_executor import LocalExecutor
 from airflow.utils.state import TaskInstanceState
 
 REST_SECONDS = 0.25
-"""How much longer the scheduler pauses between two looks while no task runs."""
+"""How much longer the scheduler pauses between two looks while it rests."""
 WAKEFUL_SECONDS = 2.0
 """How long after the end of a task it does not rest: the next task of the run is about to begin."""
 
 
 class RestingLocalExecutor(LocalExecutor):
-    """Airflow's LocalExecutor, which lets the scheduler rest while no task runs."""
+    """Airflow's LocalExecutor, which lets the scheduler rest while there is nothing to start."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,5 +51,6 @@ class RestingLocalExecutor(LocalExecutor):
         if self._under_way:
             self._worked_at = time.monotonic()
         super().sync()
-        if time.monotonic() - self._worked_at > WAKEFUL_SECONDS:
+        idle = time.monotonic() - self._worked_at > WAKEFUL_SECONDS
+        if idle or len(self._under_way) > self.parallelism:
             time.sleep(REST_SECONDS)

@@ -196,6 +196,9 @@ class Stack(Server):
 
     def _listens(self) -> bool:
         """Return whether all DAG files are parsed and the listener has joined its group."""
+        logs = (self._logs / "dag_id=xray_listener").rglob("*.log")
+        if not any(JOINED in log.read_text(errors="replace") for log in logs):
+            return False
         with self.api() as api:
             try:
                 for file in self.dags.glob("*.py"):
@@ -204,8 +207,7 @@ class Stack(Server):
                 if error.response.status_code == 404:
                     return False  # Not parsed yet.
                 raise
-        logs = (self._logs / "dag_id=xray_listener").rglob("*.log")
-        return any(JOINED in log.read_text(errors="replace") for log in logs)
+        return True
 
     def _airflow_settings(self, database_url: str) -> dict[str, str]:
         """Return the environment variables of Airflow's processes."""

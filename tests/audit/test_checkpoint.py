@@ -41,7 +41,7 @@ def test_a_checkpoint_says_how_far_each_trail_has_got(trail: Path, checkpoint: b
     assert (content["records"], content["cases"], content["problems"]) == (6, 2, 0)
     age = datetime.now(UTC) - datetime.fromisoformat(content["made_at"])
     assert timedelta(0) <= age < timedelta(minutes=5)
-    assert b"Ashgrove" not in checkpoint
+    assert b"Ada" not in checkpoint
 
 
 def test_the_root_is_the_one_that_is_documented() -> None:

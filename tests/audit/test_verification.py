@@ -337,7 +337,7 @@ class TestDeletion:
     def test_a_deletion_names_no_one(self, erased: Path) -> None:
         path = erased / CASE / "00006.json"
         record = json.loads(path.read_text())
-        rewritten(path, SECRET, source={**record["source"], "key": "Ashgrove.jpeg"})
+        rewritten(path, SECRET, source={**record["source"], "key": "Ada.jpeg"})
         assert problems(erased)[-1].endswith("at $.source.key")
 
 

@@ -70,7 +70,7 @@ def assert_nothing_names_anyone(world: World) -> None:
     for name in ("processed", "anonymized", "quarantine", "staging", "manifests"):
         assert list(world.store.peek(f"{BUCKET}-{name}")) == [], name
     named = [(key, one.data) for key, one in world.store.peek(f"{BUCKET}-audit").items()]
-    assert b"Ashgrove" not in b"".join(data for _, data in named)
+    assert b"Ada" not in b"".join(data for _, data in named)
     assert audit.verify(named, [SECRET]).problems == ()
 
 

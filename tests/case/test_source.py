@@ -86,7 +86,7 @@ def test_a_sealed_key_opens_in_its_bucket_alone() -> None:
 def test_a_conf_has_one_object_key(change: dict[str, str | None], message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         Source.from_conf({**SOURCE.to_conf(KEYRING), **change}, KEYRING)
-    assert "Ashgrove" not in str(caught.value)
+    assert "Ada" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def success(token: str, redaction: dict[str, Any]) -> dict[str, Any]:
 
 def failure(token: str, error: str = "It is no image.") -> dict[str, Any]:
     """The record of a case that failed."""
-    source = {"bucket": "b", "key": "Ashgrove.jpeg", "version_id": None, "etag": "e", "size": 1}
+    source = {"bucket": "b", "key": "Ada.jpeg", "version_id": None, "etag": "e", "size": 1}
     source |= {"sequencer": None, "event_time": None, "origin": "manual"}
     return {
         "outcome": "failed",

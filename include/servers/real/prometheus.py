@@ -7,6 +7,7 @@ cache. The exporter is built with Go.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,17 +36,12 @@ def find_program(name: str) -> Path:
     folder = CACHE / "prometheus"
     program = folder / "usr" / "bin" / name
     if not program.exists():
-        # Since Debian 13, promtool is a package of its own.
-        try:
-            _unpack(name, folder, name)
-        except StartError:
-            _unpack("prometheus", folder, name)
+        purpose = f"Prometheus is missing: install it, so that {name} runs"
+        with suppress(StartError):  # Only since Debian 13, promtool is a package of its own.
+            unpack_packages((name,), folder, purpose)
+        if not program.exists():
+            unpack_packages(("prometheus",), folder, purpose)
     return program
-
-
-def _unpack(package: str, folder: Path, program: str) -> None:
-    purpose = f"Prometheus is missing: install it, so that {program} runs"
-    unpack_packages((package,), folder, purpose)
 
 
 def _is_ready(url: str) -> bool:

@@ -104,7 +104,7 @@ def test_a_case_waits_without_a_run_and_its_form_takes_it_further(
     (form,) = opened
     for view in pictures.View:
         assert f"/xray/review/{BUCKET}/{work.case_id}/1/{view.value})" in form["body"]
-    assert "Ashgrove" not in form["body"]
+    assert "Ada" not in form["body"]
     result = operator.execute_complete(where, answer("Pneumonia"))
     assert (result["label"], result["review"]["by"]) == ("Pneumonia", "ben")
     (record,) = audit.records(work.store, work.buckets.audit, work.case_id)

@@ -176,6 +176,12 @@ def test_messages_arrive_while_the_broker_does_not_tell_the_lag(
             deployment.send(b"two")
             await receive(consumer, 1)
             assert not lag.done()
+            told.set()
+            assert sum((await lag).waiting.values()) > 0
+            asked.clear()
+            told.clear()
+            lag = asyncio.create_task(consumer.lag())
+            await asyncio.to_thread(asked.wait)
             closing = asyncio.create_task(consumer.close())
             told.set()
             await closing

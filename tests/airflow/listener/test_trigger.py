@@ -60,7 +60,7 @@ def test_nothing_is_committed_before_the_runs_exist(
     asyncio.run(go())
     assert len(api.runs) == 2
     assert "503" in caplog.text
-    assert "Ashgrove" not in caplog.text
+    assert "Ada" not in caplog.text
 
 
 def test_a_trigger_that_dies_before_its_commit_starts_nothing_twice(
@@ -115,7 +115,7 @@ def test_an_unexpected_error_ends_it_without_its_message(
 
     with pytest.raises(UnexpectedError, match="ValueError") as caught:
         asyncio.run(go())
-    assert "Ashgrove" not in "".join(traceback.format_exception(caught.value))
+    assert "Ada" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_it_says_at_the_start_what_the_store_lacks(

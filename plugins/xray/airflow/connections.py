@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from xray.errors import SettingsError
 
 if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from boto3.session import Session
     from botocore.loaders import Loader
+    from botocore.session import Session as CoreSession
 
     from xray.storage import ObjectStore
 
@@ -37,7 +39,7 @@ def object_store() -> ObjectStore:
     timeouts = Config(
         connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
     )
-    session = hook.get_session()
+    session = _session(hook)
     _share_models(session)
     # Not the hook's own client: to name its caller in the user agent, the hook reads the source of
     # every function on the stack, which takes longer than all else here.
@@ -50,13 +52,36 @@ def object_store() -> ObjectStore:
     return ObjectStore(client)
 
 
+_spare: list[CoreSession] = []
+"""A session of botocore that was made before the fork, for the first client of each fork."""
+
+
+def _session(hook: S3Hook) -> Session:
+    """Return the session of a hook, with the spare session of botocore if it fits.
+
+    To make one takes as long as to make a client. The hook does not take a session from outside, so
+    the session is made here as the hook makes it for a connection that assumes no role.
+    """
+    from airflow.configuration import conf
+    from boto3.session import Session
+
+    connection = hook.conn_config
+    own_factory = conf.get("aws", "session_factory", fallback=None)
+    if not _spare or connection.role_arn or own_factory:
+        return hook.get_session()
+    return Session(botocore_session=_spare.pop(), **connection.session_kwargs)
+
+
 def warm_up() -> None:
     """Read what botocore has to know of S3, for all clients of this process and of its forks."""
+    import botocore.session
     from boto3.session import Session
 
     session = Session(aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
     _share_models(session)
     session.client("s3", region_name="us-east-1").get_paginator("list_objects_v2")
+    # It reads no configuration before it is used, so that each task has the present one.
+    _spare[:] = [botocore.session.get_session()]
 
 
 def _share_models(session: Session) -> None:

@@ -54,7 +54,7 @@ def draw(results: dict[str, Any]) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("CPU-seconds of a run, above the idle stack")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=len(PARTS) + 1, loc="lower right", fontsize="small")
+    figure.legend(frameon=False, ncols=len(PARTS) + 1, loc="outside upper center", fontsize="small")
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
 

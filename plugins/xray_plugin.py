@@ -1,7 +1,8 @@
-"""The Airflow plugin: mounts the app of :mod:`xray.web` on the API server."""
+"""The Airflow plugin: mounts the app of :mod:`xray.web`, and keeps the index of the cases."""
 
 from typing import Any
 
+from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 
@@ -15,10 +16,39 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await real(scope, receive, send)
 
 
+class RunListener:
+    """Hands the changes of runs' states to :mod:`xray.airflow.index.run_listener`.
+
+    Airflow calls it in the scheduler, and in the API server if a person changes the state.
+    """
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
+        """Tell the index that a run has started."""
+        from xray.airflow.index import run_listener
+
+        run_listener.running(dag_run)
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:
+        """Tell the index that a run has succeeded."""
+        from xray.airflow.index import run_listener
+
+        run_listener.success(dag_run)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:
+        """Tell the index that a run has failed."""
+        from xray.airflow.index import run_listener
+
+        run_listener.failed(dag_run)
+
+
 class XrayPlugin(AirflowPlugin):
     """Serves the cases that wait for a person: the page with all of them, and their pictures."""
 
     name = "xray"
+    listeners = [RunListener()]  # noqa: RUF012
     # The prefix is xray.airflow.addresses.PLUGIN_PREFIX, which a plugin must not import.
     fastapi_apps = [{"app": app, "url_prefix": "/xray", "name": "xray"}]  # noqa: RUF012
     # Relative, because Airflow may be served under a path.

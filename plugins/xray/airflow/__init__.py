@@ -13,6 +13,7 @@ __all__ = [
     "deployment",
     "executor",
     "forms",
+    "index",
     "jobs",
     "listener",
     "notices",

@@ -133,6 +133,24 @@ class Source(Value):
         upload = pseudonym(keyring.case_secret, "case", self.bucket, self.key, version, sequence)
         return self.object_id(keyring) + upload[OBJECT_DIGITS:]
 
+    def index_hashes(self, keyring: Keyring, patient_pattern: str) -> dict[str, str]:
+        """Return the keyed hashes by which the cases of the object and of its patient are found.
+
+        They have nothing in common with the names of anonymised images.
+
+        Args:
+            keyring: the deployment's secrets. The oldest makes the hashes, as it makes case ids.
+            patient_pattern: as for :meth:`anonymized_keys`. If it does not match, there is no hash
+                of the patient.
+        """
+        secret, hashes = keyring.case_secret, {}
+        hashes["object"] = pseudonym(secret, "object in the index", self.bucket, self.key)
+        if match := re.search(patient_pattern, self.key):
+            hashes["patient"] = pseudonym(
+                secret, "patient in the index", self.bucket, match["patient"]
+            )
+        return hashes
+
     def run_id(self, keyring: Keyring) -> str:
         """Return the id of the case's DAG run."""
         return RUN_PREFIX + self.case_id(keyring)

@@ -44,6 +44,7 @@ def fetch(work: Work) -> Pinned:
         raise _absent(source, error) from None
     picture = decode(content.data, limits=work.limits)
     work = replace(work, source=source.found(content.version_id, content.etag))
+    hashes = source.index_hashes(work.keyring, work.settings.patient_pattern)
     pinned = Pinned(
         case_id=work.case_id,
         version_id=content.version_id,
@@ -55,6 +56,8 @@ def fetch(work: Work) -> Pinned:
         width=picture.pixels.width,
         height=picture.pixels.height,
         settings=work.settings.to_mapping(),
+        object=hashes["object"],
+        patient=hashes.get("patient"),
     )
     claimed = claim(replace(work, carried_id=pinned.case_id), pinned)
     own = own_claim(work, claimed)

@@ -85,6 +85,10 @@ class Pinned(Value):
     claim: int = 0
     """The number of the case's claim on the object; 0 if it has none. See :mod:`xray.case.claim`.
     """
+    object: str | None = None
+    """The keyed hash of the object key, for the index of the cases."""
+    patient: str | None = None
+    """The keyed hash of the patient, for the index of the cases; None if the key names none."""
     schema: int = SCHEMA
 
     @classmethod
@@ -99,8 +103,8 @@ class Pinned(Value):
 
     def to_record(self) -> dict[str, Any]:
         """Return the fields for an audit record, which holds the settings, the claim and a schema
-        under names of its own."""
-        elsewhere = ("settings", "claim", "schema")
+        under names of its own, and the object key in place of its hashes."""
+        elsewhere = ("settings", "claim", "schema", "object", "patient")
         return {name: value for name, value in self.to_json().items() if name not in elsewhere}
 
 

@@ -318,8 +318,6 @@ def store(
     quarantined = outcome.decision == Decision.QUARANTINED
     if quarantined:
         api.set_note(ti.run_id, f"{IN_QUARANTINE} Attempt {outcome.attempt}.", ti.dag_id)
-    elif outcome.attempt > 1:  # The note may still give the reason why an earlier attempt failed.
-        api.set_note(ti.run_id, f"{outcome.decision}, attempt {outcome.attempt}", ti.dag_id)
     # Last, so that hardly any retry counts the attempt again.
     metrics.finished(work.source, image, result, outcome, redacted.redaction if redacted else None)
     told.published(ti, work, result, outcome)

@@ -1,0 +1,99 @@
+"""What the index says of a case, from the results of its tasks. Nothing here asks Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from xray.airflow import config
+from xray.airflow.index.table import State
+from xray.case import RUN_PREFIX, Decision
+from xray.case.manifest import RELEASE, REVIEW
+
+_WITHOUT_RESULT = (Decision.SUPERSEDED, Decision.DELETED)
+Row = dict[str, Any]
+"""Values by the names of the columns of :data:`xray.airflow.index.table.CASES`."""
+
+
+def added(
+    case_id: str, run_id: str | None, conf: Mapping[str, Any], received: datetime | None
+) -> Row:
+    """Return what a new row has beside its values.
+
+    Args:
+        case_id: the case.
+        run_id: the run of the case; None if only its form is known.
+        conf: of the run.
+        received: when Airflow has received the run.
+    """
+    return {
+        "run_id": run_id or f"{RUN_PREFIX}{case_id}",
+        "bucket": conf.get("bucket") or config.bucket(),
+        "origin": conf.get("origin") or "manual",
+        "state": State.FINISHED.value,
+        "received": received,
+        "replaced": False,
+    }
+
+
+def begun(run_id: str, at: datetime | None) -> Row:
+    """Return the values of a case whose run has started."""
+    running = State.RUNNING.value
+    return {"run_id": run_id, "state": running, "started": at, "ended": None, "waits": None}
+
+
+def ended(results: Mapping[str, Any], at: datetime | None) -> Row:
+    """Return the values of a case whose run has ended without a failure.
+
+    Args:
+        results: of the tasks that have succeeded.
+        at: when the run has ended.
+
+    Returns:
+        Nothing if the run has not done what a case does: a person has ended it.
+    """
+    outcome = results.get("store")
+    if not outcome:
+        waits = {"state": State.WAITING.value, "ended": at, "waits": REVIEW}
+        return {**_known(results), **waits} if "review" in results else {}
+    decision = Decision(outcome["decision"])
+    return {
+        **_known(results),
+        "state": State.FINISHED.value,
+        "ended": at,
+        "attempt": outcome["attempt"],
+        "label": outcome["label"],
+        "risk": outcome["risk"],
+        "decision": decision.value,
+        "waits": RELEASE if decision is Decision.QUARANTINED else None,
+        "replaced": decision in _WITHOUT_RESULT,
+    }
+
+
+def failed(results: Mapping[str, Any], at: datetime | None) -> Row:
+    """Return the values of a case whose run has failed."""
+    return {**_known(results), "state": State.FAILED.value, "ended": at, "waits": None}
+
+
+def released(results: Mapping[str, Any]) -> Row:
+    """Return the values of a case after a person's decision on its quarantined image."""
+    decision = results.get("release")
+    return {"decision": str(decision), "waits": None} if decision else {}
+
+
+def sentence(row: Row) -> str:
+    """Return the outcome of a case as the note of its run: ``Pneumonia, 99 %, published``."""
+    if "label" not in row:
+        return str(row["decision"])
+    finding = row.get("refused") or f"{row['risk']:.0%}".replace("%", " %")
+    return f"{row['label']}, {finding}, {row['decision']}"
+
+
+def _known(results: Mapping[str, Any]) -> Row:
+    """Return what *fetch* and *classify* have found out."""
+    fetched, classified = results.get("fetch") or {}, results.get("classify") or {}
+    names = {name: fetched[name] for name in ("object", "patient") if fetched.get(name)}
+    if not classified:
+        return names
+    return {**names, **{name: classified[name] for name in ("label", "risk", "refused", "model")}}

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from PIL import Image, ImageDraw, ImageFont
+from sqlalchemy import create_engine, select
 
 from include.demo import run
 from include.demo.api import Api
@@ -38,6 +39,7 @@ from tests.support.people import WebHook
 from xray import audit
 from xray.airflow.config import TOPIC
 from xray.airflow.deployment.wanted import TOPICS
+from xray.airflow.index.table import CASES
 from xray.airflow.notices import Event
 from xray.case import Buckets, Source, quarantine
 from xray.image import decode
@@ -145,6 +147,26 @@ def test_every_case_comes_out_right(stack: Stack, cases: list[Case], api: Api) -
     assert unexpected_objects(cases, store) == []
     assert len(runs(api)) == 16
     assert all(case.report()["attempts"] == 1 for case in cases)
+
+
+def test_every_case_is_in_the_index_with_its_outcome(
+    stack: Stack, cases: list[Case], api: Api
+) -> None:
+    notes = {run["dag_run_id"]: run["note"] for run in runs(api)}
+    with create_engine(stack.database.url).connect() as connection:
+        rows = {row.case_id: row for row in connection.execute(select(CASES))}
+    for case in cases:
+        report = case.report()
+        row = rows[report["case_id"]]
+        assert (row.state, row.attempt, row.bucket) == ("finished", 1, BUCKET)
+        assert (row.label, row.decision) == (report["label"], report["decision"])
+        assert row.risk == Settings().rounded(report["risk"])
+        assert row.received <= row.started <= row.ended
+        assert row.object
+        assert row.patient
+        assert notes[row.run_id] == f"{row.label}, {row.risk:.0%}, {row.decision}".replace(
+            "%", " %"
+        )
 
 
 def test_every_anonymised_image_has_its_certificate(stack: Stack, cases: list[Case]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pluggy
 import pytest
-from airflow._shared.listeners.listener import ListenerManager
 from airflow.listeners.spec import dagrun
 from airflow.models import import_all_models
 from airflow.models.base import metadata as airflow_metadata
@@ -217,10 +217,10 @@ def test_runs_of_other_dags_are_left_alone(session: Session) -> None:
 def test_the_plugin_hands_on_what_airflow_tells(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager = ListenerManager()
+    manager = pluggy.PluginManager("airflow")
     manager.add_hookspecs(dagrun)
     for listener in XrayPlugin.listeners:
-        manager.add_listener(listener)
+        manager.register(listener)
     monkeypatch.setattr("airflow.models.dagrun.get_listener_manager", lambda: manager)
     dag_run = run(session, results=done())
     for state in ("running", "success", "failed"):

@@ -2,10 +2,10 @@
 
 The listener of the plugin calls these functions in the process that changes the state: the
 scheduler, or the API server if a person does it. The row of the case is written in the transaction
-of that change, so that both are there or neither. A failure is logged, and does not hold up the run.
+of that change, so that both are there or neither. A failure is logged, and does not stop the run.
 
-The results of the tasks, which hold nothing that names an object, are read from Airflow's tables: no
-task has to send anything. The note of a run is set in the same way.
+The results of the tasks, which hold nothing that names an object, are read from Airflow's tables,
+so that no task has to send anything. The note of a run is set in the same way.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ CASES = Table(
 Index("idx_xray_case_received", CASES.c.received.desc(), CASES.c.case_id)
 for _column in ("state", "label", "decision", "model", "origin"):
     Index(f"idx_xray_case_{_column}", CASES.c[_column], CASES.c.received.desc())
-for _column in ("object", "patient"):
+for _column in ("waits", "object", "patient"):
     Index(f"idx_xray_case_{_column}", CASES.c[_column])
 
 

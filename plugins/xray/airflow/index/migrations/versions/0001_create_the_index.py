@@ -41,7 +41,7 @@ def upgrade() -> None:
     op.create_index("idx_xray_case_received", "xray_case", [newest, "case_id"])
     for column in ("state", "label", "decision", "model", "origin"):
         op.create_index(f"idx_xray_case_{column}", "xray_case", [column, newest])
-    for column in ("object", "patient"):
+    for column in ("waits", "object", "patient"):
         op.create_index(f"idx_xray_case_{column}", "xray_case", [column])
 
 

@@ -45,7 +45,7 @@ class RunListener:
 
 
 class XrayPlugin(AirflowPlugin):
-    """Serves the cases that wait for a person: the page with all of them, and their pictures."""
+    """Serves the pages Cases and Waiting, and the pictures of waiting cases."""
 
     name = "xray"
     listeners = [RunListener()]  # noqa: RUF012
@@ -54,10 +54,16 @@ class XrayPlugin(AirflowPlugin):
     # Relative, because Airflow may be served under a path.
     external_views = [  # noqa: RUF012
         {
+            "name": "Cases",
+            "href": "xray/cases",
+            "destination": "nav",
+            "url_route": "cases",
+        },
+        {
             "name": "Waiting",
             "href": "xray/waiting",
             "destination": "nav",
             "category": "browse",
             "url_route": "waiting",
-        }
+        },
     ]

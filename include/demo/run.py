@@ -263,7 +263,10 @@ def print_summary(
 
 
 def _login(stack: Stack) -> str:
-    return f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}"
+    return (
+        f"Cases:   [bold]{stack.url}/plugin/cases[/]\n"
+        f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}"
+    )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

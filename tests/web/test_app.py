@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from tests.support import ROOT
 from xray.airflow import connections
-from xray.airflow.addresses import PLUGIN_PREFIX, WAITING
+from xray.airflow.addresses import CASES, PLUGIN_PREFIX, WAITING
 from xray.case import Buckets, pictures
 from xray.case.pictures import View, picture_name
 from xray.image import Format, Picture
@@ -100,6 +100,7 @@ def test_every_route_asks_for_the_login() -> None:
     assert {route.path for route in app.routes} == {
         "/review/{bucket}/{case_id}/{claim}/{view}",
         "/quarantine/{bucket}/{case_id}/{claim}/{view}",
+        "/cases",
         "/waiting",
         "/waiting/review/{case_id}/{claim}",
         "/waiting/release/{case_id}/{claim}",
@@ -112,7 +113,8 @@ def test_every_route_asks_for_the_login() -> None:
 def test_the_plugin_mounts_the_app_where_the_addresses_say() -> None:
     text = (ROOT / "plugins" / "xray_plugin.py").read_text()
     assert f'"url_prefix": "{PLUGIN_PREFIX}"' in text
-    assert f'"href": "{PLUGIN_PREFIX[1:]}{WAITING}"' in text
+    for page in (CASES, WAITING):
+        assert f'"href": "{PLUGIN_PREFIX[1:]}{page}"' in text
 
 
 @pytest.mark.parametrize("view", View)

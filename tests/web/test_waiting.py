@@ -82,7 +82,7 @@ def listing(count: int) -> list[ListedObject]:
 
 def test_nobody_sees_the_page_without_a_login(logged_in: LogIn, api: FakeApi) -> None:
     client = logged_in(None)
-    for path in (PAGE, "/static/waiting.js", "/static/waiting.css"):
+    for path in (PAGE, "/static/waiting.js", "/static/page.css"):
         assert client.get(path).status_code == 401
     assert client.post(f"/waiting/review/{'0' * 32}/1", headers=OURS).status_code == 401
     assert api.logins == 0
@@ -348,7 +348,8 @@ def test_the_page_runs_no_script_but_its_own(
     assert page.headers["cache-control"] == "no-store"
     assert page.headers["x-content-type-options"] == "nosniff"
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:", page.text)
-    for path, kind in {"waiting.js": "text/javascript", "waiting.css": "text/css"}.items():
+    scripts = dict.fromkeys(("page.js", "waiting.js"), "text/javascript")
+    for path, kind in {**scripts, "page.css": "text/css"}.items():
         assert f'"static/{path}"' in page.text
         answer = user.get(f"/static/{path}")
         assert answer.headers["content-type"].startswith(kind)

@@ -16,6 +16,8 @@ REVIEW = "/review/{bucket}/{case_id}/{claim}/{view}"
 """The annotated image of a case that waits for a review."""
 QUARANTINE = "/quarantine/{bucket}/{case_id}/{claim}/{view}"
 """The quarantined image of a case."""
+CASES = "/cases"
+"""The page with all cases."""
 WAITING = "/waiting"
 """The page with the cases that wait for a person."""
 OPEN_REVIEW = "/waiting/review/{case_id}/{claim}"
@@ -61,6 +63,11 @@ def form_address(dag_id: str, run_id: str, task_id: str) -> str:
     Source: ``HITLOperator.generate_link_to_ui``, which needs the task to be running.
     """
     return f"{_base()}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions"
+
+
+def ui_run_address(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in Airflow's UI, without scheme and host."""
+    return f"{_base()}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
 
 
 def run_address(dag_id: str, run_id: str) -> str:

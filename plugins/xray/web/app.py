@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -11,13 +11,13 @@ from fastapi.responses import FileResponse
 from pydantic import AfterValidator
 
 from xray.airflow import config
-from xray.airflow.addresses import OPEN_RELEASE, OPEN_REVIEW, QUARANTINE, REVIEW, WAITING
+from xray.airflow.addresses import CASES, OPEN_RELEASE, OPEN_REVIEW, QUARANTINE, REVIEW, WAITING
 from xray.airflow.forms import DAGS
 from xray.case import Buckets, manifest
 from xray.case.pictures import View
 from xray.errors import SettingsError
 from xray.suffixes import landing_bucket
-from xray.web import pictures, waiting
+from xray.web import cases, pages, pictures, waiting
 from xray.web.origin import from_our_page
 
 BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
@@ -98,7 +98,15 @@ async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> R
     return await waiting.open_form(bucket, manifest.RELEASE, case_id, claim)
 
 
+@app.get(CASES)
+def list_cases(chosen: Annotated[cases.Chosen, Query()]) -> Response:
+    """Serve the page with all cases."""
+    return cases.show(chosen)
+
+
 @app.get("/static/{name}")
-def static(name: Literal["waiting.css", "waiting.js"]) -> Response:
-    """Serve the style sheet or the script of the page."""
-    return FileResponse(waiting.FILES / name, headers=waiting.HEADERS)
+def static(name: str) -> Response:
+    """Serve a style sheet or a script of the pages."""
+    if name not in pages.STATIC:
+        raise HTTPException(404)
+    return FileResponse(pages.FILES / name, headers=pages.HEADERS)

@@ -10,13 +10,11 @@ import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseHook
 from fastapi.responses import HTMLResponse, JSONResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xray.airflow import config, connections
 from xray.airflow.addresses import form_address
@@ -26,25 +24,14 @@ from xray.case import Buckets
 from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, marker_key
 from xray.errors import NotFoundError, StaleError, TransientError, XrayError
 from xray.storage import ObjectStore
+from xray.web.pages import HEADERS, in_words, page
 
 PER_PAGE = 100
 """Cases on one page."""
-FILES = Path(__file__).with_name("files")
-"""The template, the style sheet and the script of the page."""
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 KINDS = {REVIEW: "Review", RELEASE: "Release"}
 """What the page calls each kind of form."""
 _MARKER = re.compile(
     rf"{WAITING_PREFIX}({'|'.join(KINDS)})/([0-9a-f]{{32}})/([1-9][0-9]{{0,9}})", re.ASCII
-)
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 
 
@@ -95,15 +82,6 @@ def waiting_cases(store: ObjectStore, buckets: Buckets) -> list[Entry]:
         if match
     ]
     return sorted(entries, key=lambda entry: (entry.since, entry.kind, entry.case_id, entry.claim))
-
-
-def in_words(time: timedelta) -> str:
-    """Return a span of time with its two largest units, such as ``2 d 4 h``."""
-    minutes = max(0, int(time.total_seconds() // 60))
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 async def show(bucket: str, number: int, may_open: Collection[str]) -> HTMLResponse:
@@ -177,4 +155,4 @@ async def _client() -> RunsClient:
 
 
 def _page(status: int, **values: Any) -> HTMLResponse:
-    return HTMLResponse(_TEMPLATES.get_template("waiting.html").render(values), status, HEADERS)
+    return page("waiting.html", status, **values)

@@ -10,20 +10,19 @@ from typing import Any
 import pluggy
 import pytest
 from airflow.listeners.spec import dagrun
-from airflow.models import import_all_models
-from airflow.models.base import metadata as airflow_metadata
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.sqlalchemy import prohibit_commit
 from airflow.utils.types import DagRunType
-from sqlalchemy import create_engine, event, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from tests.support.case_results import CLASSIFIED, FETCHED, outcome
+from tests.support.index_database import new_database
 from xray.airflow import config
 from xray.airflow.index.run_listener import failed, running, success
-from xray.airflow.index.table import CASES, metadata
+from xray.airflow.index.table import CASES
 from xray.case import Decision
 from xray_plugin import XrayPlugin
 
@@ -34,13 +33,7 @@ CASE, OTHER = "c" * 32, "d" * 32
 @pytest.fixture
 def session() -> Iterator[Session]:
     """Airflow's tables and the index, in a database of the test."""
-    engine = create_engine("sqlite://")
-    # As Airflow's own engine does: otherwise SQLite takes part in no savepoint.
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    import_all_models()
-    airflow_metadata.create_all(engine)
-    metadata.create_all(engine)
-    with Session(engine) as session:
+    with Session(new_database()) as session:
         yield session
 
 

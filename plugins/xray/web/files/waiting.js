@@ -1,25 +1,5 @@
-// The page Waiting: opens forms, follows the theme of Airflow's UI, and leaves its frame.
+// The page Waiting: opens forms.
 "use strict";
-
-// The document of Airflow's UI, which shows this page in a frame; null if the page is on its own.
-const ui = window.parent === window ? null : window.parent.document;
-
-// The UI's theme is a class, which may differ from the browser's setting.
-function followTheme() {
-  const dark = ui.documentElement.classList.contains("dark");
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-}
-
-// The sandbox of the frame lets none of its own links leave it, but a link of the UI may.
-function follow(event, link) {
-  event.preventDefault();
-  const outside = ui.createElement("a");
-  outside.href = link.href;
-  outside.target = event.ctrlKey || event.metaKey || event.shiftKey ? "_blank" : "_self";
-  ui.body.append(outside);
-  outside.click();
-  outside.remove();
-}
 
 function say(cell, text, problem) {
   const status = cell.querySelector("[role=status]");
@@ -46,7 +26,7 @@ async function openForm(button) {
     const { form, detail } = await answer.json().catch(() => ({}));
     if (answer.ok) {
       const link = document.createElement("a");
-      link.className = "form";
+      link.className = "out";
       link.href = form;
       link.textContent = "Go to the form";
       link.setAttribute("aria-label", button.getAttribute("aria-label").replace("Open", "Go to"));
@@ -63,13 +43,6 @@ async function openForm(button) {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a.form");
   const button = event.target.closest("button[data-open]");
-  if (link && ui) follow(event, link);
   if (button) openForm(button);
 });
-
-if (ui) {
-  followTheme();
-  new MutationObserver(followTheme).observe(ui.documentElement, { attributeFilter: ["class"] });
-}

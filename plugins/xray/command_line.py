@@ -29,12 +29,14 @@ COMMANDS = {
     "redaction": "remove text and metadata from images",
     "check": "find out what a deployment lacks, and what to do",
     "setup": "create the buckets, topics and announcements that are missing",
+    "index": "make the index of the cases again",
 }
 """Each command's name and purpose."""
 
 MODULES = {
     "check": "xray.airflow.deployment.check",
     "setup": "xray.airflow.deployment.setup",
+    "index": "xray.airflow.index.rebuild",
 }
 """The commands that need Airflow, and their modules: they have the spelling ``python -m xray
 COMMAND`` alone."""

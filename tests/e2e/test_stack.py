@@ -16,7 +16,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from PIL import Image, ImageDraw, ImageFont
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, delete, select
 
 from include.demo import run
 from include.demo.api import Api
@@ -167,6 +167,36 @@ def test_every_case_is_in_the_index_with_its_outcome(
         assert notes[row.run_id] == f"{row.label}, {row.risk:.0%}, {row.decision}".replace(
             "%", " %"
         )
+
+
+def test_the_index_is_made_again_from_the_audit_trail(
+    stack: Stack, cases: list[Case], api: Api
+) -> None:
+    def rows() -> dict[str, dict[str, Any]]:
+        with engine.connect() as connection:
+            found = connection.execute(select(CASES)).mappings()
+            return {row["case_id"]: dict(row) for row in found}
+
+    engine = create_engine(stack.database.url)
+    written = rows()
+    with engine.begin() as connection:
+        connection.execute(delete(CASES))
+    done = subprocess.run(
+        [sys.executable, "-m", "xray", "index"],
+        env=stack.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{len(written)} cases of {BUCKET} are in the index.\n", done.stderr
+    times = ("received", "started", "ended")
+    for case_id, row in rows().items():
+        expected = written.pop(case_id)
+        assert abs((row["received"] - expected["received"]).total_seconds()) < 60
+        assert {n: row[n] for n in row if n not in times} == {
+            n: expected[n] for n in expected if n not in times
+        }
+    assert written == {}
 
 
 def test_every_anonymised_image_has_its_certificate(stack: Stack, cases: list[Case]) -> None:

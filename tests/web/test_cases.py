@@ -33,11 +33,11 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = new_database()
 
     @contextmanager
-    def reading() -> Iterator[Connection]:
+    def connected() -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
 
-    monkeypatch.setattr(queries, "reading", reading)
+    monkeypatch.setattr(queries, "database", connected)
     return engine
 
 

@@ -20,12 +20,13 @@ from xray.audit.record import (
     WITHDRAWN,
     digest,
 )
-from xray.audit.trail import append, erase, find, objects, records
+from xray.audit.trail import ENDS, append, erase, find, objects, records
 from xray.audit.verification import Problem, Verdict, make_checkpoint, verify
 
 __all__ = [
     "CHECKPOINTS",
     "DELETED",
+    "ENDS",
     "EXPIRED",
     "FAILED",
     "REFUSED",

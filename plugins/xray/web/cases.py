@@ -100,7 +100,7 @@ def show(chosen: Chosen) -> HTMLResponse:
         time, _, case_id = chosen.before.partition("~")
         before = datetime.fromisoformat(time), case_id
     try:
-        with queries.reading() as connection:
+        with queries.database() as connection:
             rows = queries.newest(connection, chosen.filter(), before, PER_PAGE + 1)
             summary = queries.summary(connection, now)
             queued = queries.queued(connection)

@@ -199,7 +199,7 @@ def test_a_failure_leaves_the_run_and_its_session_alone(
     success(dag_run)
     session.flush()
     assert session.scalar(select(DagRun.state)) == "success"
-    assert "rebuild it" in caplog.text + capsys.readouterr().out
+    assert "python -m xray index" in caplog.text + capsys.readouterr().out
 
 
 def test_runs_of_other_dags_are_left_alone(session: Session) -> None:

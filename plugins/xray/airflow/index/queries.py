@@ -55,8 +55,8 @@ class Summary:
 
 
 @contextmanager
-def reading() -> Iterator[Connection]:
-    """Give a connection to Airflow's database.
+def database() -> Iterator[Connection]:
+    """Give a connection to Airflow's database, and commit at the end.
 
     ``create_session`` is what Airflow's own plugins use; it is not part of its public interface.
     """

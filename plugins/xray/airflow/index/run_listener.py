@@ -50,7 +50,7 @@ def _in_transaction(change: _Change) -> Callable[..., None]:
         except Exception as error:
             # The message of a database quotes the values.
             log.warning(
-                "The index of the cases does not know the state of %s (%s): rebuild it.",
+                "The index does not know the state of the run %s (%s): run `python -m xray index`.",
                 dag_run.run_id,
                 type(error).__name__,
             )

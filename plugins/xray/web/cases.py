@@ -151,7 +151,8 @@ def _shown(row: Any, now: datetime) -> dict[str, Any]:
         "outcome": outcome,
         "replaced": row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
         "label": row.label,
-        "finding": row.refused or (f"{row.risk:.0%}".replace("%", " %") if row.risk else ""),
+        "finding": row.refused
+        or (f"{row.risk:.0%}".replace("%", " %") if row.risk is not None else ""),
         "received": received,
         "age": in_words(now - received),
         "seconds": seconds,

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from tests.support.case_results import CLASSIFIED, FETCHED, outcome
 from tests.support.index_database import new_database
 from xray.airflow import config
-from xray.airflow.index.run_listener import failed, running, success
+from xray.airflow.index.run_listener import FORGOTTEN, failed, running, success
 from xray.airflow.index.table import CASES
 from xray.case import Decision
 from xray_plugin import XrayPlugin
@@ -173,6 +173,38 @@ def test_a_failed_case_is_in_the_index(session: Session, dag_id: str) -> None:
     failed(run(session, dag_id, results=results))
     row = index(session)[CASE]
     assert (row.state, row.run_id) == ("failed", f"xray__{CASE}")
+
+
+@pytest.mark.parametrize("end", [success, failed])
+def test_a_deletion_leaves_nothing_of_the_image_in_the_index(session: Session, end: Any) -> None:
+    success(run(session, results=done(patient="p" * 32)))
+    success(run(session, case_id=OTHER, results=done(object="x" * 32)))
+    deletion = run(session, config.FORGET_DAG, results={"forget": None})
+    session.execute(
+        insert(XComModel).values(
+            dag_id=deletion.dag_id,
+            run_id=deletion.run_id,
+            task_id="forget",
+            map_index=-1,
+            dag_run_id=deletion.id,
+            key=FORGOTTEN,
+            value=json.dumps(["o" * 32]),
+        )
+    )
+    end(deletion)
+    row = index(session)[CASE]
+    assert (row.state, row.decision, row.replaced) == ("finished", "deleted", True)
+    for name in ("label", "risk", "refused", "waits", "object", "patient"):
+        assert getattr(row, name) is None
+    assert index(session)[OTHER].decision == "published and anonymised"
+
+
+def test_a_case_whose_object_was_deleted_meanwhile_names_nobody(session: Session) -> None:
+    dag_run = run(session, results=done(Decision.DELETED, patient="p" * 32))
+    success(dag_run)
+    row = index(session)[CASE]
+    assert (row.decision, row.label, row.object, row.patient) == ("deleted", None, None, None)
+    assert dag_run.note == "deleted"
 
 
 def test_a_typed_key_has_a_row_once_fetch_has_given_the_case_its_id(session: Session) -> None:

@@ -15,12 +15,16 @@ from tests.support.fake_api import FakeApi
 from tests.support.model_cases import BUCKET, KEY, World, light_pixels, settings
 from tests.support.model_store import stored_json
 from xray.airflow import blocked
+from xray.airflow.index import run_listener
 from xray.airflow.jobs import forget as job
 from xray.case import Source, Work, forget, lookup, steps
 from xray.errors import ForbiddenError, ObjectError, SettingsError
 from xray.notification import ObjectRemoved
 from xray.pseudonym import Keyring
 from xray.settings import Settings
+
+PUSHED: dict[str, Any] = {}
+"""What the task has left for the index."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +48,12 @@ def run(monkeypatch: pytest.MonkeyPatch, **params: Any) -> dict[str, int]:
     context = {
         "params": {"bucket": BUCKET, **params},
         "ti": SimpleNamespace(
-            run_id="run-1", dag_id="xray_forget", task_id="forget", try_number=1, max_tries=6
+            run_id="run-1",
+            dag_id="xray_forget",
+            task_id="forget",
+            try_number=1,
+            max_tries=6,
+            xcom_push=lambda key, value: PUSHED.update({key: value}),
         ),
         "dag_run": SimpleNamespace(triggering_user_name="dr. b"),
     }
@@ -223,3 +232,16 @@ def test_an_object_that_cannot_be_forgotten_keeps_no_other_from_it(
     assert (
         "Objects forgotten: 1 of 2. Objects that could not be forgotten: 1." in api.notes["run-1"]
     )
+
+
+def test_the_index_learns_which_objects_were_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PUSHED.clear()
+    source = Source(bucket=BUCKET, key=KEY)
+    run(monkeypatch, key=KEY, dry_run=True)
+    assert PUSHED == {run_listener.FORGOTTEN: []}
+    run(monkeypatch, key=KEY)
+    expected = source.index_hashes(KEYRING, Settings().patient_pattern)["object"]
+    assert {run_listener.FORGOTTEN: [expected]} == PUSHED
+    assert job.FORGOTTEN == run_listener.FORGOTTEN

@@ -16,7 +16,7 @@ from xray.airflow import config, connections
 from xray.airflow.deployment import clients
 from xray.airflow.index import queries
 from xray.airflow.index.rows import Row
-from xray.airflow.index.table import State, write
+from xray.airflow.index.table import NAMELESS, State, write
 from xray.airflow.times import time_of
 from xray.case import RUN_PREFIX, Buckets, Decision, Source
 from xray.case.manifest import REVIEW, WAITING_PREFIX, Manifest, ManifestFile
@@ -116,7 +116,7 @@ def _ended(
         "replaced": True,
     }
     if last["outcome"] == audit.DELETED:
-        values |= {"decision": Decision.DELETED.value, "object": None, "patient": None}
+        values |= {**NAMELESS, "decision": Decision.DELETED.value}
     elif source.key:
         manifest, _ = ManifestFile(store, buckets.manifests, source.key).read()
         values |= _live(case_id, trail, source, manifest, keyring)

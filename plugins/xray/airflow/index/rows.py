@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from xray.airflow import config
-from xray.airflow.index.table import State
+from xray.airflow.index.table import NAMELESS, State
 from xray.case import RUN_PREFIX, Decision
 from xray.case.manifest import RELEASE, REVIEW
 
-_WITHOUT_RESULT = (Decision.SUPERSEDED, Decision.DELETED)
 Row = dict[str, Any]
 """Values by the names of the columns of :data:`xray.airflow.index.table.CASES`."""
 
@@ -58,6 +57,9 @@ def ended(results: Mapping[str, Any], at: datetime | None) -> Row:
         waits = {"state": State.WAITING.value, "ended": at, "waits": REVIEW}
         return {**_known(results), **waits} if "review" in results else {}
     decision = Decision(outcome["decision"])
+    if decision is Decision.DELETED:
+        last = {"state": State.FINISHED.value, "ended": at, "attempt": outcome["attempt"]}
+        return {**NAMELESS, **last, "decision": decision.value}
     return {
         **_known(results),
         "state": State.FINISHED.value,
@@ -67,7 +69,7 @@ def ended(results: Mapping[str, Any], at: datetime | None) -> Row:
         "risk": outcome["risk"],
         "decision": decision.value,
         "waits": RELEASE if decision is Decision.QUARANTINED else None,
-        "replaced": decision in _WITHOUT_RESULT,
+        "replaced": decision is Decision.SUPERSEDED,
     }
 
 
@@ -84,7 +86,7 @@ def released(results: Mapping[str, Any]) -> Row:
 
 def sentence(row: Row) -> str:
     """Return the outcome of a case as the note of its run: ``Pneumonia, 99 %, published``."""
-    if "label" not in row:
+    if not row.get("label"):
         return str(row["decision"])
     finding = row.get("refused") or f"{row['risk']:.0%}".replace("%", " %")
     return f"{row['label']}, {finding}, {row['decision']}"

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _Change = Callable[["Connection", "DagRun"], None]
-_DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG)
+_DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG, config.FORGET_DAG)
+FORGOTTEN = "forgotten_objects"
+"""As in :mod:`xray.airflow.jobs.forget`."""
 
 
 def _in_transaction(change: _Change) -> Callable[..., None]:
@@ -68,6 +70,9 @@ def running(connection: Connection, dag_run: DagRun) -> None:
 @_in_transaction
 def success(connection: Connection, dag_run: DagRun) -> None:
     """Write how a case has ended, or what it waits for, and set the note of the run."""
+    if dag_run.dag_id == config.FORGET_DAG:
+        _forget(connection, dag_run)
+        return
     results = _results(connection, dag_run)
     if dag_run.dag_id == config.RELEASE_DAG:
         values = rows.released(results)
@@ -86,6 +91,9 @@ def success(connection: Connection, dag_run: DagRun) -> None:
 @_in_transaction
 def failed(connection: Connection, dag_run: DagRun) -> None:
     """Write that a case has failed. A form that was answered too late leaves its case as it is."""
+    if dag_run.dag_id == config.FORGET_DAG:
+        _forget(connection, dag_run)  # It has failed for some objects, and not for others.
+        return
     results = _results(connection, dag_run)
     answered = dag_run.dag_id == config.REVIEW_DAG and "review" in results
     if answered or dag_run.dag_id == config.CASE_DAG:
@@ -108,6 +116,20 @@ def _write(
     return case_id
 
 
+def _forget(connection: Connection, dag_run: DagRun) -> None:
+    """Remove what the index says of the objects that a run has forgotten."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    query = select(XComModel.value).where(
+        XComModel.dag_id == dag_run.dag_id,
+        XComModel.run_id == dag_run.run_id,
+        XComModel.key == FORGOTTEN,
+    )
+    for value in connection.execute(query).scalars():
+        table.forget(connection, _read(value))
+
+
 def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
     """Return the results of the tasks of a run by their ids, None for a task without a result.
 
@@ -128,8 +150,9 @@ def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
             TaskInstance.state == "success",
         )
     )
-    # Airflow keeps a result as the text of a JSON document.
-    return {
-        task: json.loads(value) if isinstance(value, str) else value
-        for task, value in connection.execute(query)
-    }
+    return {task: _read(value) for task, value in connection.execute(query)}
+
+
+def _read(value: Any) -> Any:
+    """Return a result as Airflow's database has it: as the text of a JSON document."""
+    return json.loads(value) if isinstance(value, str) else value

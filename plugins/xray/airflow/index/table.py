@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Connection
+
+from xray.case import Decision
 
 metadata = MetaData()
 
@@ -72,6 +74,13 @@ for _column in ("waits", "object", "patient"):
     Index(f"idx_xray_case_{_column}", CASES.c[_column])
 
 
+NAMELESS = {
+    **dict.fromkeys(("label", "risk", "refused", "waits", "object", "patient")),
+    "replaced": True,
+}
+"""The values of a row after the deletion of the object's results."""
+
+
 def write(
     connection: Connection, case_id: str, values: Mapping[str, Any], *, new: Mapping[str, Any]
 ) -> None:
@@ -106,3 +115,14 @@ def replace_earlier(connection: Connection, case_id: str) -> None:
     waiting = earlier.where(CASES.c.state == State.WAITING.value)
     connection.execute(waiting.values(state=State.FINISHED.value))
     connection.execute(earlier.values(replaced=True, waits=None))
+
+
+def forget(connection: Connection, objects: Sequence[str]) -> None:
+    """Remove what the rows of the cases of deleted objects say of the image and the patient.
+
+    Args:
+        connection: to Airflow's database, in a transaction.
+        objects: the keyed hashes of the object keys.
+    """
+    values = {**NAMELESS, "state": State.FINISHED.value, "decision": Decision.DELETED.value}
+    connection.execute(update(CASES).where(CASES.c.object.in_(objects)).values(**values))

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 
+FORGOTTEN = "forgotten_objects"
+"""The key of the XCom with the hashes by which the index knows the forgotten objects."""
 SELECTORS = ("case_id", "patient", "sealed", "key")
 """The params that say what to forget. A run has one of them."""
 DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG)
@@ -80,13 +82,14 @@ def select(
 
 def run_forget(
     context: Mapping[str, Any], under_way: Callable[[str], bool]
-) -> tuple[JSON, XrayError | None]:
+) -> tuple[JSON, list[str], XrayError | None]:
     """Delete what the params of a run select.
 
     An object that cannot be forgotten keeps no other one from it.
 
     Returns:
-        The counts, and the first failure; None if there was none.
+        The counts, the hashes by which the index knows the forgotten objects, and the first
+        failure; None if there was none.
 
     Raises:
         SettingsError: a Variable is missing, or the params are wrong.
@@ -110,6 +113,7 @@ def run_forget(
         reran_by=None,
     )
     counts: Counter[str] = Counter(objects=0)
+    forgotten: list[str] = []
     failure: XrayError | None = None
     for source in select(store, keyring, settings, params):
         work = Work(
@@ -123,11 +127,14 @@ def run_forget(
         )
         counts["objects"] += 1
         try:
-            counts.update(forget_object(work, deletion))
+            done = forget_object(work, deletion)
+            counts.update(done)
+            if done["forgotten"] and not deletion.dry_run:
+                forgotten.append(source.index_hashes(keyring, settings.patient_pattern)["object"])
         except (PermanentError, ForbiddenError) as error:
             counts["failed"] += 1
             failure = failure or error
-    return dict(counts), failure
+    return dict(counts), forgotten, failure
 
 
 def describe(counts: Mapping[str, int], *, dry_run: bool) -> str:
@@ -161,7 +168,8 @@ def is_under_way(run_id: str) -> bool:
 def forget() -> JSON:
     """Delete what was made of the selected objects; return the counts."""
     context = get_current_context()
-    counts, failure = run_forget(context, is_under_way)
+    counts, forgotten, failure = run_forget(context, is_under_way)
+    context["ti"].xcom_push(key=FORGOTTEN, value=forgotten)
     note = describe(counts, dry_run=bool(context["params"].get("dry_run")))
     log.info("%s", note)
     api.set_note(context["ti"].run_id, note, config.FORGET_DAG)

@@ -104,11 +104,13 @@ def test_what_a_case_waits_for_and_what_has_replaced_it_is_shown(
     add(database, 3, replaced=True)
     add(database, 4, decision="superseded", replaced=True)
     add(database, 5, label="Unsure", refused="upside down", risk=0.7)
+    add(database, 6, label=None, risk=None, decision=None)
     text = text_of(logged_in("viewer").get(PAGE).text)
     assert "quarantined, waits for a release" in text
     assert "waits for a review" in text
     assert text.count("replaced by a later case") == 1
     assert "Unsure upside down published" in text
+    assert "None" not in text
 
 
 @pytest.mark.parametrize(

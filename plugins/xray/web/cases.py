@@ -141,7 +141,9 @@ def _shown(row: Any, now: datetime) -> dict[str, Any]:
     if row.started and (row.ended or running):
         end = now if running else utc(row.ended)
         seconds = max(0.0, (end - utc(row.started)).total_seconds())
-    outcome = row.decision if row.state == State.FINISHED else STATES[State(row.state)]
+    outcome = STATES[State(row.state)]
+    if row.state == State.FINISHED and row.decision:
+        outcome = row.decision
     if row.waits == RELEASE:
         outcome = f"{outcome}, waits for a release"
     return {

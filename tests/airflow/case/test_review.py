@@ -17,6 +17,7 @@ from tests.support.fake_api import FakeApi
 from xray import audit
 from xray.airflow.case import review as forms
 from xray.airflow.case import tasks
+from xray.airflow.index.rows import WAITS_FOR
 from xray.case import Scored, Work, hand_over, pictures, steps
 from xray.errors import StaleError
 from xray.settings import Settings
@@ -24,6 +25,10 @@ from xray.storage import ObjectStore
 
 SCORED = Scored(risk=0.7, label="Unsure", model="m")
 ASKS = {"review_unsure": True, "normal_below": 0.6, "pneumonia_above": 0.8}
+
+
+PUSHED: dict[str, Any] = {}
+"""What a task has left in Airflow's database beside its result."""
 
 
 @pytest.fixture
@@ -53,6 +58,7 @@ def context(work: Work, dag_id: str, run_id: str, **params: Any) -> dict[str, An
         max_tries=6,
         map_index=-1,
         xcom_pull=lambda **_: pinned_again(work).to_json(),
+        xcom_push=lambda key, value: PUSHED.update({key: value}),
     )
     params = {**work.source.to_conf(KEYRING, work.case_id), **params}
     dag_run = SimpleNamespace(triggering_user_name=None)
@@ -95,7 +101,9 @@ def answer(choice: str) -> dict[str, Any]:
 def test_a_case_waits_without_a_run_and_its_form_takes_it_further(
     work: Work, api: FakeApi, opened: list[dict[str, Any]]
 ) -> None:
+    PUSHED.clear()
     conf = ask(work, api)
+    assert PUSHED == {WAITS_FOR: "review"}
     assert "Ashgrove" not in str(conf)
     assert api.notes["run-1"] == forms.WAITS
     operator, where = form_of(conf, work)

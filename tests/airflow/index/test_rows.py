@@ -31,14 +31,15 @@ def test_a_finished_case_has_its_decision(decision: Decision) -> None:
 
 
 def test_a_case_without_a_stored_result_waits_for_its_review() -> None:
-    row = rows.ended({"fetch": FETCHED, "classify": CLASSIFIED, "review": None}, AT)
+    row = rows.ended({"fetch": FETCHED, "classify": CLASSIFIED, "waits_for": "review"}, AT)
     assert (row["state"], row["waits"], row["label"]) == ("waiting", "review", "Pneumonia")
     assert "decision" not in row
 
 
-def test_a_run_that_a_person_has_ended_says_nothing() -> None:
-    assert rows.ended({}, AT) == {}
-    assert rows.ended({"fetch": FETCHED}, AT) == {}
+def test_a_run_that_a_person_has_ended_has_no_outcome() -> None:
+    ended = {"state": "finished", "ended": AT, "waits": None}
+    assert rows.ended({}, AT) == ended
+    assert rows.ended({"fetch": FETCHED}, AT) == {**ended, "object": "o" * 32}
 
 
 def test_a_failed_case_keeps_the_decision_of_its_earlier_attempt() -> None:
@@ -47,8 +48,7 @@ def test_a_failed_case_keeps_the_decision_of_its_earlier_attempt() -> None:
 
 
 def test_a_decision_of_a_person_ends_the_waiting() -> None:
-    assert rows.released({"release": "quarantined"}) == {"decision": "quarantined", "waits": None}
-    assert rows.released({}) == {}
+    assert rows.released("quarantined") == {"decision": "quarantined", "waits": None}
 
 
 def test_the_note_is_the_outcome_in_a_sentence() -> None:

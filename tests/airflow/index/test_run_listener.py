@@ -21,9 +21,11 @@ from sqlalchemy.orm import Session
 from tests.support.case_results import CLASSIFIED, FETCHED, outcome
 from tests.support.index_database import new_database
 from xray.airflow import config
+from xray.airflow.index import rows
 from xray.airflow.index.run_listener import FORGOTTEN, failed, running, success
 from xray.airflow.index.table import CASES
 from xray.case import Decision
+from xray.case.manifest import REVIEW
 from xray_plugin import XrayPlugin
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -65,9 +67,10 @@ def run(
         state = {"state": "success", "pool": "default_pool", "max_tries": 0}
         session.execute(insert(TaskInstance).values(**key, **state))
         if result is not None:
+            name = rows.WAITS_FOR if result == REVIEW else "return_value"
             session.execute(
                 insert(XComModel).values(
-                    **key, dag_run_id=row.id, key="return_value", value=json.dumps(result)
+                    **key, dag_run_id=row.id, key=name, value=json.dumps(result)
                 )
             )
     return row
@@ -78,7 +81,7 @@ def done(decision: Decision = Decision.ANONYMIZED, **changes: Any) -> dict[str, 
     return {
         "fetch": {**FETCHED, **changes},
         "classify": CLASSIFIED,
-        "review": None,
+        "review": REVIEW,
         "store": outcome(decision),
     }
 
@@ -127,21 +130,40 @@ def test_a_later_case_replaces_the_earlier_ones_of_its_object(session: Session) 
     stranger = run(session, case_id="e" * 32, results=done(object="x" * 32))
     success(stranger)
     success(run(session, later=5, results=done()))
-    rows = index(session)
-    assert {case_id[0]: row.replaced for case_id, row in rows.items()} == {
+    found = index(session)
+    assert {case_id[0]: row.replaced for case_id, row in found.items()} == {
         "a": True,
         "b": True,
         "c": False,
         "e": False,
     }
-    assert (rows["b" * 32].state, rows["b" * 32].waits) == ("finished", None)
+    assert (found["b" * 32].state, found["b" * 32].waits) == ("finished", None)
 
 
 def test_a_superseded_case_replaces_nothing(session: Session) -> None:
     success(run(session, case_id=OTHER, results=done()))
     success(run(session, later=1, results=done(Decision.SUPERSEDED)))
-    rows = index(session)
-    assert (rows[OTHER].replaced, rows[CASE].replaced) == (False, True)
+    found = index(session)
+    assert (found[OTHER].replaced, found[CASE].replaced) == (False, True)
+
+
+def test_a_case_of_an_unknown_object_replaces_nothing(session: Session) -> None:
+    """An earlier version has fetched the object; others have failed before they knew theirs."""
+    failed(run(session, case_id=OTHER))
+    success(run(session, later=1, results=done(object=None)))
+    assert {case_id: row.replaced for case_id, row in index(session).items()} == {
+        CASE: False,
+        OTHER: False,
+    }
+
+
+def test_a_run_that_a_person_ends_is_no_longer_under_way(session: Session) -> None:
+    dag_run = run(session, results=dict.fromkeys(("fetch", "review", "store")))
+    running(dag_run)
+    success(dag_run)
+    row = index(session)[CASE]
+    assert (row.state, row.decision) == ("finished", None)
+    assert dag_run.note is None
 
 
 def test_a_review_and_a_release_change_the_row_of_their_case(session: Session) -> None:
@@ -162,14 +184,16 @@ def test_a_form_without_an_answer_changes_nothing(session: Session) -> None:
     case = run(session, results={k: v for k, v in done().items() if k != "store"})
     success(case)
     before = index(session)
-    success(run(session, config.REVIEW_DAG))
+    # Airflow takes all tasks of a run that is ended from outside for successful.
+    success(run(session, config.REVIEW_DAG, results=dict.fromkeys(("review", "store"))))
+    success(run(session, config.RELEASE_DAG, case_id=OTHER, results={"release": None}))
     failed(run(session, config.RELEASE_DAG))
     assert index(session) == before
 
 
 @pytest.mark.parametrize("dag_id", [config.CASE_DAG, config.REVIEW_DAG])
 def test_a_failed_case_is_in_the_index(session: Session, dag_id: str) -> None:
-    results = {"review": None} if dag_id == config.REVIEW_DAG else {}
+    results = {"review": CLASSIFIED} if dag_id == config.REVIEW_DAG else {}
     failed(run(session, dag_id, results=results))
     row = index(session)[CASE]
     assert (row.state, row.run_id) == ("failed", f"xray__{CASE}")

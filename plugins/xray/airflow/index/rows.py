@@ -9,8 +9,10 @@ from typing import Any
 from xray.airflow import config
 from xray.airflow.index.table import NAMELESS, State
 from xray.case import RUN_PREFIX, Decision
-from xray.case.manifest import RELEASE, REVIEW
+from xray.case.manifest import RELEASE
 
+WAITS_FOR = "waits_for"
+"""The key of the XCom in which a task says what its case waits for."""
 Row = dict[str, Any]
 """Values by the names of the columns of :data:`xray.airflow.index.table.CASES`."""
 
@@ -45,17 +47,17 @@ def begun(run_id: str, at: datetime | None) -> Row:
 def ended(results: Mapping[str, Any], at: datetime | None) -> Row:
     """Return the values of a case whose run has ended without a failure.
 
+    A person may have ended the run before its case has an outcome.
+
     Args:
         results: of the tasks that have succeeded.
         at: when the run has ended.
-
-    Returns:
-        Nothing if the run has not done what a case does: a person has ended it.
     """
     outcome = results.get("store")
     if not outcome:
-        waits = {"state": State.WAITING.value, "ended": at, "waits": REVIEW}
-        return {**_known(results), **waits} if "review" in results else {}
+        waits = results.get(WAITS_FOR)
+        state = State.WAITING if waits else State.FINISHED
+        return {**_known(results), "state": state.value, "ended": at, "waits": waits}
     decision = Decision(outcome["decision"])
     if decision is Decision.DELETED:
         last = {"state": State.FINISHED.value, "ended": at, "attempt": outcome["attempt"]}
@@ -78,10 +80,9 @@ def failed(results: Mapping[str, Any], at: datetime | None) -> Row:
     return {**_known(results), "state": State.FAILED.value, "ended": at, "waits": None}
 
 
-def released(results: Mapping[str, Any]) -> Row:
+def released(decision: str) -> Row:
     """Return the values of a case after a person's decision on its quarantined image."""
-    decision = results.get("release")
-    return {"decision": str(decision), "waits": None} if decision else {}
+    return {"decision": decision, "waits": None}
 
 
 def sentence(row: Row) -> str:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _Change = Callable[["Connection", "DagRun"], None]
 _DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG, config.FORGET_DAG)
+_LAST_TASKS = {config.REVIEW_DAG: "store", config.RELEASE_DAG: "release"}
+"""The task whose result says that a form was answered, for each kind of form."""
 FORGOTTEN = "forgotten_objects"
 """As in :mod:`xray.airflow.jobs.forget`."""
 
@@ -74,12 +76,13 @@ def success(connection: Connection, dag_run: DagRun) -> None:
         _forget(connection, dag_run)
         return
     results = _results(connection, dag_run)
+    last_task = _LAST_TASKS.get(dag_run.dag_id)
+    if last_task and not results.get(last_task):
+        return  # A form that was withdrawn: its case has gone on.
     if dag_run.dag_id == config.RELEASE_DAG:
-        values = rows.released(results)
+        values = rows.released(results["release"])
     else:
         values = rows.ended(results, dag_run.end_date)
-    if not values:
-        return  # A form that was withdrawn: its case has gone on.
     case_id = _write(connection, dag_run, values, results)
     if case_id and values.get("decision"):
         if not values["waits"]:  # Otherwise the task has said what to do.
@@ -95,7 +98,7 @@ def failed(connection: Connection, dag_run: DagRun) -> None:
         _forget(connection, dag_run)  # It has failed for some objects, and not for others.
         return
     results = _results(connection, dag_run)
-    answered = dag_run.dag_id == config.REVIEW_DAG and "review" in results
+    answered = dag_run.dag_id == config.REVIEW_DAG and results.get("review")
     if answered or dag_run.dag_id == config.CASE_DAG:
         _write(connection, dag_run, rows.failed(results, dag_run.end_date), results)
 
@@ -131,9 +134,10 @@ def _forget(connection: Connection, dag_run: DagRun) -> None:
 
 
 def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
-    """Return the results of the tasks of a run by their ids, None for a task without a result.
+    """Return the results of the tasks of a run by their ids, and what the case waits for.
 
-    A task that was skipped is left out: it may still have the result of an earlier attempt.
+    A task that was skipped is left out: it may still have the result of an earlier attempt. So is a
+    task without a result: if a person ends a run, Airflow takes all of its tasks for successful.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
@@ -142,15 +146,20 @@ def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
     columns = ("dag_id", "run_id", "task_id", "map_index")
     same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in columns]
     query = (
-        select(TaskInstance.task_id, XComModel.value)
-        .outerjoin(XComModel, and_(*same, XComModel.key == XCOM_RETURN_KEY))
+        select(TaskInstance.task_id, XComModel.key, XComModel.value)
+        .join(XComModel, and_(*same))
         .where(
             TaskInstance.dag_id == dag_run.dag_id,
             TaskInstance.run_id == dag_run.run_id,
             TaskInstance.state == "success",
+            XComModel.key.in_((XCOM_RETURN_KEY, rows.WAITS_FOR)),
         )
     )
-    return {task: _read(value) for task, value in connection.execute(query)}
+    return {
+        task if key == XCOM_RETURN_KEY else key: _read(value)
+        for task, key, value in connection.execute(query)
+        if value is not None
+    }
 
 
 def _read(value: Any) -> Any:

@@ -109,6 +109,8 @@ def replace_earlier(connection: Connection, case_id: str) -> None:
     row = connection.execute(
         select(CASES.c.object, CASES.c.received).where(CASES.c.case_id == case_id)
     ).one()
+    if row.object is None:
+        return  # An earlier version of this package has fetched the object.
     earlier = update(CASES).where(
         CASES.c.object == row.object, CASES.c.case_id != case_id, CASES.c.received <= row.received
     )

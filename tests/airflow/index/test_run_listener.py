@@ -127,6 +127,7 @@ def test_a_later_case_replaces_the_earlier_ones_of_its_object(session: Session) 
         {"a" * 32: done(), "b" * 32: {k: v for k, v in waiting.items() if k != "store"}}.items()
     ):
         success(run(session, case_id=case_id, later=number, results=results))
+    failed(run(session, case_id="f" * 32, results={"fetch": FETCHED}))
     stranger = run(session, case_id="e" * 32, results=done(object="x" * 32))
     success(stranger)
     success(run(session, later=5, results=done()))
@@ -136,6 +137,7 @@ def test_a_later_case_replaces_the_earlier_ones_of_its_object(session: Session) 
         "b": True,
         "c": False,
         "e": False,
+        "f": False,
     }
     assert (found["b" * 32].state, found["b" * 32].waits) == ("finished", None)
 
@@ -178,6 +180,14 @@ def test_a_review_and_a_release_change_the_row_of_their_case(session: Session) -
     success(run(session, config.RELEASE_DAG, results=decided))
     row = index(session)[CASE]
     assert (row.decision, row.waits) == ("published and anonymised", None)
+
+
+def test_a_form_completes_a_row_that_was_lost(session: Session) -> None:
+    form = run(session, config.REVIEW_DAG, results={"store": outcome(Decision.PUBLISHED)})
+    form.conf = {**form.conf, "pinned": FETCHED, "scored": CLASSIFIED}
+    success(form)
+    row = index(session)[CASE]
+    assert (row.object, row.model, row.run_id) == ("o" * 32, "1.0", f"xray__{CASE}")
 
 
 def test_a_form_without_an_answer_changes_nothing(session: Session) -> None:

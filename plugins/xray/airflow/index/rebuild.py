@@ -108,18 +108,20 @@ def _ended(
         trail[0],
         Source.from_json({**last["source"], "key": last["source"]["key"] or ""}),
     )
+    failed = last["outcome"] == audit.FAILED
     values = {
-        "state": (State.FAILED if last["outcome"] == audit.FAILED else State.FINISHED).value,
+        "state": (State.FAILED if failed else State.FINISHED).value,
         "ended": time_of(last["recorded_at"]),
         "attempt": last["attempt"],
         "waits": None,
-        "replaced": True,
+        "replaced": not failed,
     }
     if last["outcome"] == audit.DELETED:
         values |= {**NAMELESS, "decision": Decision.DELETED.value}
     elif source.key:
         manifest, _ = ManifestFile(store, buckets.manifests, source.key).read()
         values |= _live(case_id, trail, source, manifest, keyring)
+        values["replaced"] = manifest.case_id != case_id and not failed
     received = time_of(source.event_time) or time_of(first["recorded_at"])
     run_id = str(first["run"]["run_id"])
     new = {**_new(case_id, buckets), "origin": source.origin, "received": received}
@@ -143,7 +145,6 @@ def _live(
         **source.index_hashes(keyring, settings.patient_pattern),
         "decision": latest.get("decision"),
         "waits": asked.kind if asked else None,
-        "replaced": manifest.case_id != case_id,
     }
     if "scored" in latest:
         values |= _scored(latest["scored"], settings)

@@ -99,4 +99,5 @@ def _known(results: Mapping[str, Any]) -> Row:
     names = {name: fetched[name] for name in ("object", "patient") if fetched.get(name)}
     if not classified:
         return names
-    return {**names, **{name: classified[name] for name in ("label", "risk", "refused", "model")}}
+    shown = ("label", "risk", "refused", "model")
+    return {**names, **{name: classified[name] for name in shown if name in classified}}

@@ -79,6 +79,8 @@ def success(connection: Connection, dag_run: DagRun) -> None:
     last_task = _LAST_TASKS.get(dag_run.dag_id)
     if last_task and not results.get(last_task):
         return  # A form that was withdrawn: its case has gone on.
+    if last_task:
+        results = {**_carried(dag_run), **results}
     if dag_run.dag_id == config.RELEASE_DAG:
         values = rows.released(results["release"])
     else:
@@ -117,6 +119,13 @@ def _write(
         new = rows.added(case_id, run_id, conf, dag_run.queued_at)
         table.write(connection, case_id, values, new=new)
     return case_id
+
+
+def _carried(dag_run: DagRun) -> dict[str, Any]:
+    """Return the results of the tasks of a case that the run of its form carries."""
+    conf = dag_run.conf or {}
+    carried = {"fetch": conf.get("pinned"), "classify": conf.get("scored")}
+    return {task: result for task, result in carried.items() if result}
 
 
 def _forget(connection: Connection, dag_run: DagRun) -> None:

@@ -112,7 +112,10 @@ def replace_earlier(connection: Connection, case_id: str) -> None:
     if row.object is None:
         return  # An earlier version of this package has fetched the object.
     earlier = update(CASES).where(
-        CASES.c.object == row.object, CASES.c.case_id != case_id, CASES.c.received <= row.received
+        CASES.c.object == row.object,
+        CASES.c.case_id != case_id,
+        CASES.c.received <= row.received,
+        CASES.c.state != State.FAILED.value,  # It has no results of its own.
     )
     waiting = earlier.where(CASES.c.state == State.WAITING.value)
     connection.execute(waiting.values(state=State.FINISHED.value))

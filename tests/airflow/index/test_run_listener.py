@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,9 +68,7 @@ def run(
         if result is not None:
             name = rows.WAITS_FOR if result == REVIEW else "return_value"
             session.execute(
-                insert(XComModel).values(
-                    **key, dag_run_id=row.id, key=name, value=json.dumps(result)
-                )
+                insert(XComModel).values(**key, dag_run_id=row.id, key=name, value=result)
             )
     return row
 
@@ -222,7 +219,7 @@ def test_a_deletion_leaves_nothing_of_the_image_in_the_index(session: Session, e
             map_index=-1,
             dag_run_id=deletion.id,
             key=FORGOTTEN,
-            value=json.dumps(["o" * 32]),
+            value=["o" * 32],
         )
     )
     end(deletion)

@@ -10,7 +10,6 @@ so that no task has to send anything. The note of a run is set in the same way.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -139,7 +138,7 @@ def _forget(connection: Connection, dag_run: DagRun) -> None:
         XComModel.key == FORGOTTEN,
     )
     for value in connection.execute(query).scalars():
-        table.forget(connection, _read(value))
+        table.forget(connection, value)
 
 
 def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
@@ -165,12 +164,7 @@ def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
         )
     )
     return {
-        task if key == XCOM_RETURN_KEY else key: _read(value)
+        task if key == XCOM_RETURN_KEY else key: value
         for task, key, value in connection.execute(query)
         if value is not None
     }
-
-
-def _read(value: Any) -> Any:
-    """Return a result as Airflow's database has it: as the text of a JSON document."""
-    return json.loads(value) if isinstance(value, str) else value

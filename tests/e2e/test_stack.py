@@ -714,6 +714,10 @@ def test_the_index_is_made_again_from_the_audit_trail(
         expected = written.pop(case_id)
         assert abs((row["received"] - expected["received"]).total_seconds()) < 60
         left_out = times | unknown if row["state"] == "failed" else times
+        # A case whose key was typed, and that has waited for a review: the run of its form has
+        # written all of its records.
+        if expected["run_id"].startswith("manual__") and row["run_id"] == f"xray__{case_id}":
+            left_out = left_out | {"run_id"}
         assert {n: row[n] for n in row if n not in left_out} == {
             n: expected[n] for n in expected if n not in left_out
         }

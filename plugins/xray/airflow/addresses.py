@@ -62,7 +62,7 @@ def form_address(dag_id: str, run_id: str, task_id: str) -> str:
 
     Source: ``HITLOperator.generate_link_to_ui``, which needs the task to be running.
     """
-    return f"{_base()}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/required_actions"
+    return f"{ui_run_address(dag_id, run_id)}/tasks/{task_id}/required_actions"
 
 
 def ui_run_address(dag_id: str, run_id: str) -> str:

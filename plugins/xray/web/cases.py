@@ -17,6 +17,7 @@ from xray.airflow import config
 from xray.airflow.addresses import ui_run_address
 from xray.airflow.index import queries
 from xray.airflow.index.queries import HOURS, Filter, Summary, utc
+from xray.airflow.index.rows import in_percent
 from xray.airflow.index.table import State
 from xray.case import Decision
 from xray.case.manifest import RELEASE
@@ -129,7 +130,6 @@ def show(chosen: Chosen) -> HTMLResponse:
         states=STATES,
         labels=list(Label),
         decisions=list(Decision),
-        now=now,
     )
 
 
@@ -153,8 +153,7 @@ def _shown(row: Any, now: datetime) -> dict[str, Any]:
         "outcome": outcome,
         "replaced": row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
         "label": row.label,
-        "finding": row.refused
-        or (f"{row.risk:.0%}".replace("%", " %") if row.risk is not None else ""),
+        "finding": row.refused or ("" if row.risk is None else in_percent(row.risk)),
         "received": received,
         "age": in_words(now - received),
         "seconds": seconds,

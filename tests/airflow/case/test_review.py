@@ -17,7 +17,7 @@ from tests.support.fake_api import FakeApi
 from xray import audit
 from xray.airflow.case import review as forms
 from xray.airflow.case import tasks
-from xray.airflow.index.rows import WAITS_FOR
+from xray.airflow.config import WAITS_FOR
 from xray.case import Scored, Work, hand_over, pictures, steps
 from xray.errors import StaleError
 from xray.settings import Settings

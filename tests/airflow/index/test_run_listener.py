@@ -20,8 +20,7 @@ from sqlalchemy.orm import Session
 from tests.support.case_results import CLASSIFIED, FETCHED, outcome
 from tests.support.index_database import new_database
 from xray.airflow import config
-from xray.airflow.index import rows
-from xray.airflow.index.run_listener import FORGOTTEN, failed, running, success
+from xray.airflow.index.run_listener import failed, running, success
 from xray.airflow.index.table import CASES
 from xray.case import Decision
 from xray.case.manifest import REVIEW
@@ -66,7 +65,7 @@ def run(
         state = {"state": "success", "pool": "default_pool", "max_tries": 0}
         session.execute(insert(TaskInstance).values(**key, **state))
         if result is not None:
-            name = rows.WAITS_FOR if result == REVIEW else "return_value"
+            name = config.WAITS_FOR if result == REVIEW else "return_value"
             session.execute(
                 insert(XComModel).values(**key, dag_run_id=row.id, key=name, value=result)
             )
@@ -218,7 +217,7 @@ def test_a_deletion_leaves_nothing_of_the_image_in_the_index(session: Session, e
             task_id="forget",
             map_index=-1,
             dag_run_id=deletion.id,
-            key=FORGOTTEN,
+            key=config.FORGOTTEN,
             value=["o" * 32],
         )
     )

@@ -14,8 +14,7 @@ from tests.support import KEYRING, SECRET
 from tests.support.fake_api import FakeApi
 from tests.support.model_cases import BUCKET, KEY, World, light_pixels, settings
 from tests.support.model_store import stored_json
-from xray.airflow import blocked
-from xray.airflow.index import run_listener
+from xray.airflow import blocked, config
 from xray.airflow.jobs import forget as job
 from xray.case import Source, Work, forget, lookup, steps
 from xray.errors import ForbiddenError, ObjectError, SettingsError
@@ -240,8 +239,7 @@ def test_the_index_learns_which_objects_were_forgotten(
     PUSHED.clear()
     source = Source(bucket=BUCKET, key=KEY)
     run(monkeypatch, key=KEY, dry_run=True)
-    assert PUSHED == {run_listener.FORGOTTEN: []}
+    assert PUSHED == {config.FORGOTTEN: []}
     run(monkeypatch, key=KEY)
     expected = source.index_hashes(KEYRING, Settings().patient_pattern)["object"]
-    assert {run_listener.FORGOTTEN: [expected]} == PUSHED
-    assert job.FORGOTTEN == run_listener.FORGOTTEN
+    assert {config.FORGOTTEN: [expected]} == PUSHED

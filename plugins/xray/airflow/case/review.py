@@ -10,12 +10,11 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from xray.airflow import api, forms
+from xray.airflow import api, config, forms
 from xray.airflow.addresses import REVIEW as REVIEW_PICTURE
 from xray.airflow.addresses import picture_addresses
 from xray.airflow.case import told
 from xray.airflow.case.tasks import build_work, records_failure
-from xray.airflow.index.rows import WAITS_FOR
 from xray.case import Pinned, Scored, Work, hand_over, requests, review, take_over
 from xray.case.manifest import REVIEW, Request
 from xray.case.requests import Waiting
@@ -76,7 +75,7 @@ class ReviewRequestOperator(BaseOperator):
         forms.offer(waiting)
         api.set_note(context["ti"].run_id, WAITS)
         told.waits(context["ti"], work, waiting)
-        context["ti"].xcom_push(key=WAITS_FOR, value=REVIEW)
+        context["ti"].xcom_push(key=config.WAITS_FOR, value=REVIEW)
         raise DownstreamTasksSkipped(tasks=AFTER_REVIEW)
 
     @records_failure()

@@ -15,7 +15,7 @@ from xray import audit
 from xray.airflow import config, connections
 from xray.airflow.deployment import clients
 from xray.airflow.index import queries
-from xray.airflow.index.rows import Row
+from xray.airflow.index.rows import Row, added
 from xray.airflow.index.table import NAMELESS, State, write
 from xray.airflow.times import time_of
 from xray.case import RUN_PREFIX, Buckets, Decision, Source
@@ -88,9 +88,8 @@ def found(store: ObjectStore, buckets: Buckets, keyring: Keyring) -> Iterator[tu
                 "waits": REVIEW,
             }
             case_id = waiting.request.case_id
-            received = time_of(waiting.source.event_time) or time_of(waiting.request.since)
-            new = {"origin": waiting.source.origin, "received": received}
-            yield case_id, values, {**_new(case_id, buckets), **new}
+            received = time_of(waiting.request.since)
+            yield case_id, values, added(case_id, None, waiting.source.to_json(), received)
 
 
 def _ended(
@@ -122,12 +121,11 @@ def _ended(
         manifest, _ = ManifestFile(store, buckets.manifests, source.key).read()
         values |= _live(case_id, trail, source, manifest, keyring)
         values["replaced"] = manifest.case_id != case_id and not failed
-    received = time_of(source.event_time) or time_of(first["recorded_at"])
+    # The closest to the receipt that is on record: the upload may have been years before.
+    received = time_of(first["recorded_at"])
     run_id = str(first["run"]["run_id"])
-    new = {**_new(case_id, buckets), "origin": source.origin, "received": received}
-    if not run_id.startswith(RUN_PREFIX):
-        new["run_id"] = run_id
-    return case_id, values, new
+    of_case = None if run_id.startswith(RUN_PREFIX) else run_id
+    return case_id, values, added(case_id, of_case, source.to_json(), received)
 
 
 def _live(
@@ -158,7 +156,3 @@ def _scored(scored: Mapping[str, Any], settings: Settings) -> Row:
         "refused": scored.get("refused"),
         "model": scored["model"],
     }
-
-
-def _new(case_id: str, buckets: Buckets) -> Row:
-    return {"run_id": f"{RUN_PREFIX}{case_id}", "bucket": buckets.landing, "replaced": False}

@@ -11,8 +11,6 @@ from xray.airflow.index.table import NAMELESS, State
 from xray.case import RUN_PREFIX, Decision
 from xray.case.manifest import RELEASE
 
-WAITS_FOR = "waits_for"
-"""The key of the XCom in which a task says what its case waits for."""
 Row = dict[str, Any]
 """Values by the names of the columns of :data:`xray.airflow.index.table.CASES`."""
 
@@ -55,7 +53,7 @@ def ended(results: Mapping[str, Any], at: datetime | None) -> Row:
     """
     outcome = results.get("store")
     if not outcome:
-        waits = results.get(WAITS_FOR)
+        waits = results.get(config.WAITS_FOR)
         state = State.WAITING if waits else State.FINISHED
         return {**_known(results), "state": state.value, "ended": at, "waits": waits}
     decision = Decision(outcome["decision"])
@@ -89,8 +87,13 @@ def sentence(row: Row) -> str:
     """Return the outcome of a case as the note of its run: ``Pneumonia, 99 %, published``."""
     if not row.get("label"):
         return str(row["decision"])
-    finding = row.get("refused") or f"{row['risk']:.0%}".replace("%", " %")
+    finding = row.get("refused") or in_percent(row["risk"])
     return f"{row['label']}, {finding}, {row['decision']}"
+
+
+def in_percent(risk: float) -> str:
+    """Return a rounded risk as a text, such as ``99 %``."""
+    return f"{100 * risk:.0f} %"
 
 
 def _known(results: Mapping[str, Any]) -> Row:

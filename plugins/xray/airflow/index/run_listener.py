@@ -28,8 +28,6 @@ _Change = Callable[["Connection", "DagRun"], None]
 _DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG, config.FORGET_DAG)
 _LAST_TASKS = {config.REVIEW_DAG: "store", config.RELEASE_DAG: "release"}
 """The task whose result says that a form was answered, for each kind of form."""
-FORGOTTEN = "forgotten_objects"
-"""As in :mod:`xray.airflow.jobs.forget`."""
 
 
 def _in_transaction(change: _Change) -> Callable[..., None]:
@@ -135,7 +133,7 @@ def _forget(connection: Connection, dag_run: DagRun) -> None:
     query = select(XComModel.value).where(
         XComModel.dag_id == dag_run.dag_id,
         XComModel.run_id == dag_run.run_id,
-        XComModel.key == FORGOTTEN,
+        XComModel.key == config.FORGOTTEN,
     )
     for value in connection.execute(query).scalars():
         table.forget(connection, value)
@@ -160,7 +158,7 @@ def _results(connection: Connection, dag_run: DagRun) -> dict[str, Any]:
             TaskInstance.dag_id == dag_run.dag_id,
             TaskInstance.run_id == dag_run.run_id,
             TaskInstance.state == "success",
-            XComModel.key.in_((XCOM_RETURN_KEY, rows.WAITS_FOR)),
+            XComModel.key.in_((XCOM_RETURN_KEY, config.WAITS_FOR)),
         )
     )
     return {

@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 
-FORGOTTEN = "forgotten_objects"
-"""The key of the XCom with the hashes by which the index knows the forgotten objects."""
 SELECTORS = ("case_id", "patient", "sealed", "key")
 """The params that say what to forget. A run has one of them."""
 DAGS = (config.CASE_DAG, config.REVIEW_DAG, config.RELEASE_DAG)
@@ -169,7 +167,7 @@ def forget() -> JSON:
     """Delete what was made of the selected objects; return the counts."""
     context = get_current_context()
     counts, forgotten, failure = run_forget(context, is_under_way)
-    context["ti"].xcom_push(key=FORGOTTEN, value=forgotten)
+    context["ti"].xcom_push(key=config.FORGOTTEN, value=forgotten)
     note = describe(counts, dry_run=bool(context["params"].get("dry_run")))
     log.info("%s", note)
     api.set_note(context["ti"].run_id, note, config.FORGET_DAG)

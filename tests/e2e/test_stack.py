@@ -647,6 +647,48 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
             assert not pattern.search(certificate.decode())
 
 
+def test_the_index_is_made_again_from_the_audit_trail(
+    stack: Stack, cases: list[Case], api: Api
+) -> None:
+    """After the other tests: failed, rerun, backfilled, reviewed and released cases.
+
+    The check of the deployment comes later: it deletes the case of its image without a run.
+    """
+
+    def rows() -> dict[str, dict[str, Any]]:
+        with engine.connect() as connection:
+            found = connection.execute(select(CASES)).mappings()
+            return {row["case_id"]: dict(row) for row in found}
+
+    engine = create_engine(stack.database.url)
+    written = rows()
+    with engine.begin() as connection:
+        connection.execute(delete(CASES))
+    done = subprocess.run(
+        [sys.executable, "-m", "xray", "index"],
+        env=stack.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{len(written)} cases of {BUCKET} are in the index.\n", done.stderr
+    times = {"received", "started", "ended"}
+    # The tasks of a failed case may have left no result, and its audit record says no label.
+    unknown = {"attempt", "object", "patient", "label", "risk", "refused", "model"}
+    for case_id, row in rows().items():
+        expected = written.pop(case_id)
+        assert abs((row["received"] - expected["received"]).total_seconds()) < 60
+        left_out = times | unknown if row["state"] == "failed" else times
+        # A case whose key was typed, and that has waited for a review: the run of its form has
+        # written all of its records.
+        if expected["run_id"].startswith("manual__") and row["run_id"] == f"xray__{case_id}":
+            left_out = left_out | {"run_id"}
+        assert {n: row[n] for n in row if n not in left_out} == {
+            n: expected[n] for n in expected if n not in left_out
+        }
+    assert written == {}
+
+
 def test_a_check_of_the_deployment(stack: Stack, real: bool, api: Api) -> None:
     """In a plain shell: all is well, and a synthetic image comes through and is removed again.
 
@@ -683,45 +725,6 @@ def test_a_check_of_the_deployment(stack: Stack, real: bool, api: Api) -> None:
     login = json.loads(env["AIRFLOW_CONN_XRAY_API"])["password"]
     for hidden in (stack.secret, login, "demo_", "PNEUMONIA/"):
         assert hidden not in done.stdout
-
-
-def test_the_index_is_made_again_from_the_audit_trail(
-    stack: Stack, cases: list[Case], api: Api
-) -> None:
-    """After the other tests: failed, rerun, backfilled, reviewed and released cases."""
-
-    def rows() -> dict[str, dict[str, Any]]:
-        with engine.connect() as connection:
-            found = connection.execute(select(CASES)).mappings()
-            return {row["case_id"]: dict(row) for row in found}
-
-    engine = create_engine(stack.database.url)
-    written = rows()
-    with engine.begin() as connection:
-        connection.execute(delete(CASES))
-    done = subprocess.run(
-        [sys.executable, "-m", "xray", "index"],
-        env=stack.env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == f"{len(written)} cases of {BUCKET} are in the index.\n", done.stderr
-    times = {"received", "started", "ended"}
-    # The tasks of a failed case may have left no result, and its audit record says no label.
-    unknown = {"attempt", "object", "patient", "label", "risk", "refused", "model"}
-    for case_id, row in rows().items():
-        expected = written.pop(case_id)
-        assert abs((row["received"] - expected["received"]).total_seconds()) < 60
-        left_out = times | unknown if row["state"] == "failed" else times
-        # A case whose key was typed, and that has waited for a review: the run of its form has
-        # written all of its records.
-        if expected["run_id"].startswith("manual__") and row["run_id"] == f"xray__{case_id}":
-            left_out = left_out | {"run_id"}
-        assert {n: row[n] for n in row if n not in left_out} == {
-            n: expected[n] for n in expected if n not in left_out
-        }
-    assert written == {}
 
 
 def test_the_database_was_never_locked(stack: Stack, cases: list[Case]) -> None:

@@ -1,10 +1,12 @@
-"""Fixtures for all tests: images, an S3 server, a store."""
+"""Fixtures for all tests: images, an S3 server, a store, a broker."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,6 +151,36 @@ def store(s3: Any) -> Any:
     from xray.storage import ObjectStore
 
     return ObjectStore(s3)
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[str]:
+    """The address of an embedded broker."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "include.servers.embedded.broker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as broker:
+        assert broker.stdout is not None
+        assert broker.stdin is not None
+        yield broker.stdout.readline().strip()
+        broker.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def brokers(
+    real: bool, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of a broker: Apache Kafka with --real, otherwise the embedded one."""
+    if not real:
+        yield request.getfixturevalue("embedded_broker")
+        return
+    from include.servers.real.kafka import Kafka
+
+    with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka.brokers
 
 
 @pytest.fixture

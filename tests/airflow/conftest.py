@@ -1,48 +1,17 @@
-"""A broker, an API server, and a deployment on both."""
+"""An API server, and a deployment on it and on a broker."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from airflow.sdk import Variable
 
-from include.servers.real.kafka import Kafka
-from tests.support import ROOT, SECRET
+from tests.support import SECRET
 from tests.support.deployment import Deployment
 from tests.support.fake_api import FakeApi
-
-
-@pytest.fixture(scope="session")
-def embedded_broker() -> Iterator[str]:
-    """The address of an embedded broker."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "include.servers.embedded.broker"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as broker:
-        assert broker.stdout is not None
-        assert broker.stdin is not None
-        yield broker.stdout.readline().strip()
-        broker.stdin.close()
-
-
-@pytest.fixture(scope="session")
-def brokers(
-    real: bool, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
-    """The address of a broker: Apache Kafka with --real, otherwise the embedded one."""
-    if not real:
-        yield request.getfixturevalue("embedded_broker")
-        return
-    with Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
-        yield kafka.brokers
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ __all__ = [
     "forms",
     "index",
     "jobs",
+    "letters",
     "listener",
     "notices",
     "preload",

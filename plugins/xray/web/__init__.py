@@ -2,4 +2,4 @@
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["app", "cases", "origin", "pages", "pictures", "waiting"]
+__all__ = ["app", "cases", "dead_letters", "origin", "pages", "pictures", "waiting"]

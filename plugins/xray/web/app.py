@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -11,13 +12,22 @@ from fastapi.responses import FileResponse
 from pydantic import AfterValidator
 
 from xray.airflow import config
-from xray.airflow.addresses import CASES, OPEN_RELEASE, OPEN_REVIEW, QUARANTINE, REVIEW, WAITING
+from xray.airflow.addresses import (
+    CASES,
+    DEAD_LETTERS,
+    OPEN_RELEASE,
+    OPEN_REVIEW,
+    QUARANTINE,
+    REVIEW,
+    WAITING,
+)
 from xray.airflow.forms import DAGS
+from xray.airflow.letters import MAX_REASON
 from xray.case import Buckets, manifest
 from xray.case.pictures import View
 from xray.errors import SettingsError
 from xray.suffixes import landing_bucket
-from xray.web import cases, pages, pictures, waiting
+from xray.web import cases, dead_letters, pages, pictures, waiting
 from xray.web.origin import from_our_page
 
 BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
@@ -38,6 +48,7 @@ ChosenBucket = Annotated[
 ]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Claim = Annotated[int, Path(ge=1, lt=2**31)]
+Reason = Annotated[str | None, Query(max_length=MAX_REASON)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, lt=2**31)]
 
 may_see_cases = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
@@ -46,18 +57,26 @@ may_open = {
     for kind, dag_id in DAGS.items()
 }
 """Asks whether the user may start runs of the DAG of each kind of form."""
+may_replay = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=config.REPLAY_DAG)
+"""Asks whether the user may start runs of ``xray_replay``; Airflow asks again at the start."""
 
 
 def kinds_to_open(request: Request, user: GetUserDep) -> list[str]:
     """Return the kinds whose forms the user may open."""
-    kinds = []
-    for kind, check in may_open.items():
-        try:
-            check(request, user)
-        except HTTPException:
-            continue
-        kinds.append(kind)
-    return kinds
+    return [kind for kind, check in may_open.items() if _passes(check, request, user)]
+
+
+def replays(request: Request, user: GetUserDep) -> bool:
+    """Return whether the user may start a replay."""
+    return _passes(may_replay, request, user)
+
+
+def _passes(check: Callable[..., Any], request: Request, user: Any) -> bool:
+    try:
+        check(request, user)
+    except HTTPException:
+        return False
+    return True
 
 
 # Airflow does not put a plugin's app behind its login, so the app asks for it, on every route.
@@ -102,6 +121,14 @@ async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> R
 def list_cases(chosen: Annotated[cases.Chosen, Query()]) -> Response:
     """Serve the page with all cases."""
     return cases.show(chosen)
+
+
+@app.get(DEAD_LETTERS)
+def list_dead_letters(
+    with_replay: Annotated[bool, Depends(replays)], reason: Reason = None
+) -> Response:
+    """Serve the page with the newest dead letters."""
+    return dead_letters.show(reason, may_replay=with_replay)
 
 
 @app.get("/static/{name}")

@@ -22,6 +22,7 @@ from xray.airflow.index.table import State
 from xray.case import Decision
 from xray.case.manifest import RELEASE
 from xray.settings import Label
+from xray.web.dead_letters import day_count
 from xray.web.pages import in_words, page
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def show(chosen: Chosen) -> HTMLResponse:
         if last
         else "",
         queued=queued,
+        dead_letters=day_count.text(),
         counters=_counters(summary),
         summary=summary,
         capped=summary.cases >= queries.SUMMED_UP,

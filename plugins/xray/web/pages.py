@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FILES = Path(__file__).with_name("files")
 """The templates, the style sheets and the scripts."""
-STATIC = ("page.css", "page.js", "cases.css", "cases.js", "waiting.js")
+STATIC = ("page.css", "page.js", "cases.css", "cases.js", "dead_letters.js", "waiting.js")
 """The files that are served as they are."""
 HEADERS = {
     "Cache-Control": "no-store",

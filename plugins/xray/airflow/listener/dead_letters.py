@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REASON_HEADER = "xray-reason"
+TOPIC_HEADER = "xray-topic"
+PARTITION_HEADER = "xray-partition"
+OFFSET_HEADER = "xray-offset"
 LEFT_OUT_HEADER = "xray-left-out"
 DELIVERY_SECONDS = 60.0
 """How long to wait until the broker confirms a dead letter before saying that it does not."""
@@ -187,8 +190,8 @@ def dead_letter_headers(message: Message, reason: str) -> list[tuple[str, bytes]
     """Return the headers that say why ``message`` is a dead letter, and where it was and when."""
     return [
         (REASON_HEADER, reason.encode()),
-        ("xray-topic", str(message.topic()).encode()),
-        ("xray-partition", str(message.partition()).encode()),
-        ("xray-offset", str(message.offset()).encode()),
+        (TOPIC_HEADER, str(message.topic()).encode()),
+        (PARTITION_HEADER, str(message.partition()).encode()),
+        (OFFSET_HEADER, str(message.offset()).encode()),
         ("xray-time", str(message.timestamp()[1]).encode()),
     ]

@@ -1,4 +1,4 @@
-// All pages: they follow the theme of Airflow's UI, and their links leave its frame.
+// All pages: they follow the theme of Airflow's UI, their links leave its frame, and they say what happens.
 "use strict";
 
 // The document of Airflow's UI, which shows this page in a frame; null if the page is on its own.
@@ -19,6 +19,13 @@ function follow(event, link) {
   ui.body.append(outside);
   outside.click();
   outside.remove();
+}
+
+// Says a text in the status of an element; a screen reader reads only what has changed.
+function say(element, text, problem) {
+  const status = element.querySelector("[role=status]");
+  status.classList.toggle("problem", problem);
+  if (status.textContent !== text) status.textContent = text;
 }
 
 document.addEventListener("click", (event) => {

@@ -1,12 +1,6 @@
 // The page Waiting: opens forms.
 "use strict";
 
-function say(cell, text, problem) {
-  const status = cell.querySelector("[role=status]");
-  status.classList.toggle("problem", problem);
-  status.textContent = text;
-}
-
 function reason(status, detail) {
   if (status === 401) return "Your login has ended: reload the page.";
   if (status === 403) return "You may not open this form.";

@@ -181,7 +181,9 @@ def test_headers_that_the_listener_does_not_write_are_not_kept(deployment: Deplo
         "patient": b"Ada",
     }
     never = 2**62  # In milliseconds: no year of a calendar.
-    deployment.producer.produce(deployment.dead, b"", headers=list(headers.items()), timestamp=never)
+    deployment.producer.produce(
+        deployment.dead, b"", headers=list(headers.items()), timestamp=never
+    )
     assert deployment.producer.flush(10) == 0
     (letter,) = newest(deployment.dead).letters
     assert (letter.topic, letter.partition, letter.offset) == ("", "", "")

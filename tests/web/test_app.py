@@ -101,6 +101,7 @@ def test_every_route_asks_for_the_login() -> None:
         "/review/{bucket}/{case_id}/{claim}/{view}",
         "/quarantine/{bucket}/{case_id}/{claim}/{view}",
         "/cases",
+        "/dead-letters",
         "/waiting",
         "/waiting/review/{case_id}/{claim}",
         "/waiting/release/{case_id}/{claim}",

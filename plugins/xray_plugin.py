@@ -45,7 +45,7 @@ class RunListener:
 
 
 class XrayPlugin(AirflowPlugin):
-    """Serves the pages Cases and Waiting, and the pictures of waiting cases."""
+    """Serves the pages Cases, Waiting and Dead letters, and the pictures of waiting cases."""
 
     name = "xray"
     listeners = [RunListener()]  # noqa: RUF012

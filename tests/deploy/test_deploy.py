@@ -214,6 +214,18 @@ def test_the_names_are_those_of_the_package() -> None:
     assert group["name"] == GROUP
 
 
+def test_kafka_lets_in_the_parts_that_use_it() -> None:
+    """The listener, a replay, and the page of the dead letters."""
+    (kafka,) = (one for _, one in DOCUMENTS if one["kind"] == "Kafka")
+    (listener,) = kafka["spec"]["kafka"]["listeners"]
+    (components,) = (
+        expression["values"]
+        for peer in listener["networkPolicyPeers"]
+        for expression in peer["podSelector"].get("matchExpressions", [])
+    )
+    assert components == ["api-server", "triggerer", "worker"]
+
+
 def test_no_secret_is_in_the_files() -> None:
     assert not [one for _, one in DOCUMENTS if one["kind"] == "Secret"]
     for path in [*VALUES, *MANIFESTS]:

@@ -37,7 +37,7 @@ function count(number, one, many) {
 // What a run has returned, in a sentence.
 function summary(result, dry) {
   const read = `${count(result.letters, "letter was", "letters were")} read`;
-  const leftOut = result.left_out ? ` ${count(result.left_out, "is", "are")} too large to be replayed.` : "";
+  const leftOut = result.left_out ? ` ${count(result.left_out, "letter is", "letters are")} too large to be replayed.` : "";
   if (dry) {
     const chosen = Object.values(result.reasons).reduce((sum, one) => sum + one, 0) - (result.left_out || 0);
     return `Dry run: ${read}, and a replay would take ${chosen.toLocaleString("en")} of them.${leftOut}`;
@@ -103,7 +103,11 @@ async function run(place, conf) {
     say(place, "The run has failed: its log says why.", true);
     return;
   }
-  const counts = await result(path);
+  const counts = await result(path).catch(() => null);
+  if (!counts) {
+    say(place, "The run has succeeded. Its counts cannot be read here: see the run.", false);
+    return;
+  }
   say(place, summary(counts, conf.dry_run), false);
   place.append(listOf(counts.reasons));
 }

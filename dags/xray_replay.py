@@ -10,9 +10,9 @@ DOC = """
 
 A notification for which no run could be started is on the topic `storage.dlq`, with the reason in
 its headers. The page *Dead letters*, a link on the page *Cases*, shows the reasons. After the cause
-was fixed (a setting, the DAG, the API), press *Replay* there, or trigger this DAG: it reads the dead
-letters again and starts their runs. A second replay starts no run twice, and a replay never writes
-to the topic.
+was fixed (a setting, the DAG, the API), press *Replay* there, or trigger this DAG: it reads the
+dead letters again and starts their runs. A second replay starts no run twice, and a replay never
+writes to the topic.
 
 The return value of the task has the counts, and the reasons of the dead letters for which still no
 run can be started. A **dry run** starts nothing, and counts the reasons.

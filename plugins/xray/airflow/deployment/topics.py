@@ -18,8 +18,8 @@ RIGHTS = {
     config.TOPIC: ("READ", "DESCRIBE"),
     config.DEAD_LETTER_TOPIC: ("WRITE", "READ", "DESCRIBE"),
 }
-"""What the account needs to do with each topic. ``xray_replay`` and the page *Dead letters* read the
-dead letters."""
+"""What the account needs to do with each topic. ``xray_replay`` and the page *Dead letters* read
+the dead letters."""
 UNLIMITED = "-1"
 TIMED_OUT = "_TIMED_OUT"
 

@@ -45,7 +45,7 @@ class RunListener:
 
 
 class XrayPlugin(AirflowPlugin):
-    """Serves the pages Cases, Waiting and Dead letters, and the pictures of waiting cases."""
+    """Serves the pages of the cases and their pictures."""
 
     name = "xray"
     listeners = [RunListener()]  # noqa: RUF012
@@ -58,6 +58,12 @@ class XrayPlugin(AirflowPlugin):
             "href": "xray/cases",
             "destination": "nav",
             "url_route": "cases",
+        },
+        {
+            "name": "Case",
+            "href": "xray/runs/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "case",
         },
         {
             "name": "Waiting",

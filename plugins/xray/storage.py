@@ -112,13 +112,8 @@ class ObjectStore:
             BlockedError: a person has to mend the deployment, such as the access key.
             ImageError: the object has more than ``max_bytes`` bytes.
         """
-        pin: dict[str, str] = {}
-        if version_id:
-            pin["VersionId"] = version_id
-        elif etag:
-            pin["IfMatch"] = f'"{etag}"'
         with _translated("reading from", bucket):
-            answer = self._client.get_object(Bucket=bucket, Key=key, **pin)
+            answer = self._client.get_object(Bucket=bucket, Key=key, **_pin(version_id, etag))
             if max_bytes is not None and answer["ContentLength"] > max_bytes:
                 answer["Body"].close()
                 raise ImageError(
@@ -137,15 +132,23 @@ class ObjectStore:
             metadata=answer["Metadata"],
         )
 
-    def stream(self, bucket: str, key: str, *, chunk_size: int = 2**18) -> ObjectStream:
-        """Open an object, to be read in chunks of ``chunk_size`` bytes.
+    def stream(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        chunk_size: int = 2**18,
+    ) -> ObjectStream:
+        """Open an object, as :meth:`get` chooses it, to be read in chunks of ``chunk_size`` bytes.
 
         Raises:
             NotFoundError: there is no such object.
             ObjectError, BlockedError, TransientError: see :mod:`xray.store_errors`.
         """
         with _translated("reading from", bucket):
-            answer = self._client.get_object(Bucket=bucket, Key=key)
+            answer = self._client.get_object(Bucket=bucket, Key=key, **_pin(version_id, etag))
         body = answer["Body"]
 
         def chunks() -> Iterator[bytes]:
@@ -277,6 +280,13 @@ class ObjectStore:
                     yield ListedObject(
                         item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"]
                     )
+
+
+def _pin(version_id: str | None, etag: str | None) -> dict[str, str]:
+    """Return the arguments that ask for this version of an object, or else for this etag."""
+    if version_id:
+        return {"VersionId": version_id}
+    return {"IfMatch": f'"{etag}"'} if etag else {}
 
 
 def _conflict(bucket: str) -> ConflictError:

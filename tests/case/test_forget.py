@@ -77,8 +77,8 @@ def assert_nothing_names_anyone(world: World) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "counts"),
     [
-        ("pneumonia", {}, {"outputs": 3}),
-        ("text", {}, {"outputs": 1, "quarantined": 4}),
+        ("pneumonia", {}, {"outputs": 4}),
+        ("text", {}, {"outputs": 2, "quarantined": 4}),
         ("unsure", {"review_unsure": True}, {"staged": 3}),
         ("no image", {}, {}),
     ],
@@ -245,7 +245,7 @@ def test_an_object_that_was_uploaded_again_has_a_life_of_its_own() -> None:
     forget(world)
     world.upload("pneumonia")
     world.go_on(world.deliver())
-    assert len(world.manifest.outputs) == 3
+    assert len(world.manifest.outputs) == 4
     world.check_outputs()
     assert world.runs[-1].values["store"].decision == "published and anonymised"
 
@@ -268,7 +268,7 @@ def test_a_new_upload_during_the_deletion_stays() -> None:
         world.store.before = world.store.after = lambda _: None
         assert world.manifest.case_id == world.runs[-1].case_id
         assert not world.manifest.deleted
-        assert len(world.manifest.outputs) == 5
+        assert len(world.manifest.outputs) == 6
         world.check_outputs()
         (trail,) = [one for case, one in trails(world).items() if case == world.runs[-1].case_id]
         assert [record["outcome"] for record in trail] == ["succeeded"]
@@ -342,7 +342,7 @@ def test_objects_of_which_old_versions_are_kept_are_counted() -> None:
     world.upload("pneumonia")
     world.go_on(world.deliver())
     delete_original(world)
-    assert forget(world)["versions_kept"] == 3 + 1, "the outputs, and an audit trail"
+    assert forget(world)["versions_kept"] == 4 + 1, "the outputs, and an audit trail"
 
 
 def test_an_object_of_version_0_1_0_has_no_manifest() -> None:
@@ -351,7 +351,7 @@ def test_an_object_of_version_0_1_0_has_no_manifest() -> None:
     world.store.delete(MANIFESTS, key)
     delete_original(world)
     found = forget(world)
-    assert (found["outputs"], found["quarantined"], found["trails"]) == (1, 4, 1)
+    assert (found["outputs"], found["quarantined"], found["trails"]) == (2, 4, 1)
     assert_nothing_names_anyone(world)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from tests.support.cases import (
 )
 from xray import audit
 from xray.case import Scored, Source, Work, pictures, publish, steps
+from xray.case.pictures import thumbnail_key
 from xray.case.work import stage
 from xray.errors import ObjectError
 from xray.image import decode
@@ -62,6 +64,7 @@ def test_a_case_with_pneumonia_is_published_twice_and_recorded(s3: Any, work: Wo
     assert [(output["bucket"], output["key"]) for output in record["outputs"]] == [
         (f"{BUCKET}-anonymized", key),
         (f"{BUCKET}-anonymized", f"{key}.json"),
+        (f"{BUCKET}-manifests", thumbnail_key(work.case_id)),
         (f"{BUCKET}-processed", work.source.processed_key()),
     ], "the annotated image is published last"
     for output in record["outputs"]:
@@ -117,6 +120,21 @@ def test_running_a_case_again_gives_the_same_and_one_more_record(s3: Any, work: 
     assert published(s3) == before
     records = audit.records(work.store, f"{BUCKET}-audit", work.case_id)
     assert [record["attempt"] for record in records] == [1, 2]
+
+
+def test_a_small_picture_of_the_original_is_published_for_the_list_of_cases(
+    s3: Any, work: Work
+) -> None:
+    publish.store(work, *run_steps(work))
+    key = thumbnail_key(work.case_id)
+    data, kind, metadata = objects(s3, f"{BUCKET}-manifests")[key]
+    small = Image.open(io.BytesIO(data))
+    assert (kind, metadata) == ("image/jpeg", {})
+    assert (small.format, max(small.size)) == ("JPEG", pictures.THUMBNAIL_SIDE)
+    original_size = decode(original(s3)).pixels.size
+    assert small.width / small.height == pytest.approx(
+        original_size[0] / original_size[1], rel=0.02
+    )
 
 
 def test_store_alone_can_be_run_again(s3: Any, work: Work) -> None:
@@ -200,6 +218,7 @@ def test_an_image_that_cannot_be_redacted_is_quarantined_and_not_published(
     assert record["redaction"]["quarantined"]
     assert [output["bucket"] for output in record["outputs"]] == [
         *[f"{BUCKET}-quarantine"] * (1 + len(pictures.View)),
+        f"{BUCKET}-manifests",
         f"{BUCKET}-processed",
     ]
     assert decode(data).pixels.size == decode(original(s3)).pixels.size

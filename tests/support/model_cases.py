@@ -158,6 +158,7 @@ def light_pixels() -> Iterator[None]:
             risk: {"shared_model": Model},
             pictures: {"render": rendered},
             publish: {"render": rendered},
+            steps: {"thumbnail": lambda picture: f"small {picture.pixels.text}".encode()},
         }.items():
             for name, stand_in in names.items():
                 patch.setattr(module, name, stand_in)
@@ -569,8 +570,9 @@ class World:
         """Check that what is visible is what the manifest says, and that it is certified."""
         found = {
             (f"{BUCKET}-{name}", key): (one.sha256, one.etag)
-            for name in OUTPUTS
+            for name in (*OUTPUTS, "manifests")
             for key, one in self.store.peek(f"{BUCKET}-{name}").items()
+            if name != "manifests" or key.startswith(pictures.THUMBNAILS)
         }
         current = self.manifest
         live = {output.place: (output.sha256, output.etag) for output in current.outputs}

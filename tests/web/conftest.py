@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,14 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api import security
 from airflow.models.dag import DagModel
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from tests.support import SECRET
 from tests.support.fake_api import FakeApi
-from xray.web import cases
+from tests.support.index_database import new_database
+from xray.airflow.index import queries
+from xray.web import cases, rights, viewed
 from xray.web.app import app
 
 
@@ -33,12 +38,36 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 
 
 @pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The database of Airflow."""
+    engine = new_database()
+
+    @contextmanager
+    def opened() -> Iterator[Session]:
+        with Session(engine) as session, session.begin():
+            yield session
+
+    monkeypatch.setattr(queries, "session", opened)
+    return engine
+
+
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """The views that are on record: the user, the case and the picture of each."""
+    seen: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(viewed, "log", viewed.ViewLog())
+    monkeypatch.setattr(viewed, "_write", lambda *view: seen.append(view))
+    return seen
+
+
+@pytest.fixture
 def logged_in(
     s3_connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str | None], TestClient]]:
     """A function that returns a client of a user with a role, or of nobody."""
     manager = SimpleAuthManager()
-    monkeypatch.setattr(security, "get_auth_manager", lambda: manager)
+    for module in (security, rights):
+        monkeypatch.setattr(module, "get_auth_manager", lambda: manager)
     # There is no database, and no team.
     monkeypatch.setattr(DagModel, "get_team_name", lambda dag_id: None)
 

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from tests.support import ROOT
 from xray.airflow import connections
-from xray.airflow.addresses import CASES, PLUGIN_PREFIX, WAITING
+from xray.airflow.addresses import CASES, PLUGIN_PREFIX, RUN, WAITING
 from xray.case import Buckets, pictures
 from xray.case.pictures import View, picture_name
 from xray.image import Format, Picture
@@ -35,8 +35,13 @@ HEAVY = ("PIL", "cv2", "numpy", "onnxruntime", "pydicom")
 IMPORTED = f"""
 import sys
 from fastapi.testclient import TestClient
-from xray.web.app import app, may_see_cases
-app.dependency_overrides[may_see_cases] = lambda: None
+from xray.web.app import app
+from airflow.api_fastapi.core_api import security
+from xray.web import rights, viewed
+for right in (rights.may_see_cases, rights.may_see_images):
+    app.dependency_overrides[right] = lambda: None
+app.dependency_overrides[security.get_user] = lambda: None
+viewed.log.record = lambda *view: None
 answer = TestClient(app).get("/review/{BUCKET}/{CASE_ID}/1/full")
 print(answer.status_code, answer.content == b"a picture")
 print([name for name in {HEAVY!r} if name in sys.modules])
@@ -45,12 +50,10 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 
 
 @pytest.fixture
-def client(s3_connection: Any) -> Iterator[TestClient]:
-    """A client of a user who may see cases."""
-    app.dependency_overrides[may_see_cases] = lambda: None
-    with TestClient(app) as client:
-        yield client
-    app.dependency_overrides.clear()
+def client(logged_in: Any, views: Any) -> TestClient:
+    """A client of a user who may see images."""
+    opened: TestClient = logged_in("user")
+    return opened
 
 
 class FakeBody:
@@ -86,13 +89,11 @@ class FakeClient:
 
 
 @pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBody]:
-    """A store with one large picture, for a user who may see cases."""
+def large(monkeypatch: pytest.MonkeyPatch, client: TestClient) -> FakeBody:
+    """A store with one large picture, for a user who may see images."""
     body = FakeBody()
     monkeypatch.setattr(connections, "object_store", lambda: ObjectStore(FakeClient(body)))
-    app.dependency_overrides[may_see_cases] = lambda: None
-    yield body
-    app.dependency_overrides.clear()
+    return body
 
 
 def test_every_route_asks_for_the_login() -> None:
@@ -102,6 +103,11 @@ def test_every_route_asks_for_the_login() -> None:
         "/quarantine/{bucket}/{case_id}/{claim}/{view}",
         "/cases",
         "/dead-letters",
+        "/cases/{case_id}",
+        "/cases/{case_id}/again",
+        "/cases/{case_id}/pictures/{picture}/{view}",
+        "/runs/{run_id}",
+        "/thumbnails/{bucket}/{case_id}",
         "/waiting",
         "/waiting/review/{case_id}/{claim}",
         "/waiting/release/{case_id}/{claim}",
@@ -114,14 +120,26 @@ def test_every_route_asks_for_the_login() -> None:
 def test_the_plugin_mounts_the_app_where_the_addresses_say() -> None:
     text = (ROOT / "plugins" / "xray_plugin.py").read_text()
     assert f'"url_prefix": "{PLUGIN_PREFIX}"' in text
-    for page in (CASES, WAITING):
+    for page in (CASES, RUN.format(run_id="{RUN_ID}"), WAITING):
         assert f'"href": "{PLUGIN_PREFIX[1:]}{page}"' in text
+
+
+@pytest.mark.parametrize("role", ["viewer", None])
+def test_a_picture_needs_the_right_to_see_images(
+    logged_in: Any, views: list[Any], s3: Any, role: str | None
+) -> None:
+    key = picture_name(CASE_ID, 1, View.FULL)
+    s3.put_object(Bucket=Buckets(BUCKET).staging, Key=key, Body=b"x", ContentType="image/png")
+    answer = logged_in(role).get(f"/review/{BUCKET}/{CASE_ID}/1/full")
+    assert answer.status_code == (403 if role else 401)
+    assert answer.content != b"x"
+    assert views == []
 
 
 @pytest.mark.parametrize("view", View)
 @pytest.mark.parametrize("route", ["review", "quarantine"])
 def test_a_picture_is_served_until_the_form_is_withdrawn(
-    client: TestClient, s3: Any, route: str, view: View
+    client: TestClient, s3: Any, route: str, view: View, views: list[Any]
 ) -> None:
     buckets = Buckets(BUCKET)
     bucket = {"review": buckets.staging, "quarantine": buckets.quarantine}[route]
@@ -134,6 +152,8 @@ def test_a_picture_is_served_until_the_form_is_withdrawn(
     assert answer.headers["content-length"] == "9"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    kind = {"review": "review", "quarantine": "release"}[route]
+    assert views == [("somebody", CASE_ID, kind)], "the view is on record"
     assert client.get(address.replace("/3/", "/2/")).status_code == 404, "another claim's"
     s3.delete_object(**where)
     gone = client.get(address)

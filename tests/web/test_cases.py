@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -14,10 +13,8 @@ from airflow.models.dagrun import DagRun
 from airflow.utils.types import DagRunType
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, insert
-from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from tests.support.index_database import new_database
 from xray.airflow import config
 from xray.airflow.index import queries
 from xray.airflow.index.table import CASES
@@ -25,20 +22,6 @@ from xray.web.cases import PER_PAGE
 
 LogIn = Callable[[str | None], TestClient]
 PAGE = "/cases"
-
-
-@pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The database of Airflow."""
-    engine = new_database()
-
-    @contextmanager
-    def connected() -> Iterator[Connection]:
-        with engine.connect() as connection:
-            yield connection
-
-    monkeypatch.setattr(queries, "database", connected)
-    return engine
 
 
 def add(database: Engine, number: int, **values: Any) -> str:
@@ -93,7 +76,18 @@ def test_the_newest_case_comes_first_with_its_outcome(logged_in: LogIn, database
     text = text_of(page.text)
     assert "Pneumonia 99 % published and anonymised 2 h 5 min ago 2.5 1 ceph 1.0" in text
     assert "under way 1 min ago" in text
-    assert f'href="/dags/xray_case/runs/xray__{old}"' in page.text
+    assert f'href="cases/{old}"' in page.text
+
+
+def test_only_those_who_may_see_images_are_shown_small_pictures(
+    logged_in: LogIn, database: Engine
+) -> None:
+    with_picture = add(database, 1)
+    add(database, 2, replaced=True)
+    add(database, 3, state="failed", decision=None)
+    page = logged_in("user").get(PAGE).text
+    assert re.findall(r'<img src="([^"]+)"', page) == [f"thumbnails/xray-data-in/{with_picture}"]
+    assert "<img" not in logged_in("viewer").get(PAGE).text
 
 
 def test_what_a_case_waits_for_and_what_has_replaced_it_is_shown(

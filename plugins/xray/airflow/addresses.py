@@ -20,6 +20,16 @@ CASES = "/cases"
 """The page with all cases."""
 DEAD_LETTERS = "/dead-letters"
 """The page with the newest dead letters."""
+CASE = "/cases/{case_id}"
+"""The page of a case."""
+PICTURE = "/cases/{case_id}/pictures/{picture}/{view}"
+"""A picture of a case."""
+THUMBNAIL = "/thumbnails/{bucket}/{case_id}"
+"""The thumbnail of a case."""
+AGAIN = "/cases/{case_id}/again"
+"""Prepares the run of a new case of the same image."""
+RUN = "/runs/{run_id}"
+"""The page of the case that a run is about."""
 WAITING = "/waiting"
 """The page with the cases that wait for a person."""
 OPEN_REVIEW = "/waiting/review/{case_id}/{claim}"
@@ -59,6 +69,11 @@ def picture_address(path: str, bucket: str, case_id: str, claim: int, view: View
     return f"{_base()}{PLUGIN_PREFIX}{route}"
 
 
+def case_address(case_id: str) -> str:
+    """Return the address of the page of a case, without scheme and host."""
+    return f"{_base()}{PLUGIN_PREFIX}{CASE.format(case_id=case_id)}"
+
+
 def form_address(dag_id: str, run_id: str, task_id: str) -> str:
     """Return the address of a form in Airflow's UI, without scheme and host.
 
@@ -70,6 +85,17 @@ def form_address(dag_id: str, run_id: str, task_id: str) -> str:
 def ui_run_address(dag_id: str, run_id: str) -> str:
     """Return the address of a run in Airflow's UI, without scheme and host."""
     return f"{_base()}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+
+
+def ui_task_address(dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+    """Return the address of the log of a try of a task in Airflow's UI, as above."""
+    run = ui_run_address(dag_id, run_id)
+    return f"{run}/tasks/{quote(task_id)}?try_number={try_number}"
+
+
+def api_address() -> str:
+    """Return the address of Airflow's public API, without scheme and host."""
+    return f"{_base()}/api/v2"
 
 
 def run_address(dag_id: str, run_id: str) -> str:

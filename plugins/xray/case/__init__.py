@@ -8,6 +8,7 @@ imported by module, and import what they need for pixels where they need it.
 from xray.case import (
     ending,
     forget,
+    known,
     lookup,
     manifest,
     pictures,
@@ -39,6 +40,7 @@ __all__ = [
     "ending",
     "forget",
     "hand_over",
+    "known",
     "lookup",
     "manifest",
     "pictures",

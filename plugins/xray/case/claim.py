@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from xray import audit
 from xray.case.manifest import REVIEW, Claim, Manifest, Place, Upload
-from xray.case.pictures import View, picture_name
+from xray.case.pictures import View, picture_name, thumbnail_key
 from xray.case.source import RESTARTING_SEQUENCERS, Source
 from xray.case.values import Pinned
 from xray.case.work import Work
@@ -219,6 +219,7 @@ def _places(work: Work, pinned: Pinned, number: int) -> list[Place]:
     return [
         (buckets.processed, source.processed_key()),
         (buckets.processed, evidence),
+        (buckets.manifests, thumbnail_key(work.case_id)),
         (buckets.anonymized, anonymized),
         (buckets.anonymized, anonymized + CERTIFICATE_KEY),
         *((buckets.quarantine, key) for key in quarantined),

@@ -22,6 +22,7 @@ from xray import audit
 from xray.case.claim import run_of
 from xray.case.converge import converge
 from xray.case.manifest import REVIEW, Claim, Manifest, Place
+from xray.case.pictures import THUMBNAILS
 from xray.case.requests import remove_markers
 from xray.case.source import CASE_ID, OBJECT_DIGITS, Source
 from xray.case.values import SOURCE_ETAG
@@ -181,6 +182,7 @@ def _places_on_record(work: Work, cases: Iterable[str]) -> set[Place]:
         for record in audit.records(work.store, buckets.audit, case_id)
         for output in record.get("outputs") or ()
         if output["bucket"] in outputs
+        or (output["bucket"] == buckets.manifests and output["key"].startswith(THUMBNAILS))
     }
 
 

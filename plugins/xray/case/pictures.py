@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 PREVIEW_SIDE = 1200
 """The most pixels of a preview's longer side, rulers included."""
+THUMBNAIL_SIDE = 96
+"""The most pixels of a thumbnail's longer side: text on an image is too small to be read there."""
+THUMBNAILS = "thumbnails/"
+"""What the key of a thumbnail starts with, in the bucket of the manifests."""
+THUMBNAIL_TYPE = "image/jpeg"
+"""The media type of a thumbnail."""
 _TILE_SIDE = 1024
 """The side of the squares in which greys are stretched, in pixels."""
 _TILE_MARGIN = 128
@@ -59,6 +65,22 @@ def picture_name(case_id: str, claim: int, view: View) -> str:
     return f"{case_id}/{claim}/{view.file_name}"
 
 
+def thumbnail_key(case_id: str) -> str:
+    """Return the key of the thumbnail of a case, in the bucket of the manifests."""
+    return f"{THUMBNAILS}{case_id}.jpg"
+
+
+def thumbnail(picture: Picture) -> bytes:
+    """Return a small JPEG of an image, at most :data:`THUMBNAIL_SIDE` pixels wide and high."""
+    from PIL import ImageOps
+
+    small = ImageOps.contain(picture.eight_bit(), (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    small.info.clear()
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=75)
+    return stream.getvalue()
+
+
 def is_picture(key: str) -> bool:
     """Return whether ``key`` is a view's, and not that of an image itself."""
     return key.rpartition("/")[2] in {view.file_name for view in View}
@@ -73,7 +95,7 @@ def render(picture: Picture, *, rulers: bool) -> Iterator[tuple[View, bytes]]:
             grey then.
     """
     for view in View:
-        yield view, _rendered(picture, view, rulers)
+        yield view, rendered(picture, view, rulers=rulers)
 
 
 def put_pictures(
@@ -114,8 +136,8 @@ def put_pictures(
     return entries
 
 
-def _rendered(picture: Picture, view: View, rulers: bool) -> bytes:
-    """Return the bytes of one view."""
+def rendered(picture: Picture, view: View, *, rulers: bool = False) -> bytes:
+    """Return the bytes of one view: see :func:`render`."""
     from xray.image import draw_rulers
 
     image = picture.eight_bit()

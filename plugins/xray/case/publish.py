@@ -13,7 +13,7 @@ from xray import audit
 from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined_key
 from xray.case.converge import converge
 from xray.case.manifest import Output, Request
-from xray.case.pictures import picture_name, render
+from xray.case.pictures import THUMBNAIL_TYPE, picture_name, render, thumbnail_key
 from xray.case.requests import put_marker, release_request, remove_markers
 from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
 from xray.case.values import (
@@ -25,7 +25,7 @@ from xray.case.values import (
     Scored,
     Staged,
 )
-from xray.case.work import Work, clear_stage, record, recorded, unstage
+from xray.case.work import Work, clear_stage, record, recorded, unstage, unstage_thumbnail
 from xray.case.writer import Writer, writing
 from xray.errors import StaleError
 from xray.settings import Settings
@@ -177,6 +177,9 @@ def _publish_all(
         key, *_ = work.anonymized_keys(pinned.etag, anonymized.suffix)
         image, redaction = unstage(work, anonymized), anonymized.redaction or {}
         publish_anonymized(writer, work, key, image, anonymized.content_type, scored, redaction)
+    if small := unstage_thumbnail(work, annotated):
+        key = thumbnail_key(work.case_id)
+        writer.write(work.buckets.manifests, key, small, THUMBNAIL_TYPE)
     _publish_identified(writer, work, pinned, scored, annotated)
 
 

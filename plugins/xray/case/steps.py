@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from xray.case.claim import claim, own_claim
+from xray.case.pictures import thumbnail
 from xray.case.source import Source
 from xray.case.values import Pinned, Scored, Staged
-from xray.case.work import Work, read_pinned_image, stage
+from xray.case.work import Work, read_pinned_image, stage, stage_thumbnail
 from xray.errors import NotFoundError, ObjectError, XrayError
 from xray.settings import Label, Settings
 
@@ -101,12 +102,13 @@ def classify(work: Work, pinned: Pinned) -> Scored:
 
 
 def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:
-    """Print the risk on the image and stage it."""
+    """Print the risk on the image and stage it, with a thumbnail of the image."""
     from xray.image import print_caption
 
     picture = read_pinned_image(work, pinned)
+    small = stage_thumbnail(work, thumbnail(picture))
     drawn = print_caption(picture.pixels, caption_of(scored), picture.depth)
-    return stage(work, "annotated", picture, drawn)
+    return replace(stage(work, "annotated", picture, drawn), thumbnail=small)
 
 
 def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:

@@ -140,6 +140,8 @@ class Staged(Value):
     """The suffix of the image's format, with its dot."""
     redaction: dict[str, Any] | None = None
     """Of an anonymised image: :meth:`xray.redaction.Redaction.summary`."""
+    thumbnail: str | None = None
+    """Of an annotated image: SHA-256 of its thumbnail, which is staged beside it."""
 
     @property
     def quarantined(self) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xray import audit
 from xray.case.buckets import Buckets
 from xray.case.manifest import Manifest, ManifestFile, Request
+from xray.case.pictures import THUMBNAIL_TYPE
 from xray.case.source import OBJECT_DIGITS, Source
 from xray.case.values import Decision, Pinned, Staged
 from xray.errors import NotFoundError, ObjectError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from xray.image import Limits, Picture
 
+_THUMBNAIL = "thumbnail.jpg"
+"""The name of the staged thumbnail within the case."""
 DELETED_MEANWHILE = "The object's results were deleted on request while the case was under way."
 """The reason of a deletion that a case completes itself."""
 
@@ -282,15 +285,37 @@ def stage(work: Work, name: str, picture: Picture, pixels: Image.Image) -> Stage
     return staged
 
 
+def stage_thumbnail(work: Work, data: bytes) -> str:
+    """Write a thumbnail to the staging bucket, and return its SHA-256."""
+    name = work.stage_prefix + _THUMBNAIL
+    work.store.put(work.buckets.staging, name, data, content_type=THUMBNAIL_TYPE)
+    return hashlib.sha256(data).hexdigest()
+
+
 def unstage(work: Work, staged: Staged) -> bytes:
     """Return a staged image's bytes.
 
     Raises:
         ObjectError: the bytes are not the ones that were staged.
     """
+    return _unstage(work, staged.name, staged.sha256)
+
+
+def unstage_thumbnail(work: Work, annotated: Staged) -> bytes | None:
+    """Return the bytes of the thumbnail that is staged beside an image: see :func:`unstage`.
+
+    An image that an earlier version has staged has none.
+    """
+    if annotated.thumbnail is None:
+        return None
+    folder = annotated.name.rpartition("/")[0]
+    return _unstage(work, f"{folder}/{_THUMBNAIL}", annotated.thumbnail)
+
+
+def _unstage(work: Work, name: str, sha256: str) -> bytes:
     bucket = work.buckets.staging
-    content = work.store.get(bucket, staged.name)
-    if content.sha256 != staged.sha256:
+    content = work.store.get(bucket, name)
+    if content.sha256 != sha256:
         raise ObjectError(
             f"A staged image in {bucket} is not the one that was staged: clear the case's "
             "run to make it again."

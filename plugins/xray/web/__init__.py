@@ -2,4 +2,18 @@
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["app", "cases", "dead_letters", "origin", "pages", "pictures", "waiting"]
+__all__ = [
+    "app",
+    "case",
+    "cases",
+    "dead_letters",
+    "origin",
+    "pages",
+    "pictures",
+    "rendering",
+    "rights",
+    "start",
+    "trail",
+    "viewed",
+    "waiting",
+]

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
-from fastapi.responses import FileResponse
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import Body, Depends, FastAPI, HTTPException, Path, Query, Response
+from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import AfterValidator
 
 from xray.airflow import config
 from xray.airflow.addresses import (
+    AGAIN,
+    CASE,
     CASES,
     DEAD_LETTERS,
     OPEN_RELEASE,
     OPEN_REVIEW,
+    PICTURE,
     QUARANTINE,
     REVIEW,
+    RUN,
+    THUMBNAIL,
     WAITING,
 )
-from xray.airflow.forms import DAGS
+from xray.airflow.index import queries
 from xray.airflow.letters import MAX_REASON
 from xray.case import Buckets, manifest
+from xray.case.known import Kind
 from xray.case.pictures import View
 from xray.errors import SettingsError
 from xray.suffixes import landing_bucket
-from xray.web import cases, dead_letters, pages, pictures, waiting
+from xray.web import case, cases, dead_letters, pages, pictures, start, viewed, waiting
 from xray.web.origin import from_our_page
+from xray.web.rights import (
+    actions,
+    images_shown,
+    kinds_to_open,
+    may_open,
+    may_see_cases,
+    may_see_images,
+    may_start_cases,
+    replays,
+)
 
 BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
 
@@ -51,48 +65,25 @@ Claim = Annotated[int, Path(ge=1, lt=2**31)]
 Reason = Annotated[str | None, Query(max_length=MAX_REASON)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, lt=2**31)]
 
-may_see_cases = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
-may_open = {
-    kind: requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=dag_id)
-    for kind, dag_id in DAGS.items()
-}
-"""Asks whether the user may start runs of the DAG of each kind of form."""
-may_replay = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=config.REPLAY_DAG)
-"""Asks whether the user may start runs of ``xray_replay``; Airflow asks again at the start."""
-
-
-def kinds_to_open(request: Request, user: GetUserDep) -> list[str]:
-    """Return the kinds whose forms the user may open."""
-    return [kind for kind, check in may_open.items() if _passes(check, request, user)]
-
-
-def replays(request: Request, user: GetUserDep) -> bool:
-    """Return whether the user may start a replay."""
-    return _passes(may_replay, request, user)
-
-
-def _passes(check: Callable[..., Any], request: Request, user: Any) -> bool:
-    try:
-        check(request, user)
-    except HTTPException:
-        return False
-    return True
-
 
 # Airflow does not put a plugin's app behind its login, so the app asks for it, on every route.
 app = FastAPI(title="xray", openapi_url=None, dependencies=[Depends(may_see_cases)])
 
 
-@app.get(REVIEW)
-def review(bucket: Bucket, case_id: CaseId, claim: Claim, view: View) -> Response:
+@app.get(REVIEW, dependencies=[Depends(may_see_images)])
+def review(user: GetUserDep, bucket: Bucket, case_id: CaseId, claim: Claim, view: View) -> Response:
     """Serve a view of the annotated image of a case that waits for a review."""
-    return pictures.stream(Buckets(bucket).staging, case_id, claim, view)
+    viewed.log.record(user, case_id, manifest.REVIEW)
+    return pictures.of_waiting_case(Buckets(bucket).staging, case_id, claim, view)
 
 
-@app.get(QUARANTINE)
-def quarantined(bucket: Bucket, case_id: CaseId, claim: Claim, view: View) -> Response:
+@app.get(QUARANTINE, dependencies=[Depends(may_see_images)])
+def quarantined(
+    user: GetUserDep, bucket: Bucket, case_id: CaseId, claim: Claim, view: View
+) -> Response:
     """Serve a view of the quarantined image of a case."""
-    return pictures.stream(Buckets(bucket).quarantine, case_id, claim, view)
+    viewed.log.record(user, case_id, manifest.RELEASE)
+    return pictures.of_waiting_case(Buckets(bucket).quarantine, case_id, claim, view)
 
 
 @app.get(WAITING)
@@ -118,9 +109,52 @@ async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> R
 
 
 @app.get(CASES)
-def list_cases(chosen: Annotated[cases.Chosen, Query()]) -> Response:
+def list_cases(
+    chosen: Annotated[cases.Chosen, Query()], images: Annotated[bool, Depends(images_shown)]
+) -> Response:
     """Serve the page with all cases."""
-    return cases.show(chosen)
+    return cases.show(chosen, images=images)
+
+
+@app.get(CASE)
+def show_case(
+    case_id: CaseId,
+    images: Annotated[bool, Depends(images_shown)],
+    allowed: Annotated[set[str], Depends(actions)],
+) -> Response:
+    """Serve the page of a case."""
+    return case.show(case_id, images=images, actions=allowed)
+
+
+@app.get(RUN)
+def show_case_of_run(run_id: str) -> Response:
+    """Lead to the page of the case that a run is about."""
+    with queries.database() as connection:
+        case_id = queries.case_of_run(connection, run_id)
+    if case_id is None:
+        return case.none(root="../")
+    return RedirectResponse(f"../cases/{case_id}", headers=pages.HEADERS)
+
+
+@app.get(PICTURE, dependencies=[Depends(may_see_images)])
+def picture(user: GetUserDep, case_id: CaseId, picture: Kind, view: View) -> Response:
+    """Serve a picture of a case."""
+    known = case.known(case_id)
+    viewed.log.record(user, case_id, picture.value)
+    return pictures.of_case(known, picture, view)
+
+
+@app.get(THUMBNAIL, dependencies=[Depends(may_see_images)])
+def thumbnail(user: GetUserDep, bucket: Bucket, case_id: CaseId) -> Response:
+    """Serve the thumbnail of a case."""
+    viewed.log.record(user, case_id, "thumbnail")
+    return pictures.thumbnail(Buckets(bucket).manifests, case_id)
+
+
+@app.post(AGAIN, dependencies=[Depends(may_start_cases), Depends(from_our_page)])
+def prepare_again(case_id: CaseId, settings: Annotated[dict[str, Any], Body()]) -> Response:
+    """Return the run of a new case of the same image, with other settings."""
+    return start.again(case.known(case_id), settings)
 
 
 @app.get(DEAD_LETTERS)

@@ -13,8 +13,6 @@ from fastapi.responses import HTMLResponse
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
 from sqlalchemy.exc import SQLAlchemyError
 
-from xray.airflow import config
-from xray.airflow.addresses import ui_run_address
 from xray.airflow.index import queries
 from xray.airflow.index.queries import HOURS, Filter, Summary, utc
 from xray.airflow.index.rows import in_percent
@@ -40,6 +38,8 @@ STATES = {
     State.FAILED: "failed",
 }
 """What the page calls each state."""
+_WITH_OUTPUTS = (Decision.PUBLISHED, Decision.ANONYMIZED, Decision.QUARANTINED)
+"""The decisions after which a case has live outputs, until a later case replaces them."""
 COUNTERS = (
     ("running", "under way", {"state": State.RUNNING.value}),
     ("waiting", "wait for a review", {"state": State.WAITING.value}),
@@ -94,8 +94,13 @@ class Chosen(BaseModel):
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-def show(chosen: Chosen) -> HTMLResponse:
-    """Return the page."""
+def show(chosen: Chosen, *, images: bool) -> HTMLResponse:
+    """Return the page.
+
+    Args:
+        chosen: the query of its address.
+        images: whether the user may see identified images.
+    """
     now = datetime.now(UTC)
     before = None
     if chosen.before:
@@ -115,8 +120,9 @@ def show(chosen: Chosen) -> HTMLResponse:
         200,
         problem="",
         chosen=chosen,
+        images=images,
         chosen_any=any(asdict(chosen.filter()).values()),
-        cases=[_shown(row, now) for row in rows[:PER_PAGE]],
+        cases=[shown(row, now) for row in rows[:PER_PAGE]],
         older=chosen.address(before=f"{utc(last.received).isoformat()}~{last.case_id}")
         if last
         else "",
@@ -135,8 +141,8 @@ def show(chosen: Chosen) -> HTMLResponse:
     )
 
 
-def _shown(row: Any, now: datetime) -> dict[str, Any]:
-    """Return what the table says of a case."""
+def shown(row: Any, now: datetime) -> dict[str, Any]:
+    """Return what pages say of a row of the index."""
     received = utc(row.received)
     running = row.state == State.RUNNING
     seconds = None
@@ -150,7 +156,8 @@ def _shown(row: Any, now: datetime) -> dict[str, Any]:
         outcome = f"{outcome}, waits for a release"
     return {
         "id": row.case_id,
-        "run": ui_run_address(config.CASE_DAG, row.run_id),
+        "bucket": row.bucket,
+        "has_thumbnail": row.decision in _WITH_OUTPUTS and not row.replaced,
         "state": row.state,
         "outcome": outcome,
         "replaced": row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),

@@ -28,4 +28,4 @@ def from_our_page(request: Request) -> None:
         base = urlsplit(conf.get("api", "base_url", fallback="")).netloc
         ours &= urlsplit(origin).netloc in {request.headers.get("host"), base} - {""}
     if not ours:
-        raise HTTPException(403, "Only the page Waiting may open a form.")
+        raise HTTPException(403, "Only a page of this package may ask for this.")

@@ -11,11 +11,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FILES = Path(__file__).with_name("files")
 """The templates, the style sheets and the scripts."""
-STATIC = ("page.css", "page.js", "cases.css", "cases.js", "dead_letters.js", "waiting.js")
+STATIC = (
+    *("page.css", "cases.css", "case.css"),
+    *("page.js", "live.js", "waiting.js", "boxes.js", "case.js", "dead_letters.js"),
+)
 """The files that are served as they are."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -81,7 +81,7 @@ def test_a_person_may_select_an_object_in_three_ways(
     case_id = world.runs[0].case_id
     values = {"case_id": case_id, "patient": patient_of(KEYRING) + "/", "key": KEY}
     counts = run(monkeypatch, **{selector: values[selector]})
-    assert (counts["objects"], counts["forgotten"], counts["outputs"]) == (1, 1, 3)
+    assert (counts["objects"], counts["forgotten"], counts["outputs"]) == (1, 1, 4)
     assert world.store.peek(f"{BUCKET}-manifests") == {}
     record = the_record(world)
     assert record["case_id"] == case_id
@@ -115,7 +115,7 @@ def test_an_object_that_was_uploaded_again_is_left_alone(
 def test_a_dry_run_says_what_it_would_do(
     world: World, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, key=KEY, dry_run=True)["outputs"] == 3
+    assert run(monkeypatch, key=KEY, dry_run=True)["outputs"] == 4
     assert api.notes["run-1"] == "Objects to forget: 1 of 1."
     assert len(world.store.peek(f"{BUCKET}-anonymized")) == 2
 

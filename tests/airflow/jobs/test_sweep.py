@@ -64,7 +64,7 @@ def test_an_attempt_that_nobody_ends_is_ended(
     run_id = RUN_PREFIX + work.case_id
     api.runs[run_id], api.states[run_id] = work.source.to_conf(KEYRING), "failed"
 
-    assert swept(api, store, datetime.now(UTC) + LATER) == Counter(swept=1, ended=1)
+    assert swept(api, store, datetime.now(UTC) + LATER) == Counter(swept=2, ended=1)
     assert objects(s3, BUCKETS.staging) == {}
     assert objects(s3, BUCKETS.processed) == {}, "nobody has committed it"
     manifest, _ = work.manifest.read()

@@ -6,4 +6,4 @@ from the audit trail, which stays the truth.
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["manager", "queries", "rebuild", "rows", "run_listener", "table"]
+__all__ = ["manager", "queries", "rebuild", "rows", "run_listener", "runs", "table"]

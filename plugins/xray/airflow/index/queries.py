@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.orm import Session
 
 from xray.airflow import config
 from xray.airflow.index.table import CASES, State
-from xray.case import Decision
+from xray.case import RUN_PREFIX, Decision
 
 HOURS = 24
 """The hours that are summed up."""
@@ -22,6 +24,8 @@ SUMMED_UP = 2_000
 """The most cases that are summed up, the newest first."""
 BINS = 10
 """The bins of the histogram of the risks."""
+_RUN_ID = re.compile(rf"{RUN_PREFIX}([0-9a-f]{{32}})(__[0-9]+)?")
+"""The id of the run of a case, or of its form; the case of a typed key has another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +59,22 @@ class Summary:
 
 
 @contextmanager
-def database() -> Iterator[Connection]:
-    """Give a connection to Airflow's database, and commit at the end.
+def session() -> Iterator[Session]:
+    """Give a session with Airflow's database, and commit at the end.
 
     ``create_session`` is what Airflow's own plugins use; it is not part of its public interface.
     """
     from airflow.utils.session import create_session
 
-    with create_session() as session:
-        yield session.connection()
+    with create_session() as current:
+        yield current
+
+
+@contextmanager
+def database() -> Iterator[Connection]:
+    """Give a connection to Airflow's database, and commit at the end."""
+    with session() as current:
+        yield current.connection()
 
 
 def newest(
@@ -84,6 +95,18 @@ def newest(
         query = query.where(or_(CASES.c.received < at, same))
     query = query.order_by(CASES.c.received.desc(), CASES.c.case_id).limit(most)
     return connection.execute(query).all()
+
+
+def case(connection: Connection, case_id: str) -> Row[Any] | None:
+    """Return the row of a case; None if the index does not have it."""
+    return connection.execute(select(CASES).where(CASES.c.case_id == case_id)).one_or_none()
+
+
+def case_of_run(connection: Connection, run_id: str) -> str | None:
+    """Return the id of the case that a run or its form is about; None if it is about none."""
+    if match := _RUN_ID.fullmatch(run_id):
+        return match[1]
+    return connection.execute(select(CASES.c.case_id).where(CASES.c.run_id == run_id)).scalar()
 
 
 def summary(connection: Connection, now: datetime) -> Summary:

@@ -22,7 +22,7 @@ function follow(event, link) {
 }
 
 // Says a text in the status of an element; a screen reader reads only what has changed.
-function say(element, text, problem) {
+function say(element, text, problem = false) {
   const status = element.querySelector("[role=status]");
   status.classList.toggle("problem", problem);
   if (status.textContent !== text) status.textContent = text;

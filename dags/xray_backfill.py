@@ -29,7 +29,12 @@ the backfill runs, its return value those at the end.
             None,
             type=["null", "string"],
             description="Only keys with this prefix; empty for all. Airflow keeps what is typed: "
-            "type no name of a patient",
+            "type no name of a patient, or start the backfill on the page Start",
+        ),
+        "sealed": Param(
+            None,
+            type=["null", "string"],
+            description="The sealed prefix, from the page Start, in place of a prefix",
         ),
         "since": Param(
             None,

@@ -84,6 +84,15 @@ class ListedObject:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A part of a listing: the objects and the folders directly in a folder."""
+
+    folders: list[str]  # Their prefixes, which end with a slash.
+    objects: list[ListedObject]
+    next: str | None  # Begins the next part; None if this is the last one.
+
+
 class ObjectStore:
     """An S3 client that raises this package's errors.
 
@@ -277,9 +286,32 @@ class ObjectStore:
                 Bucket=bucket, Prefix=prefix
             ):
                 for item in page.get("Contents", ()):
-                    yield ListedObject(
-                        item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"]
-                    )
+                    yield _listed(item)
+
+    def folder(
+        self, bucket: str, prefix: str = "", *, most: int = 1000, after: str | None = None
+    ) -> Folder:
+        """List the objects and the folders directly under ``prefix``; raise as :meth:`list` does.
+
+        Args:
+            bucket, prefix: the folder; the prefix ends with a slash unless it is empty.
+            most: objects and folders together, at most 1000.
+            after: the ``next`` of the part before; None for the first part.
+        """
+        begin = {"ContinuationToken": after} if after else {}
+        with _translated("listing", bucket):
+            answer = self._client.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=most, **begin
+            )
+        return Folder(
+            [one["Prefix"] for one in answer.get("CommonPrefixes", ())],
+            [_listed(item) for item in answer.get("Contents", ())],
+            answer.get("NextContinuationToken"),
+        )
+
+
+def _listed(item: Mapping[str, Any]) -> ListedObject:
+    return ListedObject(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
 
 
 def _pin(version_id: str | None, etag: str | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from fastapi import HTTPException
 from xray.web import rights
 
 REQUEST: Any = None
+ALL = {"rerun", "start", "backfill", "review", "release"}
 
 
 class OtherManager:
@@ -39,9 +40,9 @@ def user(role: str) -> SimpleAuthManagerUser:
     ("role", "images", "may"),
     [
         ("viewer", False, set()),
-        ("user", True, {"rerun", "start", "review", "release"}),
-        ("op", True, {"rerun", "start", "review", "release"}),
-        ("admin", True, {"rerun", "start", "review", "release"}),
+        ("user", True, ALL),
+        ("op", True, ALL),
+        ("admin", True, ALL),
     ],
 )
 def test_the_roles_of_the_simple_auth_manager(role: str, images: bool, may: set[str]) -> None:

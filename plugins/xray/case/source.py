@@ -18,6 +18,7 @@ from xray.notification import ObjectCreated
 from xray.pseudonym import Keyring, pseudonym
 from xray.seal import seal, unseal
 from xray.settings import PATIENT_PATTERN
+from xray.storage import ListedObject
 from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY
 
 RUN_PREFIX = "xray__"
@@ -33,6 +34,31 @@ CASE_ID = "case_id"
 """The field of a run's conf that holds the id of the case."""
 OBJECT_DIGITS = 16
 """The hexadecimal digits of a case id that identify the object; the rest identifies the upload."""
+
+
+def seal_prefix(keyring: Keyring, bucket: str, prefix: str) -> str:
+    """Return a prefix of object keys sealed by the newest secret: it may name a patient."""
+    return seal(keyring.secrets[0], prefix, context=f"prefix in {bucket}")
+
+
+def unseal_prefix(keyring: Keyring, bucket: str, sealed: str) -> str:
+    """Return the prefix that :func:`seal_prefix` was called with.
+
+    Raises:
+        PermanentError: the sealed prefix was changed.
+    """
+    return unseal(keyring.secrets, sealed, context=f"prefix in {bucket}")
+
+
+def patient_hash(keyring: Keyring, bucket: str, patient: str) -> str:
+    """Return the keyed hash by which the cases of a patient are found.
+
+    Args:
+        keyring: the deployment's secrets.
+        bucket: the bucket of the images.
+        patient: as the setting ``patient_pattern`` finds the patient in an object key.
+    """
+    return pseudonym(keyring.case_secret, "patient in the index", bucket, patient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +87,26 @@ class Source(Value):
             sequencer=created.sequencer,
             event_time=created.event_time,
             origin=created.dialect,
+        )
+
+    @classmethod
+    def from_listing(cls, bucket: str, entry: ListedObject, origin: str, rerun: str = "") -> Self:
+        """Return the source of a listed object: the time of its upload is that of the event.
+
+        Args:
+            bucket: the bucket.
+            entry: the object.
+            origin: of the case.
+            rerun: part of the id of the case: another value makes a new case of the same object.
+        """
+        return cls(
+            bucket=bucket,
+            key=entry.key,
+            etag=entry.etag,
+            size=entry.size,
+            sequencer=f"{rerun}{entry.modified.isoformat()}",
+            event_time=entry.modified.isoformat(),
+            origin=origin,
         )
 
     @classmethod
@@ -133,6 +179,10 @@ class Source(Value):
         upload = pseudonym(keyring.case_secret, "case", self.bucket, self.key, version, sequence)
         return self.object_id(keyring) + upload[OBJECT_DIGITS:]
 
+    def object_hash(self, keyring: Keyring) -> str:
+        """Return the keyed hash by which the cases of the object are found."""
+        return pseudonym(keyring.case_secret, "object in the index", self.bucket, self.key)
+
     def index_hashes(self, keyring: Keyring, patient_pattern: str) -> dict[str, str]:
         """Return the keyed hashes by which the cases of the object and of its patient are found.
 
@@ -143,12 +193,9 @@ class Source(Value):
             patient_pattern: as for :meth:`anonymized_keys`. If it does not match, there is no hash
                 of the patient.
         """
-        secret, hashes = keyring.case_secret, {}
-        hashes["object"] = pseudonym(secret, "object in the index", self.bucket, self.key)
+        hashes = {"object": self.object_hash(keyring)}
         if match := re.search(patient_pattern, self.key):
-            hashes["patient"] = pseudonym(
-                secret, "patient in the index", self.bucket, match["patient"]
-            )
+            hashes["patient"] = patient_hash(keyring, self.bucket, match["patient"])
         return hashes
 
     def run_id(self, keyring: Keyring) -> str:

@@ -21,6 +21,11 @@ from xray.airflow.addresses import (
     QUARANTINE,
     REVIEW,
     RUN,
+    SEARCH,
+    START,
+    START_BACKFILL,
+    START_CASES,
+    START_FOLDER,
     THUMBNAIL,
     WAITING,
 )
@@ -66,6 +71,8 @@ Reason = Annotated[str | None, Query(max_length=MAX_REASON)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, lt=2**31)]
 
 
+_MAY_START = [Depends(may_see_images), Depends(may_start_cases)]
+
 # Airflow does not put a plugin's app behind its login, so the app asks for it, on every route.
 app = FastAPI(title="xray", openapi_url=None, dependencies=[Depends(may_see_cases)])
 
@@ -110,10 +117,42 @@ async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> R
 
 @app.get(CASES)
 def list_cases(
-    chosen: Annotated[cases.Chosen, Query()], images: Annotated[bool, Depends(images_shown)]
+    chosen: Annotated[cases.Chosen, Query()],
+    images: Annotated[bool, Depends(images_shown)],
+    allowed: Annotated[set[str], Depends(actions)],
 ) -> Response:
     """Serve the page with all cases."""
-    return cases.show(chosen, images=images)
+    return cases.show(chosen, images=images, may_start="start" in allowed)
+
+
+@app.post(SEARCH, dependencies=[Depends(may_see_images), Depends(from_our_page)])
+def search(bucket: ChosenBucket, wanted: start.Wanted) -> Response:
+    """Find the cases of an object or of a patient."""
+    return start.search(bucket, wanted)
+
+
+@app.get(START, dependencies=_MAY_START)
+def show_start(bucket: ChosenBucket, allowed: Annotated[set[str], Depends(actions)]) -> Response:
+    """Serve the page on which cases are started from the listing of the bucket."""
+    return start.show(bucket, allowed)
+
+
+@app.post(START_FOLDER, dependencies=[*_MAY_START, Depends(from_our_page)])
+def list_folder(bucket: ChosenBucket, place: start.Place) -> Response:
+    """List a folder of the bucket."""
+    return start.list_folder(bucket, place)
+
+
+@app.post(START_CASES, dependencies=[*_MAY_START, Depends(from_our_page)])
+def prepare_cases(bucket: ChosenBucket, chosen: start.Keys) -> Response:
+    """Return the runs of the cases of objects."""
+    return start.start_cases(bucket, chosen)
+
+
+@app.post(START_BACKFILL, dependencies=[*_MAY_START, Depends(from_our_page)])
+def prepare_backfill(bucket: ChosenBucket, place: start.Place) -> Response:
+    """Return the run of a backfill of a folder."""
+    return start.start_backfill(bucket, place)
 
 
 @app.get(CASE)

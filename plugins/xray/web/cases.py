@@ -94,12 +94,13 @@ class Chosen(BaseModel):
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-def show(chosen: Chosen, *, images: bool) -> HTMLResponse:
+def show(chosen: Chosen, *, images: bool, may_start: bool) -> HTMLResponse:
     """Return the page.
 
     Args:
         chosen: the query of its address.
         images: whether the user may see identified images.
+        may_start: whether the user may start cases.
     """
     now = datetime.now(UTC)
     before = None
@@ -121,6 +122,7 @@ def show(chosen: Chosen, *, images: bool) -> HTMLResponse:
         problem="",
         chosen=chosen,
         images=images,
+        may_start=images and may_start,
         chosen_any=any(asdict(chosen.filter()).values()),
         cases=[shown(row, now) for row in rows[:PER_PAGE]],
         older=chosen.address(before=f"{utc(last.received).isoformat()}~{last.case_id}")

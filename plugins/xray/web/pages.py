@@ -13,7 +13,8 @@ FILES = Path(__file__).with_name("files")
 """The templates, the style sheets and the scripts."""
 STATIC = (
     *("page.css", "cases.css", "case.css"),
-    *("page.js", "live.js", "waiting.js", "boxes.js", "case.js", "dead_letters.js"),
+    *("page.js", "live.js", "boxes.js"),
+    *("case.js", "cases.js", "dead_letters.js", "start.js", "waiting.js"),
 )
 """The files that are served as they are."""
 HEADERS = {

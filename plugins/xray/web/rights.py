@@ -36,6 +36,7 @@ may_answer = {
     for kind, dag_id in DAGS.items()
 }
 """Asks whether the user may answer forms of each kind."""
+may_backfill = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=config.BACKFILL_DAG)
 may_replay = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=config.REPLAY_DAG)
 """Asks whether the user may start runs of ``xray_replay``."""
 
@@ -81,10 +82,11 @@ def replays(request: Request, user: GetUserDep) -> bool:
 
 
 def actions(request: Request, user: GetUserDep) -> set[str]:
-    """Return what the user may do with a case: ``rerun``, ``start``, or the kind of a form."""
+    """Return what the user may do: ``rerun``, ``start``, ``backfill``, or the kind of a form."""
     checks = {
         "rerun": may_rerun_cases,
         "start": may_start_cases,
+        "backfill": may_backfill,
         **{kind: check for kind, check in may_answer.items() if has(may_open[kind], request, user)},
     }
     return {name for name, check in checks.items() if has(check, request, user)}

@@ -5,21 +5,30 @@ The page's script sends them to Airflow's API with the login of the user.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import HTTPException
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, Field, StringConstraints
 
-from xray.airflow import config
+from xray.airflow import config, connections
+from xray.airflow.addresses import api_address
 from xray.case import RUN_PREFIX, Source
 from xray.case.known import Known
-from xray.errors import SettingsError
+from xray.case.source import patient_hash, seal_prefix
+from xray.errors import SettingsError, TransientError, XrayError
+from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring
 from xray.settings import case_settings
-from xray.web.pages import HEADERS
+from xray.storage import ListedObject
+from xray.web.pages import HEADERS, page
+
+PER_PAGE = 100
+"""Objects and folders in one part of a listing, and cases that are started at once."""
 
 
 def again(known: Known, settings: Mapping[str, Any]) -> JSONResponse:
@@ -43,7 +52,7 @@ def again(known: Known, settings: Mapping[str, Any]) -> JSONResponse:
     upload = f"again {datetime.now(UTC).isoformat()}"
     source = replace(known.source, origin="manual", sequencer=upload)
     case_id, run = prepared(source, config.keyring(), settings)
-    return JSONResponse({"case_id": case_id, "run": run}, headers=HEADERS)
+    return _answer({"case_id": case_id, "run": run})
 
 
 def prepared(
@@ -58,3 +67,101 @@ def prepared(
         "conf": {**conf, **(settings or {})},
     }
     return case_id, run
+
+
+class Wanted(BaseModel):
+    """What is searched for. It is in the body of a request, so that no log has it."""
+
+    by: Literal["object", "patient"]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024)]
+
+
+def search(bucket: str, wanted: Wanted) -> JSONResponse:
+    """Return the query of the page Cases for the cases of an object or of a patient."""
+    keyring = config.keyring()
+    if wanted.by == "object":
+        source = Source(bucket=bucket, key=wanted.text)
+        found = source.object_hash(keyring)
+    else:
+        found = patient_hash(keyring, bucket, wanted.text)
+    return _answer({"address": f"?{wanted.by}={found}"})
+
+
+def show(bucket: str, actions: Collection[str]) -> HTMLResponse:
+    """Return the page on which cases are started."""
+    return page(
+        "start.html", 200, bucket=bucket, api=api_address(), may_backfill="backfill" in actions
+    )
+
+
+class Place(BaseModel):
+    """A folder of the bucket, and which part of it."""
+
+    prefix: Annotated[str, StringConstraints(max_length=1024, pattern="^(.*/)?$")] = ""
+    after: Annotated[str | None, StringConstraints(max_length=4096)] = None
+
+
+def list_folder(bucket: str, place: Place) -> JSONResponse:
+    """Return a part of a folder: its folders, and its objects with their cases in the index."""
+    with _answered():
+        store, keyring = connections.object_store(), config.keyring()
+        folder = store.folder(bucket, place.prefix, most=PER_PAGE, after=place.after)
+    objects = [one for one in folder.objects if not is_folder_marker(one.key, one.size)]
+    return _answer(
+        {
+            "folders": folder.folders,
+            "objects": [
+                {
+                    "key": one.key,
+                    "size": one.size,
+                    "modified": one.modified.isoformat(timespec="seconds"),
+                    "cases": "?object=" + Source(bucket=bucket, key=one.key).object_hash(keyring),
+                }
+                for one in objects
+            ],
+            "next": folder.next,
+        }
+    )
+
+
+class Keys(BaseModel):
+    """The objects whose cases are to be started."""
+
+    keys: Annotated[
+        list[Annotated[str, StringConstraints(max_length=1024)]],
+        Field(min_length=1, max_length=PER_PAGE),
+    ]
+
+
+def start_cases(bucket: str, chosen: Keys) -> JSONResponse:
+    """Return the runs of the cases of objects, the same that a backfill starts."""
+    runs = []
+    with _answered():
+        store, keyring = connections.object_store(), config.keyring()
+        for key in chosen.keys:
+            head = store.head(bucket, key)
+            if head is None:
+                raise HTTPException(404, "An object is no longer there: reload the page.")
+            entry = ListedObject(key, head.etag, head.size, head.modified)
+            runs.append(prepared(Source.from_listing(bucket, entry, "backfill"), keyring))
+    return _answer({"runs": [{"case_id": case_id, "run": run} for case_id, run in runs]})
+
+
+def start_backfill(bucket: str, place: Place) -> JSONResponse:
+    """Return the run of a backfill of a folder."""
+    sealed = seal_prefix(config.keyring(), bucket, place.prefix) if place.prefix else None
+    return _answer({"run": {"logical_date": None, "conf": {"bucket": bucket, "sealed": sealed}}})
+
+
+def _answer(values: Mapping[str, Any]) -> JSONResponse:
+    return JSONResponse(values, headers=HEADERS)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Answer a failure of the store with a sentence."""
+    try:
+        yield
+    except XrayError as error:
+        status = 503 if isinstance(error, TransientError) else 500
+        raise HTTPException(status, str(error)) from None

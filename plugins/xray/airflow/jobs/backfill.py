@@ -29,6 +29,7 @@ from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.times import time_of
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
+from xray.case.source import unseal_prefix
 from xray.errors import SettingsError
 from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring
@@ -91,16 +92,8 @@ class BackfillRequest:
             )
 
     def source(self, entry: ListedObject) -> Source:
-        """Return the source of a listed object: the time of its upload is that of the event."""
-        return Source(
-            bucket=self.bucket,
-            key=entry.key,
-            etag=entry.etag,
-            size=entry.size,
-            sequencer=f"{self.rerun}{entry.modified.isoformat()}",
-            event_time=entry.modified.isoformat(),
-            origin=self.origin,
-        )
+        """Return the source of a listed object."""
+        return Source.from_listing(self.bucket, entry, self.origin, rerun=self.rerun)
 
     def includes(self, entry: ListedObject) -> bool:
         """Return whether the request is about this object; it never is about a folder marker."""
@@ -247,6 +240,21 @@ def parse_time(text: str | None) -> datetime | None:
     return time
 
 
+def _prefix(params: Mapping[str, Any]) -> str:
+    """Return the prefix that the params give, as a person has typed it or sealed.
+
+    Raises:
+        SettingsError: there are both.
+        PermanentError: the sealed prefix was changed.
+    """
+    typed, sealed = params["prefix"] or "", params.get("sealed")
+    if typed and sealed:
+        raise SettingsError("There is a prefix and a sealed one: leave one of them out.")
+    if not sealed:
+        return str(typed)
+    return unseal_prefix(config.keyring(), params["bucket"], sealed)
+
+
 @task
 @without_messages()
 @tells_if_blocked()
@@ -256,7 +264,7 @@ def start_cases() -> JSON:
     params = context["params"]
     request = BackfillRequest(
         bucket=params["bucket"],
-        prefix=params["prefix"] or "",
+        prefix=_prefix(params),
         since=parse_time(params["since"]),
         until=parse_time(params["until"]),
         only=Only(params["only"]),

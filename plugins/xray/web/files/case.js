@@ -84,41 +84,56 @@ function formAddress(part) {
   return `${api}/dags/${dag}/dagRuns/${run}`;
 }
 
-// Waits until the form can be answered. Airflow opens it within a few seconds.
+// Waits until the form can be answered, and opens it if it is not open.
+//
+// Airflow must have seen the end of the process that has opened the form: if the answer comes
+// before, Airflow takes that end for a crash. Therefore the form has to be open twice.
 async function openForm(part) {
   const details = `${formAddress(part)}/taskInstances/${part.dataset.kind}/-1/hitlDetails`;
-  const opened = performance.now();
-  for (let asked = false; ; asked = true) {
+  const begun = performance.now();
+  let asked = false;
+  for (let seen = 0; ; ) {
     const { answer, values } = await send("GET", details);
-    if (answer.ok && !values.response_received && values.task_instance?.state === "awaiting_input") return details;
+    const open = answer.ok && !values.response_received && values.task_instance?.state === "awaiting_input";
+    seen = open ? seen + 1 : 0;
+    if (seen > (asked ? 2 : 0)) return details;
     if (!answer.ok && answer.status !== 404) throw new Error(reason(answer, values));
-    if (!asked) await ask("POST", part.dataset.open);
-    if (performance.now() - opened > 1000 * FORM_SECONDS) {
+    if (!open && !asked) {
+      await ask("POST", part.dataset.open);
+      asked = true;
+    }
+    if (performance.now() - begun > 1000 * FORM_SECONDS) {
       throw new Error("The form does not open: look at its run in Airflow.");
     }
     await pause();
   }
 }
 
-// Waits until the answer was carried out. A form that opens again says in its note why.
+// Waits until the answer was carried out, and returns whether it was. If not, the form is open
+// again: its note says why, unless Airflow has taken the end of a process for a crash.
 async function carriedOut(part, details) {
   for (;;) {
     await pause();
     const run = await ask("GET", formAddress(part));
-    if (run.state === "success") return;
+    if (run.state === "success") return true;
     if (run.state === "failed") throw new Error(run.note || "The answer was not carried out.");
     const { answer, values } = await send("GET", details);
-    if (answer.ok && !values.response_received && run.note) throw new Error(run.note);
+    if (answer.ok && !values.response_received) {
+      if (run.note) throw new Error(run.note);
+      return false;
+    }
   }
 }
 
 async function decide(part, choice, boxes) {
-  const details = await openForm(part);
-  say(part, "Sending the answer …");
   const input = part.dataset.kind === "release" ? { boxes: boxes?.text || null } : {};
-  await ask("PATCH", details, { chosen_options: [choice], params_input: input });
-  say(part, "The answer is being carried out …");
-  await carriedOut(part, details);
+  for (;;) {
+    const details = await openForm(part);
+    say(part, "Sending the answer …");
+    await ask("PATCH", details, { chosen_options: [choice], params_input: input });
+    say(part, "The answer is being carried out …");
+    if (await carriedOut(part, details)) break;
+  }
   location.reload();
 }
 

@@ -67,6 +67,7 @@ _Empty = BeforeValidator(lambda value: value or None)  # A form sends its empty 
 _Time = Annotated[datetime | None, _Empty, AfterValidator(_with_zone)]
 _Name = Annotated[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] | None, _Empty]
 _Digits = Annotated[str, StringConstraints(pattern="^[0-9a-f]{1,32}$")]
+_Hash = Annotated[Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None, _Empty]
 
 
 class Chosen(BaseModel):
@@ -79,6 +80,8 @@ class Chosen(BaseModel):
     model: _Name = None
     origin: _Name = None
     case_id: Annotated[_Digits | None, _Empty] = None
+    object: _Hash = None
+    patient: _Hash = None
     since: _Time = None
     until: _Time = None
     before: Annotated[str | None, _Empty, AfterValidator(_cursor)] = None

@@ -22,6 +22,8 @@ SUMMED_UP = 2_000
 """The most cases that are summed up, the newest first."""
 BINS = 10
 """The bins of the histogram of the risks."""
+_EQUAL = ("state", "label", "decision", "waits", "model", "origin", "object", "patient")
+"""The fields of a filter that are equal to the column of their name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,9 @@ class Filter:
     origin: str | None = None
     case_id: str | None = None
     """The start of the id of the case."""
+    object: str | None = None
+    patient: str | None = None
+    """Keyed hashes of the object key and of the patient."""
     since: datetime | None = None
     until: datetime | None = None
     """The case was received at or after ``since``, and before ``until``."""
@@ -130,7 +135,7 @@ def utc(time: datetime) -> datetime:
 
 
 def _matching(query: Select[Any], chosen: Filter) -> Select[Any]:
-    for name in ("state", "label", "decision", "waits", "model", "origin"):
+    for name in _EQUAL:
         if value := getattr(chosen, name):
             query = query.where(CASES.c[name] == value)
     if chosen.case_id:

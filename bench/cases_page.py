@@ -204,6 +204,15 @@ def requests_of(known: Known, now: datetime) -> dict[str, str]:
         "origin and model: ceph, a rare one": {"origin": "ceph", "model": RARE_MODEL},
         "label and origin: Normal, backfill": {"label": "Normal", "origin": "backfill"},
         "origin and model: backfill, the present; none": {"origin": "backfill", "model": MODEL},
+        "decision and model: published, the present; none": {
+            "decision": Decision.PUBLISHED.value,
+            "model": MODEL,
+        },
+        "label, decision and model: Normal, published, the present; none": {
+            "label": "Normal",
+            "decision": Decision.PUBLISHED.value,
+            "model": MODEL,
+        },
         "model and time: the present, earlier; none": {"model": MODEL, **old},
         "label and time: Pneumonia, one day": {"label": "Pneumonia", **day},
         "state and time: failed, earlier": {"state": "failed", **old},

@@ -23,7 +23,7 @@ DAYS = 180
 """Days since the first of the cases."""
 OLD_MODEL, MODEL, RARE_MODEL = "1.0", "1.1", "1.1-rc1"
 CHANGED = 90
-"""Days since the model was changed."""
+"""Days since the model and the policy were changed: all images are anonymised since."""
 BACKFILLED = 150
 """Days since the bucket's older images became cases; these were received in one day."""
 RARE = 20
@@ -48,12 +48,13 @@ _LABELS = {Label.NORMAL: 0.62, Label.PNEUMONIA: 0.3, Label.UNSURE: 0.08}
 _RISKS = {Label.NORMAL: (0, 59), Label.PNEUMONIA: (81, 100), Label.UNSURE: (60, 80)}
 """The lowest and the highest risk of each label, in percent."""
 _DECISIONS = {
-    Decision.ANONYMIZED: 0.68,
-    Decision.PUBLISHED: 0.24,
+    Decision.ANONYMIZED: 0.92,
     Decision.QUARANTINED: 0.05,
     Decision.SUPERSEDED: 0.025,
     Decision.DELETED: 0.005,
 }
+_FORMER_DECISIONS = {**_DECISIONS, Decision.ANONYMIZED: 0.46, Decision.PUBLISHED: 0.46}
+"""What becomes of cases, and what became of them under the former policy."""
 _COLUMNS = tuple(column.name for column in CASES.columns)
 
 
@@ -144,7 +145,8 @@ def _finished(
     """Return the row of a case that has ended well."""
     age, case_id = now - received, _digits(chance)
     started = received + timedelta(seconds=chance.uniform(0.1, 2))
-    decision = _chosen(_DECISIONS, chance)
+    former = age > timedelta(days=CHANGED)
+    decision = _chosen(_FORMER_DECISIONS if former else _DECISIONS, chance)
     row = {
         "case_id": case_id,
         "run_id": f"{RUN_PREFIX}{case_id}",
@@ -156,7 +158,7 @@ def _finished(
         "ended": started + timedelta(seconds=chance.uniform(1, 9)),
         "attempt": 1 if chance.random() < _ONE_ATTEMPT else 2,
         **_score(_chosen(_LABELS, chance), chance),
-        "model": OLD_MODEL if age > timedelta(days=CHANGED) else MODEL,
+        "model": OLD_MODEL if former else MODEL,
         "decision": decision,
         "waits": RELEASE if decision == Decision.QUARANTINED and age < _WAITS else None,
         "object": _digits(chance),

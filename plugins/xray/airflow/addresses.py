@@ -67,7 +67,12 @@ def form_address(dag_id: str, run_id: str, task_id: str) -> str:
 
 def ui_run_address(dag_id: str, run_id: str) -> str:
     """Return the address of a run in Airflow's UI, without scheme and host."""
-    return f"{_base()}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+    return f"{ui_runs_address(dag_id)}/{quote(run_id)}"
+
+
+def ui_runs_address(dag_id: str) -> str:
+    """Return the address of the runs of a DAG in Airflow's UI, without scheme and host."""
+    return f"{_base()}/dags/{quote(dag_id)}/runs"
 
 
 def run_address(dag_id: str, run_id: str) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi.responses import HTMLResponse
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
 from sqlalchemy.exc import SQLAlchemyError
 
 from xray.airflow import config
-from xray.airflow.addresses import ui_run_address
+from xray.airflow.addresses import ui_runs_address
 from xray.airflow.index import queries
 from xray.airflow.index.queries import HOURS, Filter, Summary, utc
 from xray.airflow.index.rows import in_percent
@@ -111,6 +111,7 @@ def show(chosen: Chosen) -> HTMLResponse:
     except SQLAlchemyError as error:
         log.warning("The index of the cases cannot be read (%s).", type(error).__name__)
         return page("cases.html", 503, problem=NO_INDEX, chosen=chosen)
+    runs = ui_runs_address(config.CASE_DAG)
     last = rows[PER_PAGE - 1] if len(rows) > PER_PAGE else None
     return page(
         "cases.html",
@@ -118,7 +119,7 @@ def show(chosen: Chosen) -> HTMLResponse:
         problem="",
         chosen=chosen,
         chosen_any=any(asdict(chosen.filter()).values()),
-        cases=[_shown(row, now) for row in rows[:PER_PAGE]],
+        cases=[_shown(row, runs, now) for row in rows[:PER_PAGE]],
         older=chosen.address(before=f"{utc(last.received).isoformat()}~{last.case_id}")
         if last
         else "",
@@ -136,8 +137,27 @@ def show(chosen: Chosen) -> HTMLResponse:
     )
 
 
-def _shown(row: Any, now: datetime) -> dict[str, Any]:
-    """Return what the table says of a case."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the table says of a case."""
+
+    id: str
+    run: str
+    state: str
+    outcome: str
+    replaced: bool
+    label: str | None
+    finding: str
+    received: datetime
+    age: str
+    seconds: float | None
+    attempt: int | None
+    origin: str
+    model: str | None
+
+
+def _shown(row: Any, runs: str, now: datetime) -> Shown:
+    """Return what the table says of a case; ``runs`` is the address of the runs of cases."""
     received = utc(row.received)
     running = row.state == State.RUNNING
     seconds = None
@@ -149,21 +169,21 @@ def _shown(row: Any, now: datetime) -> dict[str, Any]:
         outcome = row.decision
     if row.waits == RELEASE:
         outcome = f"{outcome}, waits for a release"
-    return {
-        "id": row.case_id,
-        "run": ui_run_address(config.CASE_DAG, row.run_id),
-        "state": row.state,
-        "outcome": outcome,
-        "replaced": row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
-        "label": row.label,
-        "finding": row.refused or ("" if row.risk is None else in_percent(row.risk)),
-        "received": received,
-        "age": in_words(now - received),
-        "seconds": seconds,
-        "attempt": row.attempt,
-        "origin": row.origin,
-        "model": row.model,
-    }
+    return Shown(
+        id=row.case_id,
+        run=f"{runs}/{quote(row.run_id)}",
+        state=row.state,
+        outcome=outcome,
+        replaced=row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
+        label=row.label,
+        finding=row.refused or ("" if row.risk is None else in_percent(row.risk)),
+        received=received,
+        age=in_words(now - received),
+        seconds=seconds,
+        attempt=row.attempt,
+        origin=row.origin,
+        model=row.model,
+    )
 
 
 def _counters(summary: Summary) -> list[dict[str, Any]]:

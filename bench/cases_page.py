@@ -49,11 +49,13 @@ from xray.case import Decision
 
 FEW, MANY = 1_000, 100_000
 """Cases in the two indexes."""
+SIZES = ("few", "many")
+"""Their names in the figures."""
 ROUNDS, TIMES = 5, 8
 """Rounds, and how often each request is sent to each stack in one."""
 MOST_RATIO, MOST_MS = 2.0, 300.0
 """The targets: the time with many cases divided by that with few, and any time."""
-FIGURES = (Figure("worst_ratio"), Figure("worst_ms"))
+FIGURES = (Figure("worst_ratio"), Figure("requests.gallery.ratio"))
 """The figures that are compared with the recorded ones."""
 
 
@@ -260,13 +262,13 @@ def _times(site: Site, name: str) -> dict[str, float]:
 
 
 def summed_up(requests: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the worst ratio, the worst time with many cases, and whether each target is met."""
+    """Return the worst ratio, the worst times, and whether each target is met."""
     ratio = max((one["ratio"] for one in requests.values()), key=lambda one: one["median"])
-    worst = max(one["many"]["worst"] for one in requests.values())
+    worst = {size: max(one[size]["worst"] for one in requests.values()) for size in SIZES}
     return {
         "worst_ratio": ratio,
         "worst_ms": worst,
-        "met": {"ratio": ratio["median"] <= MOST_RATIO, "ms": worst <= MOST_MS},
+        "met": {"ratio": ratio["median"] <= MOST_RATIO, "ms": worst["many"] <= MOST_MS},
     }
 
 
@@ -274,7 +276,8 @@ def table(result: dict[str, Any]) -> Group:
     """Return the table of all requests, and the worst of them beside the targets."""
     title = f"The page Cases: {result['rounds']} rounds of {result['times']} requests each"
     few, many = (f"{size:,} cases" for size in result["sizes"])
-    drawn = Table("", "rows", f"ms, {few}", f"ms, {many}", "95 %", "worst", "ratio", title=title)
+    times = (f"ms, {few}", f"ms, {many}", "95 %", "worst")
+    drawn = Table("", "rows", *times, "ratio", title=title)
     for name, one in result["requests"].items():
         ratio = one["ratio"]
         drawn.add_row(
@@ -285,8 +288,10 @@ def table(result: dict[str, Any]) -> Group:
             f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
         )
     targets = Table("", "worst", "target", "", title="Beside the targets")
+    worst = result["worst_ms"]
+    targets.caption = f"The worst time with {few} was {worst['few']:.1f} ms."
     words = {True: "met", False: "[red]missed"}
     ratio, met = result["worst_ratio"]["median"], result["met"]
     targets.add_row("ratio", f"{ratio:.2f}", f"{MOST_RATIO:g}", words[met["ratio"]])
-    targets.add_row("ms", f"{result['worst_ms']:.1f}", f"{MOST_MS:g}", words[met["ms"]])
+    targets.add_row("ms", f"{worst['many']:.1f}", f"{MOST_MS:g}", words[met["ms"]])
     return Group(drawn, targets)

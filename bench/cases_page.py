@@ -22,9 +22,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import psycopg2
@@ -32,20 +31,11 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from bench.comparison import Figure
-from bench.index_rows import (
-    BACKFILLED,
-    CHANGED,
-    DAYS,
-    MODEL,
-    OLD_MODEL,
-    RARE_MODEL,
-    Known,
-    add_cases,
-)
+from bench.index_rows import add_cases
+from bench.page_requests import requests_of
 from bench.stack import WORK
 from include.demo.stack import Stack
 from include.servers.processes import StartError
-from xray.case import Decision
 
 FEW, MANY = 1_000, 100_000
 """Cases in the two indexes."""
@@ -143,99 +133,6 @@ def _site(number: int, now: datetime) -> Iterator[Site]:
         headers = {"Authorization": f"Bearer {api.token}"}
         with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as http:
             yield Site(http, requests_of(known, now))
-
-
-def requests_of(known: Known, now: datetime) -> dict[str, str]:
-    """Return the queries that are measured, by what they ask for."""
-
-    def days_ago(days: float) -> str:
-        return (now - timedelta(days=days)).isoformat()
-
-    old, day = {"until": days_ago(CHANGED)}, {"since": days_ago(40), "until": days_ago(39)}
-    digits, unknown = known.case_id, "0" * 32
-    queries: dict[str, dict[str, str]] = {
-        "gallery": {},
-        "a page in the middle": {"before": known.half},
-        "a page near the end": {"before": known.end},
-        "state: finished": {"state": "finished"},
-        "state: waiting": {"state": "waiting"},
-        "state: failed": {"state": "failed"},
-        "state: running": {"state": "running"},
-        "label: Normal": {"label": "Normal"},
-        "label: Unsure": {"label": "Unsure"},
-        "label: Normal, a page near the end": {"label": "Normal", "before": known.end},
-        "decision: published and anonymised": {"decision": Decision.ANONYMIZED.value},
-        "decision: deleted": {"decision": Decision.DELETED.value},
-        "waits: review": {"waits": "review"},
-        "waits: release": {"waits": "release"},
-        "model: the present one": {"model": MODEL},
-        "model: the former one": {"model": OLD_MODEL},
-        "model: a rare one": {"model": RARE_MODEL},
-        "model: an unknown one": {"model": "none"},
-        "origin: ceph": {"origin": "ceph"},
-        "origin: manual, rare": {"origin": "manual"},
-        "origin: an unknown one": {"origin": "none"},
-        "time: the last hour": {"since": days_ago(1 / 24)},
-        "time: one day": day,
-        "time: before the first case": {"until": days_ago(DAYS + 1)},
-        "case id: one digit": {"case_id": digits[:1]},
-        "case id: two digits": {"case_id": digits[:2]},
-        "case id: eight digits": {"case_id": digits[:8]},
-        "case id: whole": {"case_id": digits},
-        "case id: an unknown one": {"case_id": unknown[:12]},
-        "object": {"object": known.object},
-        "object: an unknown one": {"object": unknown},
-        "patient": {"patient": known.patient},
-        "patient: an unknown one": {"patient": unknown},
-        "label and state: Normal, failed": {"label": "Normal", "state": "failed"},
-        "label and decision: Normal, published": {
-            "label": "Normal",
-            "decision": Decision.PUBLISHED.value,
-        },
-        "label and decision: Normal, deleted; none": {
-            "label": "Normal",
-            "decision": Decision.DELETED.value,
-        },
-        "state and decision: failed, published; none": {
-            "state": "failed",
-            "decision": Decision.PUBLISHED.value,
-        },
-        "state and waits: finished, review; none": {"state": "finished", "waits": "review"},
-        "label and model: Normal, the former": {"label": "Normal", "model": OLD_MODEL},
-        "label and model: Normal, a rare one": {"label": "Normal", "model": RARE_MODEL},
-        "origin and model: ceph, a rare one": {"origin": "ceph", "model": RARE_MODEL},
-        "label and origin: Normal, backfill": {"label": "Normal", "origin": "backfill"},
-        "origin and model: backfill, the present; none": {"origin": "backfill", "model": MODEL},
-        "decision and model: published, the present; none": {
-            "decision": Decision.PUBLISHED.value,
-            "model": MODEL,
-        },
-        "label, decision and model: Normal, published, the present; none": {
-            "label": "Normal",
-            "decision": Decision.PUBLISHED.value,
-            "model": MODEL,
-        },
-        "model and time: the present, earlier; none": {"model": MODEL, **old},
-        "label and time: Pneumonia, one day": {"label": "Pneumonia", **day},
-        "state and time: failed, earlier": {"state": "failed", **old},
-        "origin and time: backfill, later; none": {
-            "origin": "backfill",
-            "since": days_ago(BACKFILLED - 1),
-        },
-        "label and case id: Unsure, one digit": {"label": "Unsure", "case_id": digits[:1]},
-        "label, decision and origin: Normal, published, backfill": {
-            "label": "Normal",
-            "decision": Decision.PUBLISHED.value,
-            "origin": "backfill",
-        },
-        "label, state, model and time: Normal, finished, the present, earlier; none": {
-            "label": "Normal",
-            "state": "finished",
-            "model": MODEL,
-            **old,
-        },
-    }
-    return {name: f"?{urlencode(query)}" if query else "" for name, query in queries.items()}
 
 
 def figures(few: Site, many: Site, name: str) -> dict[str, Any]:

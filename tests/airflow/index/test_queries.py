@@ -21,8 +21,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 
-from bench.cases_page import requests_of
 from bench.index_rows import QUEUED, Known, add_cases, make_rows
+from bench.page_requests import requests_of
 from include.servers.embedded.database import Database
 from xray.airflow.index import queries
 from xray.airflow.index.manager import CaseIndexManager

@@ -35,7 +35,7 @@ test: lint  ## everything that needs no server of its own; prints the coverage o
 test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, debootstrap
 	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/stack/test_alerts.py tests/real
 
-bench: env  ## measure: PART=cases, profile, settings, waiting, notifications, redaction, or model with DATA=DIR
+bench: env  ## measure: PART=cases, cases_page, profile, settings, waiting, notifications, redaction, or model with DATA=DIR
 	@$(BIN)/python -m bench $(PART) $(if $(DATA),--data "$(DATA)") $(if $(FULL),--full-size "$(FULL)")
 
 train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/

@@ -21,12 +21,13 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cases, model, notifications, profile, redaction, settings, waiting
+from bench import cases, cases_page, model, notifications, profile, redaction, settings, waiting
 from bench.comparison import compare
 from include.servers.processes import StartError
 
 PARTS: dict[str, Any] = {
     "cases": cases,
+    "cases_page": cases_page,
     "model": model,
     "notifications": notifications,
     "profile": profile,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -131,3 +132,19 @@ def test_links_between_pages_lead_somewhere() -> None:
                     for heading in headings
                 }
                 assert anchor in anchors, f"{page.name}: {target}"
+
+
+def test_the_times_of_the_page_cases_are_those_recorded() -> None:
+    recorded = json.loads((ROOT / "bench" / "results.json").read_text())["cases_page"]
+    for name, cells in rows(DOCS / "performance.md", "request").items():
+        one = recorded["requests"][name]
+        few, many, ratio = one["few"], one["many"], one["ratio"]
+        assert cells == [
+            f"{few['rows']}, {many['rows']}",
+            f"{few['median']:.1f}",
+            f"{many['median']:.1f}",
+            f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+        ]
+    text = " ".join((DOCS / "performance.md").read_text().split())
+    assert f"the worst ratio is {recorded['worst_ratio']['median']:.2f}," in text
+    assert recorded["met"] == {"ratio": True, "ms": True}

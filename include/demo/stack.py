@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,13 @@ AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 JOINED = "Partitions assigned"
 """What the log of the listener says once it receives messages."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_HEALTH = {
+    "api-server": "metadatabase",
+    "scheduler": "scheduler",
+    "dag-processor": "dag_processor",
+    "triggerer": "triggerer",
+}
+"""The part of the health report that tells of each component."""
 
 AnyServer = TypeVar("AnyServer", bound=ProcessServer)
 
@@ -59,6 +67,8 @@ class Stack(Server):
     ``bootstrap.servers``, no embedded broker is started."""
     listening: bool = True
     """Whether a start waits for the listener; false if ``dags`` has no listener."""
+    components: Sequence[str] = COMPONENTS
+    """The components of Airflow that are started."""
     storage: bool = True
     """Whether there is an object store. Without one, runs start but no case can succeed."""
     store: tuple[str, str, str] | None = None
@@ -176,7 +186,7 @@ class Stack(Server):
             )
         if done.returncode:
             raise StartError(f"Airflow's tables cannot be created; the log is {log}.")
-        for component in COMPONENTS:
+        for component in self.components:
             self.start_component(component)
         children = self.children
         wait_until(self.healthy, "Airflow to be healthy", seconds=120, children=children)
@@ -184,14 +194,13 @@ class Stack(Server):
             wait_until(self._listens, "the listener", seconds=120, children=children)
 
     def healthy(self) -> bool:
-        """Return whether the API answers and reports all components as healthy."""
+        """Return whether the API answers and reports the components as healthy."""
         try:
             answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
         except httpx.HTTPError:
             return False
-        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         return answer.status_code == 200 and all(
-            answer.json()[part]["status"] == "healthy" for part in parts
+            answer.json()[_HEALTH[name]]["status"] == "healthy" for name in self.components
         )
 
     def _listens(self) -> bool:

@@ -110,7 +110,7 @@ def test_what_a_case_waits_for_and_what_has_replaced_it_is_shown(
 @pytest.mark.parametrize(
     ("query", "numbers"),
     [
-        ("", [1, 2, 3]),
+        ("", [1, 2, 3, 4]),
         ("state=failed", [3]),
         ("label=Pneumonia", [2]),
         ("decision=published%20and%20anonymised", [2]),
@@ -118,21 +118,29 @@ def test_what_a_case_waits_for_and_what_has_replaced_it_is_shown(
         ("model=2.0", [1]),
         ("origin=backfill", [1]),
         ("case_id=abc", [2]),
-        ("label=Normal&state=finished", [1]),
-        ("state=&label=&case_id=&model=&since=&until=", [1, 2, 3]),
+        ("case_id=a", [2]),
+        ("case_id=f", [4]),
+        ("case_id=ff", [4]),
+        (f"object={'a' * 32}", [1]),
+        (f"patient={'b' * 32}", [2, 3]),
+        (f"patient={'a' * 32}", []),
+        ("label=Normal&state=finished", [1, 4]),
+        ("state=&label=&case_id=&model=&object=&patient=&since=&until=", [1, 2, 3, 4]),
     ],
 )
 def test_filters(logged_in: LogIn, database: Engine, query: str, numbers: list[int]) -> None:
     ids = {
-        1: add(database, 1, model="2.0", origin="backfill"),
+        1: add(database, 1, model="2.0", origin="backfill", object="a" * 32),
         2: add(
             database,
             2,
             case_id="abc".ljust(32, "0"),
             label="Pneumonia",
             decision="published and anonymised",
+            patient="b" * 32,
         ),
-        3: add(database, 3, state="failed", label=None, decision=None),
+        3: add(database, 3, state="failed", label=None, decision=None, patient="b" * 32),
+        4: add(database, 4, case_id="f" * 32),
     }
     page = logged_in("viewer").get(f"{PAGE}?{query}")
     assert page.status_code == 200
@@ -154,6 +162,8 @@ def test_a_time_without_a_zone_is_utc(logged_in: LogIn, database: Engine) -> Non
         "label=Nobody",
         "case_id=%25",
         "case_id=xyz",
+        "object=abc",
+        f"patient={'A' * 32}",
         "model=%3Cscript%3E",
         "before=never",
         "before=2026-01-01T00:00:00",

@@ -78,7 +78,7 @@ def find(case_id: str, *, ask_store: bool) -> Found:
         SQLAlchemyError: Airflow's database does not answer.
     """
     with queries.database() as connection:
-        row = queries.case(connection, case_id)
+        row = queries.row_of(connection, case_id)
         run = runs.own_run(connection, case_id, row.run_id if row else None)
     if row is None and run is None:
         raise HTTPException(404, "There is no such case.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -68,6 +68,7 @@ _Empty = BeforeValidator(lambda value: value or None)  # A form sends its empty 
 _Time = Annotated[datetime | None, _Empty, AfterValidator(_with_zone)]
 _Name = Annotated[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] | None, _Empty]
 _Digits = Annotated[str, StringConstraints(pattern="^[0-9a-f]{1,32}$")]
+_Hash = Annotated[Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None, _Empty]
 
 
 class Chosen(BaseModel):
@@ -80,6 +81,8 @@ class Chosen(BaseModel):
     model: _Name = None
     origin: _Name = None
     case_id: Annotated[_Digits | None, _Empty] = None
+    object: _Hash = None
+    patient: _Hash = None
     since: _Time = None
     until: _Time = None
     before: Annotated[str | None, _Empty, AfterValidator(_cursor)] = None
@@ -143,7 +146,27 @@ def show(chosen: Chosen, *, images: bool, may_start: bool) -> HTMLResponse:
     )
 
 
-def shown(row: Any, now: datetime) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What pages say of a row of the index."""
+
+    id: str
+    bucket: str
+    has_thumbnail: bool
+    state: str
+    outcome: str
+    replaced: bool
+    label: str | None
+    finding: str
+    received: datetime
+    age: str
+    seconds: float | None
+    attempt: int | None
+    origin: str
+    model: str | None
+
+
+def shown(row: Any, now: datetime) -> Shown:
     """Return what pages say of a row of the index."""
     received = utc(row.received)
     running = row.state == State.RUNNING
@@ -156,22 +179,22 @@ def shown(row: Any, now: datetime) -> dict[str, Any]:
         outcome = row.decision
     if row.waits == RELEASE:
         outcome = f"{outcome}, waits for a release"
-    return {
-        "id": row.case_id,
-        "bucket": row.bucket,
-        "has_thumbnail": row.decision in _WITH_OUTPUTS and not row.replaced,
-        "state": row.state,
-        "outcome": outcome,
-        "replaced": row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
-        "label": row.label,
-        "finding": row.refused or ("" if row.risk is None else in_percent(row.risk)),
-        "received": received,
-        "age": in_words(now - received),
-        "seconds": seconds,
-        "attempt": row.attempt,
-        "origin": row.origin,
-        "model": row.model,
-    }
+    return Shown(
+        id=row.case_id,
+        bucket=row.bucket,
+        has_thumbnail=row.decision in _WITH_OUTPUTS and not row.replaced,
+        state=row.state,
+        outcome=outcome,
+        replaced=row.replaced and row.decision not in (Decision.SUPERSEDED, Decision.DELETED),
+        label=row.label,
+        finding=row.refused or ("" if row.risk is None else in_percent(row.risk)),
+        received=received,
+        age=in_words(now - received),
+        seconds=seconds,
+        attempt=row.attempt,
+        origin=row.origin,
+        model=row.model,
+    )
 
 
 def _counters(summary: Summary) -> list[dict[str, Any]]:

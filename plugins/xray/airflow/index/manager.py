@@ -24,4 +24,4 @@ class CaseIndexManager(BaseDBManager):
     alembic_file = str(FOLDER / "alembic.ini")
     supports_table_dropping = True
     """The index can be made again."""
-    revision_heads_map: dict[str, Any] = {"0.2.0": "0001"}  # noqa: RUF012 - as in the base class
+    revision_heads_map: dict[str, Any] = {"0.2.0": "0002"}  # noqa: RUF012 - as in the base class

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.orm import Session
 
 from xray.airflow import config
-from xray.airflow.index.table import CASES, State
+from xray.airflow.index.table import CASES, FILTERED, State
 from xray.case import RUN_PREFIX, Decision
 
 HOURS = 24
@@ -26,6 +27,10 @@ BINS = 10
 """The bins of the histogram of the risks."""
 _RUN_ID = re.compile(rf"{RUN_PREFIX}([0-9a-f]{{32}})(__[0-9]+)?")
 """The id of the run of a case, or of its form; the case of a typed key has another one."""
+_EQUAL = (*FILTERED, "object", "patient")
+"""The fields of a filter that are equal to the column of their name."""
+_DIGITS = "0123456789abcdefg"
+"""The digits of an id in their order, and what comes after the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,9 @@ class Filter:
     origin: str | None = None
     case_id: str | None = None
     """The start of the id of the case."""
+    object: str | None = None
+    patient: str | None = None
+    """Keyed hashes of the object key and of the patient."""
     since: datetime | None = None
     until: datetime | None = None
     """The case was received at or after ``since``, and before ``until``."""
@@ -92,12 +100,13 @@ def newest(
     if before:
         at, case_id = before
         same = and_(CASES.c.received == at, CASES.c.case_id > case_id)
-        query = query.where(or_(CASES.c.received < at, same))
+        # The first condition follows from the second, and lets the database begin there.
+        query = query.where(CASES.c.received <= at, or_(CASES.c.received < at, same))
     query = query.order_by(CASES.c.received.desc(), CASES.c.case_id).limit(most)
     return connection.execute(query).all()
 
 
-def case(connection: Connection, case_id: str) -> Row[Any] | None:
+def row_of(connection: Connection, case_id: str) -> Row[Any] | None:
     """Return the row of a case; None if the index does not have it."""
     return connection.execute(select(CASES).where(CASES.c.case_id == case_id)).one_or_none()
 
@@ -110,24 +119,45 @@ def case_of_run(connection: Connection, run_id: str) -> str | None:
 
 
 def summary(connection: Connection, now: datetime) -> Summary:
-    """Return what happened in the last hours."""
-    columns = ("received", "state", "decision", "waits", "risk", "refused")
-    query = (
-        select(*(CASES.c[name] for name in columns))
-        .where(CASES.c.received > now - timedelta(hours=HOURS))
-        .order_by(CASES.c.received.desc())
-        .limit(SUMMED_UP)
-    )
+    """Return what happened in the last hours.
+
+    The database counts the cases: to read them one by one takes longer than the rest of the page.
+    """
+    oldest = [now - timedelta(hours=age) for age in range(1, HOURS + 1)]
     result = Summary()
-    for row in connection.execute(query):
-        result.cases += 1
-        result.counts.update(outcomes(row))
-        age = int((now - utc(row.received)) / timedelta(hours=1))
-        if 0 <= age < HOURS:
-            result.hours[HOURS - 1 - age] += 1
-        if row.risk is not None and not row.refused:
-            result.risks[min(int(row.risk * BINS), BINS - 1)] += 1
+    times = {f"hour_{age}": time for age, time in enumerate(oldest)}
+    for state, decision, age, risk, number in connection.execute(_counted(SUMMED_UP), times):
+        result.cases += number
+        result.counts.update(dict.fromkeys(outcomes(state, decision), number))
+        result.hours[HOURS - 1 - age] += number
+        if risk is not None:
+            result.risks[risk] += number
     return result
+
+
+@cache
+def _counted(most: int) -> Select[Any]:
+    """Return the query that counts the newest cases, ``most`` at most.
+
+    It counts them by state, decision, age in hours and bin of the risk. Its parameters are the
+    times of one hour ago, two hours ago and so on.
+    """
+    times = [bindparam(f"hour_{age}", type_=CASES.c.received.type) for age in range(HOURS)]
+    unknown = or_(CASES.c.risk.is_(None), CASES.c.refused.is_not(None))
+    bins = [(CASES.c.risk < (number + 1) / BINS, number) for number in range(BINS - 1)]
+    newest = (
+        select(
+            CASES.c.state,
+            CASES.c.decision,
+            case(*((CASES.c.received > time, age) for age, time in enumerate(times))).label("age"),
+            case((unknown, None), *bins, else_=BINS - 1).label("risk"),
+        )
+        .where(CASES.c.received > times[-1])
+        .order_by(CASES.c.received.desc())
+        .limit(most)
+        .subquery()
+    )
+    return select(*newest.c, func.count()).group_by(*newest.c)
 
 
 def queued(connection: Connection) -> int:
@@ -138,12 +168,12 @@ def queued(connection: Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
-def outcomes(row: Any) -> Iterator[str]:
+def outcomes(state: str, decision: str | None) -> Iterator[str]:
     """Yield what became of a case, for the counters."""
-    yield row.state
-    if row.state == State.FINISHED and row.decision == Decision.ANONYMIZED:
+    yield state
+    if state == State.FINISHED and decision == Decision.ANONYMIZED:
         yield "anonymised"
-    if row.state == State.FINISHED and row.decision == Decision.QUARANTINED:
+    if state == State.FINISHED and decision == Decision.QUARANTINED:
         yield "quarantined"
 
 
@@ -153,11 +183,14 @@ def utc(time: datetime) -> datetime:
 
 
 def _matching(query: Select[Any], chosen: Filter) -> Select[Any]:
-    for name in ("state", "label", "decision", "waits", "model", "origin"):
+    for name in _EQUAL:
         if value := getattr(chosen, name):
             query = query.where(CASES.c[name] == value)
     if chosen.case_id:
-        query = query.where(CASES.c.case_id.startswith(chosen.case_id, autoescape=True))
+        last = _DIGITS[_DIGITS.index(chosen.case_id[-1]) + 1]
+        beyond = chosen.case_id[:-1] + last
+        # No LIKE: under most collations it cannot use the index.
+        query = query.where(CASES.c.case_id >= chosen.case_id, CASES.c.case_id < beyond)
     if chosen.since:
         query = query.where(CASES.c.received >= chosen.since)
     if chosen.until:

@@ -66,11 +66,23 @@ CASES = Table(
 )
 """One row for each case."""
 
-# The gallery shows the newest cases first, of all or of one value.
+FILTERED = ("state", "label", "decision", "model", "origin", "waits")
+"""The columns with few values, by which the cases are filtered."""
+
+# The gallery shows the newest cases first, of all or of one value. An index of a value has the
+# other columns, too: two values that are frequent may have no case in common, and the database need
+# not read the row of each case of one of them to see that.
 Index("idx_xray_case_received", CASES.c.received.desc(), CASES.c.case_id)
-for _column in ("state", "label", "decision", "model", "origin"):
-    Index(f"idx_xray_case_{_column}", CASES.c[_column], CASES.c.received.desc())
-for _column in ("waits", "object", "patient"):
+for _column in FILTERED:
+    _others = [CASES.c[name] for name in FILTERED if name != _column]
+    Index(
+        f"idx_xray_case_{_column}",
+        CASES.c[_column],
+        CASES.c.received.desc(),
+        CASES.c.case_id,
+        *_others,
+    )
+for _column in ("object", "patient"):
     Index(f"idx_xray_case_{_column}", CASES.c[_column])
 
 

@@ -67,15 +67,7 @@ def test_each_keeps_the_rules(dags: dict[str, Any], name: str) -> None:
 
 def test_the_steps_of_a_case_run_in_order(dags: dict[str, Any]) -> None:
     order = [task.task_id for task in dags["xray_case"].topological_sort()]
-    assert order == [
-        "fetch",
-        "classify",
-        "review",
-        "annotate",
-        "anonymize",
-        "store",
-        "quarantine",
-    ]
+    assert order == ["fetch", "classify", "annotate", "anonymize", "store"]
     for task in dags["xray_case"].tasks:
         assert task.retry_policy is not None
         assert task.execution_timeout is not None
@@ -228,7 +220,6 @@ def test_a_sick_case_goes_through_all_steps(
     sick = next(path for path in demo_images if "Bruno" in path.name).read_bytes()
     state, states, source = run_case(dags, connected, sick)
     assert state == "success", states
-    assert states.pop("review") == states.pop("quarantine") == "skipped"
     assert set(states.values()) == {"success"}
     assert keys(connected, f"{BUCKET}-processed") == [source.processed_key()]
     name = source.anonymized_keys(KEYRING, str(source.etag), ".jpeg")[0]

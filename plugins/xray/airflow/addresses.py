@@ -18,6 +18,8 @@ QUARANTINE = "/quarantine/{bucket}/{case_id}/{claim}/{view}"
 """The quarantined image of a case."""
 CASES = "/cases"
 """The page with all cases."""
+CASE = "/cases/{case_id}"
+"""The page of a case."""
 WAITING = "/waiting"
 """The page with the cases that wait for a person."""
 OPEN_REVIEW = "/waiting/review/{case_id}/{claim}"
@@ -57,6 +59,16 @@ def picture_address(path: str, bucket: str, case_id: str, claim: int, view: View
     return f"{_base()}{PLUGIN_PREFIX}{route}"
 
 
+def case_address(case_id: str) -> str:
+    """Return the address of the page of a case, without scheme and host."""
+    return f"{_base()}{PLUGIN_PREFIX}{CASE.format(case_id=quote(case_id, safe=''))}"
+
+
+def case_link(case_id: str) -> str:
+    """Return the address of the page of a case, with scheme and host as for :func:`run_address`."""
+    return f"{_base_url()}{PLUGIN_PREFIX}{CASE.format(case_id=quote(case_id, safe=''))}"
+
+
 def form_address(dag_id: str, run_id: str, task_id: str) -> str:
     """Return the address of a form in Airflow's UI, without scheme and host.
 
@@ -80,8 +92,11 @@ def run_address(dag_id: str, run_id: str) -> str:
 
 def runs_address(dag_id: str) -> str:
     """Return the address of the runs of a DAG in Airflow's UI, as for :func:`run_address`."""
-    base = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs"
+    return f"{_base_url()}/dags/{quote(dag_id)}/runs"
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
 
 
 def _base() -> str:

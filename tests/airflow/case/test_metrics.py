@@ -338,7 +338,8 @@ def test_the_task_store_counts_a_case(
     assert anonymized.redaction
     work = carried(work, pinned)
     params = {**work.source.to_conf(KEYRING, work.case_id), "pinned": pinned.to_json()}
-    context = {"ti": ti("store"), "params": params, "dag_run": SimpleNamespace()}
+    task, dag_run = SimpleNamespace(outlets=[]), SimpleNamespace()
+    context = {"ti": ti("store"), "task": task, "params": params, "dag_run": dag_run}
     monkeypatch.setattr(tasks, "get_current_context", lambda: context)
     results = [hand_over(work, one) for one in (annotated, anonymized)]
     tasks.store.function(pinned.to_json(), hand_over(work, scored), *results)

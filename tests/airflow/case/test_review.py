@@ -73,7 +73,8 @@ def context(
     )
     params = {**work.source.to_conf(KEYRING, work.case_id), **params}
     dag_run = SimpleNamespace(triggering_user_name=None)
-    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
+    task = SimpleNamespace(outlets=[])
+    return {"ti": ti, "task_instance": ti, "task": task, "params": params, "dag_run": dag_run}
 
 
 Runs = Callable[..., Any]

@@ -66,7 +66,8 @@ def context(work: Work, task_id: str, dag_id: str = "xray_case", **params: Any) 
     defaults = {name: param.value for name, param in case_params.CASE_PARAMS.items()}
     params = {**defaults, **work.source.to_conf(KEYRING, work.case_id), **params}
     dag_run = SimpleNamespace(triggering_user_name=None)
-    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
+    task = SimpleNamespace(outlets=[])
+    return {"ti": ti, "task_instance": ti, "task": task, "params": params, "dag_run": dag_run}
 
 
 def only(hook: WebHook, event: str, work: Work) -> dict[str, Any]:

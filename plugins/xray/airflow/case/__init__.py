@@ -4,6 +4,7 @@
 
 __all__ = [
     "asking",
+    "assets",
     "boxes",
     "metrics",
     "params",

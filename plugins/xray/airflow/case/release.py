@@ -17,11 +17,11 @@ from airflow.sdk import Param
 from xray.airflow import api, config, forms
 from xray.airflow.addresses import QUARANTINE, case_address, picture_addresses
 from xray.airflow.blocked import tells_if_blocked
-from xray.airflow.case import metrics, summaries, told
+from xray.airflow.case import assets, metrics, summaries, told
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
-from xray.case import Pinned, Scored, Work, ending, quarantine, take_over
+from xray.case import Decision, Pinned, Scored, Work, ending, quarantine, take_over
 from xray.case.manifest import RELEASE, Request
 from xray.errors import PermanentError, StaleError
 
@@ -59,6 +59,7 @@ class ReleaseOperator(HITLOperator):
         super().__init__(
             subject="A quarantined X-ray: may it be published?",
             options=list(quarantine.RELEASE_CHOICES),
+            outlets=[assets.ANONYMIZED],
             **kwargs,
         )
 
@@ -104,6 +105,7 @@ class ReleaseOperator(HITLOperator):
                 by=user["name"] if user else None,
                 at=answer["responded_at"].isoformat(),
             )
+        assets.record_event(context, work, None if decision == Decision.QUARANTINED else decision)
         log.info(summaries.decided(decision, len(boxes)))
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
         metrics.decided(work.source, pinned, scored, decision, masked=len(boxes))

@@ -27,7 +27,7 @@ from airflow.sdk.exceptions import (
 )
 
 from xray.airflow import api, blocked, config, connections, forms
-from xray.airflow.case import asking, metrics, summaries, told
+from xray.airflow.case import asking, assets, metrics, summaries, told
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (
@@ -254,7 +254,13 @@ def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None = None) -> JSON:
     return hand_over(work, staged)
 
 
-@task(task_display_name="Store", trigger_rule=TriggerRule.NONE_FAILED)
+@task(
+    task_display_name="Store",
+    trigger_rule=TriggerRule.NONE_FAILED,
+    # The inlet is that of fetch. It is here because every task with assets makes one more request.
+    inlets=[assets.LANDING],
+    outlets=[assets.PROCESSED, assets.ANONYMIZED, assets.QUARANTINE, assets.AUDIT],
+)
 @records_failure()
 def store(
     pinned: JSON,
@@ -270,6 +276,7 @@ def store(
     redacted = take_over(work, Staged, anonymized) if anonymized else None
     outcome = publish.store(work, image, result, take_over(work, Staged, annotated), redacted)
     log.info(summaries.stored(outcome))
+    assets.record_event(context, work, outcome.decision)
     ti, waiting = context["ti"], None
     if outcome.decision == Decision.QUARANTINED:
         waiting = asking.offer_release(work, image, result)

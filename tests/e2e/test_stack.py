@@ -680,7 +680,8 @@ def test_the_index_is_made_again_from_the_audit_trail(
     unknown = {"attempt", "object", "patient", "label", "risk", "refused", "model"}
     for case_id, row in rows().items():
         expected = written.pop(case_id)
-        assert abs((row["received"] - expected["received"]).total_seconds()) < 60
+        # The trail begins when the case has ended or was answered, which takes time in a burst.
+        assert expected["received"] <= row["received"] <= expected["ended"]
         left_out = times | unknown if row["state"] == "failed" else times
         # A case whose key was typed, and that has waited for a review: the run of its form has
         # written all of its records.

@@ -203,16 +203,17 @@ def classify(pinned: JSON) -> JSON:
     context, image = get_current_context(), Pinned.from_json(pinned)
     work = build_work(context, image)
     scored = steps.classify(work, image)
-    result, ti, waits = hand_over(work, scored), context["ti"], False
-    if work.settings.wants_review(scored.label):
-        # The result is kept before anybody is told of it.
+    result, ti = hand_over(work, scored), context["ti"]
+    asks = work.settings.wants_review(scored.label)
+    unwanted = unwanted_steps(work.settings, scored.label)
+    if asks or unwanted:
+        # The task may end with an exception, and the result is there before anybody is told of it.
         ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
-        waits = asking.ask_for_review(ti, work, image, scored)
+    waits = asks and asking.ask_for_review(ti, work, image, scored)
     log.info(summaries.classified(work, scored, waits=waits))
-    if unwanted := AFTER_CLASSIFY if waits else unwanted_steps(work.settings, scored.label):
+    if waits or unwanted:
         # Skipping them here saves the processes of their tasks.
-        ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
-        raise DownstreamTasksSkipped(tasks=unwanted)
+        raise DownstreamTasksSkipped(tasks=AFTER_CLASSIFY if waits else unwanted)
     return result
 
 

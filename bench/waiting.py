@@ -111,7 +111,7 @@ class Queue:
         return min(count, config.open_forms())
 
     def _wait(self, number: int) -> Request:
-        """Let a case wait, as its task *request_review* does."""
+        """Let a case wait, as its task *classify* does."""
         work = Work(
             store=self._store,
             source=_source(number),

@@ -20,6 +20,7 @@ the backfill runs, its return value those at the end.
 
 
 @dag(
+    dag_display_name="X-ray 05 · Backfill",
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,

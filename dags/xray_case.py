@@ -2,15 +2,13 @@
 
 from airflow.sdk import dag
 
-from xray.airflow.case.review import ReviewRequestOperator
+from xray.airflow.case.params import CASE_PARAMS
 from xray.airflow.case.tasks import (
-    CASE_PARAMS,
     STEP_DEFAULTS,
     annotate,
     anonymize,
     classify,
     fetch,
-    quarantine,
     record_failed_case,
     store,
 )
@@ -23,11 +21,13 @@ DOC = """
 |---|---|
 | **fetch** | pins the object of the notification, and checks that it is an image |
 | **classify** | scores the risk of pneumonia: *Normal*, *Unsure* or *Pneumonia* |
-| **review** | lets an Unsure case wait for a run of `xray_review`, if `review_unsure` is true |
 | **annotate** | prints the risk on the image |
 | **anonymize** | redacts the image if the policy asks for it; skipped otherwise |
 | **store** | publishes to `…-processed` and `…-anonymized`, and writes the audit record |
-| **quarantine** | lets a run of `xray_release` ask a person if text could not be removed |
+
+If `review_unsure` is true, an Unsure case waits for a person after **classify**, and a run of
+`xray_review` does the rest. If text could not be removed from the image, it goes to `…-quarantine`,
+and a run of `xray_release` asks a person what to do with it.
 
 Each run is the case of one notification, and its run id contains the case id. Its conf holds the
 key of the object sealed, because a key may name a patient; the audit record of an ended case holds
@@ -38,6 +38,7 @@ and the **note** of the run gives the reason.
 
 
 @dag(
+    dag_display_name="X-ray 01 · Case",
     schedule=None,
     catchup=False,
     max_active_runs=active_cases(),
@@ -51,12 +52,9 @@ def xray_case() -> None:
     """Run the steps of a case, in this order."""
     pinned = fetch()
     scored = classify(pinned)
-    reviewed = ReviewRequestOperator(task_id="review", pinned=pinned, scored=scored).output
-    annotated = annotate(pinned, scored, reviewed)
-    anonymized = anonymize(pinned, scored, reviewed)
-    outcome = store(pinned, scored, reviewed, annotated, anonymized)
-    annotated >> anonymized >> outcome
-    outcome >> quarantine(pinned, scored, reviewed)
+    annotated = annotate(pinned, scored)
+    anonymized = anonymize(pinned, scored)
+    annotated >> anonymized >> store(pinned, scored, annotated, anonymized)
 
 
 xray_case()

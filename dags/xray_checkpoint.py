@@ -25,6 +25,7 @@ gives it a schedule.
 
 
 @dag(
+    dag_display_name="X-ray 09 · Checkpoint",
     schedule=checkpoint_schedule(),
     start_date=datetime(2026, 1, 1),
     catchup=False,

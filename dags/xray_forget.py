@@ -23,6 +23,7 @@ the store announces. The page *Deletion* of the documentation describes a reques
 
 
 @dag(
+    dag_display_name="X-ray 08 · Forget",
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,

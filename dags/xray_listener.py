@@ -22,6 +22,7 @@ the Variable `xray_pseudonym_secret`. The option `[xray] sensors` sets the numbe
 
 
 @dag(
+    dag_display_name="X-ray 02 · Listener",
     **CONTINUOUS,
     tags=["xray"],
     doc_md=DOC,

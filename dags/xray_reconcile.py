@@ -28,6 +28,7 @@ gives it a schedule.
 
 
 @dag(
+    dag_display_name="X-ray 07 · Reconcile",
     schedule=reconcile_schedule(),
     start_date=datetime(2026, 1, 1),
     catchup=False,

@@ -2,8 +2,8 @@
 
 from airflow.sdk import dag
 
+from xray.airflow.case.params import FORM_PARAMS
 from xray.airflow.case.release import BOXES, ReleaseOperator, end_failed_release
-from xray.airflow.case.tasks import FORM_PARAMS
 from xray.airflow.config import MOST_FORMS
 from xray.airflow.retry import TASK_DEFAULTS
 
@@ -21,6 +21,7 @@ asked again.
 
 
 @dag(
+    dag_display_name="X-ray 04 · Release",
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,
@@ -32,7 +33,7 @@ asked again.
 )
 def xray_release() -> None:
     """Ask, and carry out the decision."""
-    ReleaseOperator(task_id="release", params=BOXES)
+    ReleaseOperator(task_id="release", task_display_name="Release", params=BOXES)
 
 
 xray_release()

@@ -20,6 +20,7 @@ run can be started. A **dry run** starts nothing, and counts the reasons.
 
 
 @dag(
+    dag_display_name="X-ray 06 · Replay",
     schedule=None,
     catchup=False,
     default_args=TASK_DEFAULTS,

@@ -2,13 +2,13 @@
 
 from airflow.sdk import dag
 
+from xray.airflow.case.params import FORM_PARAMS
 from xray.airflow.case.review import ReviewOperator
 from xray.airflow.case.tasks import (
-    FORM_PARAMS,
+    REVIEW_TASK,
     STEP_DEFAULTS,
     annotate,
     anonymize,
-    quarantine,
     record_failed_case,
     store,
 )
@@ -29,6 +29,7 @@ lists all cases that wait, and opens a form for each of them on request.
 
 
 @dag(
+    dag_display_name="X-ray 03 · Review",
     schedule=None,
     catchup=False,
     max_active_runs=MOST_FORMS,
@@ -43,11 +44,10 @@ lists all cases that wait, and opens a form for each of them on request.
 def xray_review() -> None:
     """Ask, and run the rest of the case."""
     pinned, scored = "{{ params.pinned }}", "{{ params.scored }}"
-    reviewed = ReviewOperator(task_id="review").output
+    reviewed = ReviewOperator(task_id=REVIEW_TASK, task_display_name="Review").output
     annotated = annotate(pinned, scored, reviewed)
     anonymized = anonymize(pinned, scored, reviewed)
-    outcome = store(pinned, scored, reviewed, annotated, anonymized)
-    annotated >> anonymized >> outcome >> quarantine(pinned, scored, reviewed)
+    annotated >> anonymized >> store(pinned, scored, annotated, anonymized, reviewed)
 
 
 xray_review()

@@ -21,6 +21,7 @@ depend on it.
 
 
 @dag(
+    dag_display_name="X-ray 10 · Watch",
     **CONTINUOUS,
     tags=["xray"],
     doc_md=DOC,

@@ -21,6 +21,7 @@ HTTP = "airflow.providers.http.notifications.http.HttpNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 CASE_ID = "0123456789abcdef0123456789abcdef"
 RUN = {"dag_id": "xray_case", "run_id": f"xray__{CASE_ID}"}
+PAGE = f"https://airflow.example/xray-ward/xray/cases/{CASE_ID}"
 LINK = f"https://airflow.example/xray-ward/dags/xray_case/runs/xray__{CASE_ID}"
 SENTENCE = "fetch failed: The object is not an image."
 
@@ -114,10 +115,11 @@ def test_a_webhook_is_told_what_happened(
         "case_id": CASE_ID,
         "label": "Pneumonia",
         "risk": "93%",
+        "page": PAGE,
         "link": LINK,
         **RUN,
     }
-    assert text.splitlines() == ["Published.", f"Case {CASE_ID}: Pneumonia, risk=93%", LINK]
+    assert text.splitlines() == ["Published.", f"Case {CASE_ID}: Pneumonia, risk=93%", PAGE, LINK]
     assert counted == {("xray.notices.sent", "high_risk"): 1}
 
 
@@ -135,21 +137,23 @@ def test_a_mail_says_what_happened(
     html = body.get_content()
     assert "fetch failed: 3 &lt; 4." in html
     assert f"<p>Case {CASE_ID}</p>" in html
-    assert f'href="{LINK}"' in html
+    assert f'<a href="{PAGE}">The case</a> · <a href="{LINK}">' in html
     assert counted == {("xray.notices.sent", "failed"): 1}
 
 
 def test_the_arguments_are_templates(
     hook: WebHook, mail: MailServer, configure: Callable[..., None]
 ) -> None:
-    template = "{{ event }}|{{ sentence }}|{{ case_id }}|{{ label }}|{{ risk }}|{{ link }}"
+    template = (
+        "{{ event }}|{{ sentence }}|{{ case_id }}|{{ label }}|{{ risk }}|{{ page }}|{{ link }}"
+    )
     template += "|{{ dag_id }}|{{ run_id }}|{{ further }}|{{ unknown }}"
     configure(
         entry(HTTP, "review", http_conn_id="hook", data=json.dumps({"said": template})),
         entry(SMTP, "review", smtp_conn_id="mail", to="{{ event }}@ward.example", subject=template),
     )
     notices.tell(Event.REVIEW, dag_id="d", run_id="manual", sentence="Waits.", further=1)
-    said = "review|Waits.||||https://airflow.example/xray-ward/dags/d/runs/manual|d|manual|1|"
+    said = "review|Waits.|||||https://airflow.example/xray-ward/dags/d/runs/manual|d|manual|1|"
     assert hook.notices == [{"said": said}]
     assert [sent["subject"] for sent in mail.mails] == [said]
     assert mail.recipients == ["review@ward.example"]

@@ -294,7 +294,7 @@ def test_a_form_is_asked_again_after_a_decision(world: World) -> None:
     run(world, "text 1")
     (form,) = world.forms
     world.answer(form, quarantine.WITHHOLD)
-    work = replace(world.work(world.runs[0], "quarantine"), claim=form.request.claim)
+    work = replace(world.work(world.runs[0], "store"), claim=form.request.claim)
     request = quarantine.open_request(work, form.pinned, form.scored)
     again = Form(form.source, request, form.pinned, form.scored, cleared=1)
     world.forms.append(again)

@@ -468,6 +468,7 @@ def wait_for_success(stack: Stack, api: Api, path: str, *before: str) -> list[di
 
 def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: Api) -> None:
     path = start_review(stack, api)
+    case_id = path.split("__")[1]
     wait_for_question(stack, api, path, "review")
     form = api.get(f"{path}/taskInstances/review/-1/hitlDetails")
     assert form["options"] == ["Normal", "Pneumonia", "Keep Unsure"]
@@ -482,7 +483,7 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
     for view in ("full", "stretched"):
         larger = httpx.get(address.replace("preview", view), headers=headers)
         assert decode(larger.content).pixels.width >= decode(picture.content).pixels.width
-    case_id = path.split("__")[1]
+    assert f"(/xray/cases/{case_id})" in form["body"]
     for wrong in ("0" * 32, "..%2F..", "x"):
         elsewhere = httpx.get(address.replace(case_id, wrong), headers=headers)
         assert elsewhere.status_code in (404, 422)
@@ -599,6 +600,8 @@ def test_people_were_told(stack: Stack, cases: list[Case], api: Api, hook: WebHo
         assert asked <= told[event], event
     assert told[Event.OVERDUE] == told[Event.BLOCKED] == set()
     assert all(notice["link"].startswith(f"{stack.url}/dags/") for notice in hook.notices)
+    page = f"{stack.url}/xray/cases/"
+    assert all(notice["page"] == page + notice["case_id"] for notice in hook.notices)
     tasks = api.get("/dags/xray_watch/dagRuns/~/taskInstances")["task_instances"]
     assert [task["state"] for task in tasks] == ["deferred"]
 
@@ -638,7 +641,7 @@ def test_no_name_is_in_airflow_or_the_anonymised_bucket(
     assert all(f"xray__{case.case_id}" in lineage for case in cases)
     sealed = [run["conf"]["sealed"] for run in found if run["dag_run_id"] == run_id]
     assert all(one in lineage for one in sealed), "the events have the conf"
-    assert all(f"xray_case.{task}" in lineage for task in ("fetch", "store", "quarantine"))
+    assert all(f"xray_case.{task}" in lineage for task in ("fetch", "classify", "store"))
     for entry in store.list(BUCKETS.anonymized):
         head = stack.s3.head_object(Bucket=BUCKETS.anonymized, Key=entry.key)
         assert not pattern.search(entry.key + json.dumps(head["Metadata"]))
@@ -677,7 +680,8 @@ def test_the_index_is_made_again_from_the_audit_trail(
     unknown = {"attempt", "object", "patient", "label", "risk", "refused", "model"}
     for case_id, row in rows().items():
         expected = written.pop(case_id)
-        assert abs((row["received"] - expected["received"]).total_seconds()) < 60
+        # The trail begins when the case has ended or was answered, which takes time in a burst.
+        assert expected["received"] <= row["received"] <= expected["ended"]
         left_out = times | unknown if row["state"] == "failed" else times
         # A case whose key was typed, and that has waited for a review: the run of its form has
         # written all of its records.

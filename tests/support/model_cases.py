@@ -44,7 +44,8 @@ from xray.settings import Policy, Settings
 BUCKET = "xray-data-in"
 KEY = "PNEUMONIA/demo_Ada Ashgrove_1234_1957-07-10_2016-08-26.png"
 RETRIES = 6
-TASKS = ("fetch", "classify", "review", "annotate", "anonymize", "store", "quarantine", "release")
+TASKS = ("fetch", "classify", "review", "annotate", "anonymize", "store", "release")
+"""The tasks of a case and of its forms. A review is the first task of its form's run."""
 NOBODY = "nobody"
 """The choice if nobody reviews a case in time."""
 AT = "2026-01-01T00:00:00+00:00"
@@ -391,9 +392,10 @@ class World:
         task("classify", lambda work: steps.classify(work, values["fetch"]))
         pinned, scored = values["fetch"], values["classify"]
         chosen = Settings.from_mapping(pinned.settings)
-        if first <= TASKS.index("review") and chosen.wants_review(scored.label):
-            values["review"] = None
-            if self._wait_for_review(run, pinned, scored):
+        lacks_review = values.get("review") is None and chosen.wants_review(scored.label)
+        if lacks_review and first <= TASKS.index("annotate"):
+            asks = "classify" if first <= TASKS.index("classify") else "annotate"
+            if self._wait_for_review(run, asks, pinned, scored):
                 return
         scored = values.get("review") or scored
         task("annotate", lambda work: steps.annotate(work, pinned, scored))
@@ -412,22 +414,22 @@ class World:
             claimed = replace(pinned, claim=values["store"].claim)
             self._ask(run, claimed, scored)
 
-    def _wait_for_review(self, run: CaseRun, pinned: Pinned, scored: Scored) -> bool:
-        """Ask for a review; return whether the case waits."""
+    def _wait_for_review(self, run: CaseRun, task: str, pinned: Pinned, scored: Scored) -> bool:
+        """Ask for a review in a task; return whether the case waits."""
 
         def ask(work: Work) -> Request | None:
             with suppress(StaleError):
                 return review.ask_for_review(work, pinned, scored)
             return None
 
-        request = self.attempt(run, "review", ask)
+        request = self.attempt(run, task, ask)
         if request:
             self.forms.append(Form(run.source, request, pinned, scored))
         return request is not None
 
     def _ask(self, run: CaseRun, pinned: Pinned, scored: Scored) -> None:
         """Ask for a decision on a quarantined image, if the case still waits with it."""
-        work = replace(self.work(run, "quarantine"), claim=pinned.claim)
+        work = replace(self.work(run, "store"), claim=pinned.claim)
 
         def ask() -> None:
             with suppress(StaleError):

@@ -81,7 +81,12 @@ def picture_address(path: str, bucket: str, case_id: str, claim: int, view: View
 
 def case_address(case_id: str) -> str:
     """Return the address of the page of a case, without scheme and host."""
-    return f"{_base()}{PLUGIN_PREFIX}{CASE.format(case_id=case_id)}"
+    return f"{_base()}{PLUGIN_PREFIX}{CASE.format(case_id=quote(case_id, safe=''))}"
+
+
+def case_link(case_id: str) -> str:
+    """Return the address of the page of a case, with scheme and host as for :func:`run_address`."""
+    return f"{_base_url()}{PLUGIN_PREFIX}{CASE.format(case_id=quote(case_id, safe=''))}"
 
 
 def form_address(dag_id: str, run_id: str, task_id: str) -> str:
@@ -118,8 +123,11 @@ def run_address(dag_id: str, run_id: str) -> str:
 
 def runs_address(dag_id: str) -> str:
     """Return the address of the runs of a DAG in Airflow's UI, as for :func:`run_address`."""
-    base = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs"
+    return f"{_base_url()}/dags/{quote(dag_id)}/runs"
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
 
 
 def _base() -> str:

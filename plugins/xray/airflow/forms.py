@@ -138,13 +138,17 @@ async def open_on_request(
 def offer(waiting: Waiting) -> None:
     """Open a form for a case that has begun to wait, if few are open; otherwise it queues.
 
-    The case waits in any case, so a failure is only logged.
+    If the case was run again, its form may have ended before, and is opened again. The case waits
+    in any case, so a failure is only logged.
     """
+    dag_id = DAGS[waiting.request.kind]
 
     async def send(client: RunsClient) -> None:
-        active = await client.count(DAGS[waiting.request.kind], state=ACTIVE_STATES)
-        if active < config.open_forms():
-            await open_form(client, waiting, config.keyring())
+        active = await client.count(dag_id, state=ACTIVE_STATES)
+        if active >= config.open_forms():
+            return
+        if await open_form(client, waiting, config.keyring()) is Started.DUPLICATE:
+            await client.clear(dag_id, form_run_id(waiting.request.marker))
 
     api.try_request(send, "No form was opened yet")
 

@@ -1,7 +1,8 @@
 """Notices to people, through the notifiers of Airflow's providers: mail, a webhook, Slack, …
 
 The Airflow Variable ``xray_notices`` says who is told of which events. A notice says
-what has happened, and links to the run. It names no patient and no object key.
+what has happened, and links to the case and to the run. It names no patient and no
+object key.
 
 A notice is sent after what it says is true. It never changes what becomes of a case: a
 notifier that fails, or that takes too long, costs a warning and a count.
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Variable
 
 from xray.airflow import config
-from xray.airflow.addresses import run_address
+from xray.airflow.addresses import case_link, run_address
 from xray.airflow.stats import process_stats
 from xray.case import RUN_PREFIX
 from xray.errors import SettingsError
@@ -47,16 +48,17 @@ JITTER = 2.0
 """Seconds that a blocked task waits at most, to see whether another one has told the cause."""
 METRIC = "xray.notices."
 """What the names of the counters ``sent`` and ``failed`` start with."""
-FIELDS = ("event", "sentence", "case_id", "label", "risk", "link", "dag_id", "run_id")
+FIELDS = ("event", "sentence", "case_id", "label", "risk", "page", "link", "dag_id", "run_id")
 """What the templates in the arguments of a notifier can use."""
 CASE = """\
 {% if case_id %}Case {{ case_id }}{% if label %}: {{ label }}{% if risk %}, risk={{ risk }}\
 {% endif %}{% endif %}{% endif %}"""
-TEXT = "{{ sentence }}\n" + CASE + "\n{{ link }}"
+TEXT = "{{ sentence }}\n" + CASE + "\n{% if page %}{{ page }}\n{% endif %}{{ link }}"
 DEFAULTS: dict[str, Any] = {
     "subject": "xray: {{ event }}{% if case_id %}, case {{ case_id }}{% endif %}",
     "html_content": "<p>{{ sentence | e }}</p>\n<p>" + CASE + "</p>\n"
-    '<p><a href="{{ link }}">{{ link }}</a></p>',
+    '<p>{% if page %}<a href="{{ page }}">The case</a> · {% endif %}'
+    '<a href="{{ link }}">{{ link }}</a></p>',
     "json": {"text": TEXT, **{name: "{{ " + name + " }}" for name in FIELDS}},
     "text": TEXT,
     "message": TEXT,
@@ -135,6 +137,7 @@ def tell(event: Event, *, dag_id: str, run_id: str, sentence: str, **facts: Any)
         sentence: what has happened, in words that name no patient and no object.
         facts: ``case_id`` (by default that of the run), ``label``, ``risk`` (0 to 1; None if it
             means nothing), ``link`` (by default to the run), and other values for the templates.
+            ``page`` is added: the page of the case; an empty text if no case is known.
     """
     try:
         chosen = _chosen(event)
@@ -316,23 +319,22 @@ def _values(
     event: Event, dag_id: str, run_id: str, sentence: str, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the templates of a notifier can use. What is not known is an empty text."""
-    case_id = run_id.removeprefix(RUN_PREFIX).split("__")[0] if _is_case(run_id) else ""
+    is_case = run_id.startswith(RUN_PREFIX)
+    named = run_id.removeprefix(RUN_PREFIX).split("__")[0] if is_case else ""
+    case_id = facts.get("case_id") or named
     risk = facts.get("risk")
     return {
         **facts,
         "event": event.value,
         "sentence": sentence,
-        "case_id": facts.get("case_id") or case_id,
+        "case_id": case_id,
         "label": facts.get("label") or "",
         "risk": "" if risk is None else f"{risk:.0%}",
+        "page": case_link(case_id) if case_id else "",
         "link": facts.get("link") or run_address(dag_id, run_id),
         "dag_id": dag_id,
         "run_id": run_id,
     }
-
-
-def _is_case(run_id: str) -> bool:
-    return run_id.startswith(RUN_PREFIX)
 
 
 def _failed(event: Event, problem: str) -> None:

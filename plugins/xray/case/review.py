@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from xray import audit
+from xray.case.claim import claim, own_claim
 from xray.case.manifest import REVIEW, Request
 from xray.case.pictures import put_pictures
 from xray.case.requests import ask, finish, reserve
 from xray.case.steps import caption_of
 from xray.case.values import Pinned, Scored
 from xray.case.work import Work, read_pinned_image, record, recorded
+from xray.errors import StaleError
 from xray.settings import Label
 
 KEEP = "Keep Unsure"
@@ -22,6 +24,8 @@ CHOICES = (Label.NORMAL.value, Label.PNEUMONIA.value, KEEP)
 def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
     """Let a case wait for a review: stage the pictures of the annotated image, and ask.
 
+    A case that is run again after its end claims the object again, as *store* does.
+
     Raises:
         StaleError: a later case of the same object has taken over.
         ObjectError: the object was deleted or replaced after it was fetched.
@@ -29,16 +33,19 @@ def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
     """
     from xray.image import Format, Picture, print_caption
 
+    own = own_claim(work, claim(work, pinned))
+    if own is None:
+        raise StaleError("Nothing was asked: another case of the same object has taken over.")
     image = read_pinned_image(work, pinned).eight_bit()
     annotated = Picture(print_caption(image, caption_of(scored)), Format.PNG)
     put_pictures(
-        work.store, work.buckets.staging, work.case_id, work.claim, annotated, rulers=False
+        work.store, work.buckets.staging, work.case_id, own.number, annotated, rulers=False
     )
     now = datetime.now(UTC)
     request = Request(
         kind=REVIEW,
         case_id=work.case_id,
-        claim=work.claim,
+        claim=own.number,
         sha256=pinned.sha256,
         since=now.isoformat(),
         until=(now + timedelta(hours=work.settings.review_hours)).isoformat(),
@@ -48,15 +55,14 @@ def ask_for_review(work: Work, pinned: Pinned, scored: Scored) -> Request:
 
 
 def record_review(
-    work: Work, scored: Scored, request: Request | None, *, choice: str, by: str | None, at: str
+    work: Work, scored: Scored, request: Request, *, choice: str, by: str | None, at: str
 ) -> Scored:
     """Apply and record a person's choice, and return the result with the label chosen.
 
     Args:
         work: the case.
         scored: the result that the person was shown.
-        request: what the person was asked; None for a form of version 0.1.0, which keeps the case's
-            own run from going on, so that no other answer can come.
+        request: what the person was asked.
         choice: one of :data:`CHOICES`; :data:`KEEP` if nobody answered in time.
         by: the person; None for nobody.
         at: the time of the choice, in ISO 8601.
@@ -68,9 +74,6 @@ def record_review(
     review = {"label_before": scored.label, "choice": choice, "by": by, "at": at}
     result = replace(scored, label=label.value, review=review)
     outcome = audit.REVIEWED if by is not None else audit.EXPIRED
-    if request is None:
-        record(work, audit.REVIEWED, scored=result.to_json())
-        return result
     if not recorded(work, outcome):
         reserve(work, request, {"choice": choice, "by": by, "at": at})
         record(

@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import DownstreamTasksSkipped
 from airflow.sdk.execution_time.context import set_current_context
 from PIL import Image
 
@@ -22,6 +21,7 @@ from tests.support import KEYRING, ROOT
 from tests.support.cases import carried, run_steps, upload
 from tests.support.fake_api import FakeApi
 from xray.airflow.case import metrics, tasks
+from xray.airflow.case import params as case_params
 from xray.airflow.stats import process_stats
 from xray.case import Decision, Outcome, Pinned, Scored, Source, hand_over
 from xray.errors import (
@@ -338,11 +338,11 @@ def test_the_task_store_counts_a_case(
     assert anonymized.redaction
     work = carried(work, pinned)
     params = {**work.source.to_conf(KEYRING, work.case_id), "pinned": pinned.to_json()}
-    context = {"ti": ti("store"), "params": params, "dag_run": SimpleNamespace()}
+    task, dag_run = SimpleNamespace(outlets=[]), SimpleNamespace()
+    context = {"ti": ti("store"), "task": task, "params": params, "dag_run": dag_run}
     monkeypatch.setattr(tasks, "get_current_context", lambda: context)
     results = [hand_over(work, one) for one in (annotated, anonymized)]
-    with pytest.raises(DownstreamTasksSkipped):
-        tasks.store.function(pinned.to_json(), hand_over(work, scored), None, *results)
+    tasks.store.function(pinned.to_json(), hand_over(work, scored), *results)
     assert [tags["decision"] for _, tags in sent.of("finished")] == ["anonymized"]
     assert sum(number for number, _ in sent.of("regions")) == anonymized.redaction["regions"]
     assert [tags["bin"] for _, tags in sent.of("risk")] == ["0.9"]
@@ -353,7 +353,7 @@ def test_a_step_that_fails_counts_its_case(
     connected: Any, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task counts the failure, and the callback of the DAG does not count it again."""
-    params = {name: param.value for name, param in tasks.CASE_PARAMS.items()}
+    params = {name: param.value for name, param in case_params.CASE_PARAMS.items()}
     params |= SOURCE.to_conf(KEYRING)
     context = {"ti": ti(), "params": params, "dag_run": SimpleNamespace()}
     monkeypatch.setattr(tasks, "get_current_context", lambda: context)

@@ -77,7 +77,8 @@ def context(connected: Any, chest: Image.Image, as_bytes: Callable[..., bytes]) 
     )
     params = {**SOURCE.to_conf(KEYRING), "pinned": PINNED.to_json(), "scored": SCORED.to_json()}
     dag_run = SimpleNamespace(triggering_user_name=None)
-    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
+    task = SimpleNamespace(outlets=[])
+    return {"ti": ti, "task_instance": ti, "task": task, "params": params, "dag_run": dag_run}
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from tests.support import KEYRING
+from xray.airflow.case import params as case_params
 from xray.airflow.case import tasks
 from xray.airflow.unexpected import UnexpectedError
 from xray.case import Source
 from xray.errors import BlockedError, ImageError, SettingsError, TransientError
-from xray.settings import Label, Settings
+from xray.settings import Label, Policy, Settings
 
 SOURCE = Source(bucket="xray-data-in", key="demo_Ada Ashgrove_1234.png", etag="e", origin="ceph")
 
@@ -21,7 +22,7 @@ SOURCE = Source(bucket="xray-data-in", key="demo_Ada Ashgrove_1234.png", etag="e
 def context(conf: dict[str, Any]) -> dict[str, Any]:
     """The context of *fetch* in a run with this conf."""
     ti = SimpleNamespace(run_id="xray__1", task_id="fetch", try_number=1, max_tries=6)
-    params = {name: param.value for name, param in tasks.CASE_PARAMS.items()} | conf
+    params = {name: param.value for name, param in case_params.CASE_PARAMS.items()} | conf
     return {"ti": ti, "params": params, "dag_run": SimpleNamespace(triggering_user_name="xray")}
 
 
@@ -48,20 +49,19 @@ def test_a_secret_may_be_added_while_a_case_is_under_way(
 
 
 @pytest.mark.parametrize(
-    ("review_unsure", "label", "unwanted"),
+    ("policy", "label", "unwanted"),
     [
-        (False, Label.PNEUMONIA, ["review"]),
-        (False, Label.NORMAL, ["review", "anonymize"]),
-        (False, Label.UNSURE, ["review", "anonymize"]),
-        (True, Label.NORMAL, ["review", "anonymize"]),
-        (True, Label.UNSURE, []),
+        (Policy.PNEUMONIA, Label.PNEUMONIA, []),
+        (Policy.PNEUMONIA, Label.NORMAL, ["anonymize"]),
+        (Policy.PNEUMONIA, Label.UNSURE, ["anonymize"]),
+        (Policy.NEVER, Label.PNEUMONIA, ["anonymize"]),
+        (Policy.ALWAYS, Label.NORMAL, []),
     ],
 )
 def test_steps_that_the_settings_do_not_want_are_skipped(
-    review_unsure: bool, label: Label, unwanted: list[str]
+    policy: Policy, label: Label, unwanted: list[str]
 ) -> None:
-    settings = Settings(review_unsure=review_unsure)
-    assert tasks.unwanted_steps(settings, label.value) == unwanted
+    assert tasks.unwanted_steps(Settings(anonymize=policy), label.value) == unwanted
 
 
 @pytest.mark.parametrize(

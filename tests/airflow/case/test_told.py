@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from tests.support import KEYRING
 from tests.support.cases import BUCKET, KEY, carried, run_steps, upload
+from tests.support.fake_api import FakeApi
 from tests.support.people import WebHook
-from xray.airflow.case import release, review, tasks
-from xray.case import Pinned, Scored, Staged, Work, hand_over, publish, steps
+from xray.airflow.case import params as case_params
+from xray.airflow.case import release, tasks
+from xray.case import Pinned, Scored, Staged, Work, hand_over, steps
 from xray.case.manifest import RELEASE
 from xray.case.requests import waiting_request
 from xray.errors import ImageError, StaleError, TransientError
@@ -62,10 +63,11 @@ def context(work: Work, task_id: str, dag_id: str = "xray_case", **params: Any) 
         xcom_pull=lambda *, task_ids, key=None: pushed.get(key) if key else None,
         xcom_push=lambda *, key, value: pushed.update({key: value}),
     )
-    defaults = {name: param.value for name, param in tasks.CASE_PARAMS.items()}
+    defaults = {name: param.value for name, param in case_params.CASE_PARAMS.items()}
     params = {**defaults, **work.source.to_conf(KEYRING, work.case_id), **params}
     dag_run = SimpleNamespace(triggering_user_name=None)
-    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": dag_run}
+    task = SimpleNamespace(outlets=[])
+    return {"ti": ti, "task_instance": ti, "task": task, "params": params, "dag_run": dag_run}
 
 
 def only(hook: WebHook, event: str, work: Work) -> dict[str, Any]:
@@ -86,8 +88,7 @@ def store_task(
     where = context(work, "store")
     monkeypatch.setattr(tasks, "get_current_context", lambda: where)
     images = [hand_over(work, image) if image else None for image in staged]
-    with suppress(DownstreamTasksSkipped):
-        tasks.store.function(pinned.to_json(), hand_over(work, scored), None, *images)
+    tasks.store.function(pinned.to_json(), hand_over(work, scored), *images)
     return where
 
 
@@ -178,22 +179,23 @@ def test_a_slow_or_failing_notifier_changes_nothing(
     assert connected.list_objects_v2(Bucket=f"{BUCKET}-processed")["KeyCount"] == 1
 
 
-def test_a_case_that_waits_for_a_review_is_told(hook: WebHook, work: Work) -> None:
-    work = dataclasses.replace(work, settings=Settings(review_unsure=True))
-    pinned = steps.fetch(work)
-    operator = review.ReviewRequestOperator(
-        task_id="review", pinned=pinned.to_json(), scored=hand_over(work, UNSURE)
-    )
-    operator.allow_nested_operators = True
+def test_a_case_that_waits_for_a_review_is_told(
+    hook: WebHook, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(review_unsure=True, normal_below=0.0, pneumonia_above=1.0)
+    work = dataclasses.replace(work, settings=settings)
+    pinned, scored, *_ = run_steps(work)
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context(work, "classify"))
     with pytest.raises(DownstreamTasksSkipped):
-        operator.execute(context(work, "review"))
+        tasks.classify.function(pinned.to_json())
     notice = only(hook, "review", work)
-    assert (notice["label"], notice["risk"]) == ("Unsure", "70%")
+    risk = f"{work.settings.rounded(scored.risk):.0%}"
+    assert (notice["label"], notice["risk"]) == ("Unsure", risk)
     assert "page Waiting" in notice["sentence"]
 
 
 def test_a_quarantined_image_is_told_when_it_waits(
-    hook: WebHook, work: Work, monkeypatch: pytest.MonkeyPatch
+    hook: WebHook, work: Work, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = dataclasses.replace(work, settings=Settings(anonymize=Policy.ALWAYS))
     pinned, scored, image, redacted = run_steps(work)
@@ -203,16 +205,19 @@ def test_a_quarantined_image_is_told_when_it_waits(
     )
     work = carried(work, pinned)
     scored = dataclasses.replace(scored, label="Unsure", refused="upside down")
-    publish.store(work, pinned, scored, image, redacted)
-    where = context(work, "quarantine")
-    monkeypatch.setattr(tasks, "get_current_context", lambda: where)
-    tasks.quarantine.function(pinned.to_json(), hand_over(work, scored), None)
+    store_task(monkeypatch, work, pinned, scored, image, redacted)
     notice = only(hook, "quarantined", work)
     assert (notice["label"], notice["risk"]) == ("Unsure", ""), "the risk means nothing"
+    ((run_id, conf),) = api.runs.items()
+    assert api.dags[run_id] == "xray_release"
+    assert conf["request"]["kind"] == RELEASE
+    assert "Quarantined" in api.notes[f"xray__{work.case_id}"]
+    store_task(monkeypatch, work, pinned, scored, image, redacted)
+    assert len(api.runs) == 1, "a try that is repeated asks once"
+    told = len(hook.notices)
     steps.fetch(dataclasses.replace(work, token="run-2:fetch:6", claim=0))
-    with pytest.raises(AirflowSkipException):
-        tasks.quarantine.function(pinned.to_json(), hand_over(work, scored), None)
-    assert len(hook.notices) == 1
+    store_task(monkeypatch, work, pinned, scored, image, redacted)
+    assert len(hook.notices) == told, "the image no longer waits"
     assert waiting_request(work, RELEASE) is None
 
 

@@ -45,7 +45,10 @@ def run(
     later: int = 0,
     results: dict[str, Any] | None = None,
 ) -> DagRun:
-    """A run in the database, whose tasks have succeeded with ``results``."""
+    """A run in the database, whose tasks have succeeded with ``results``.
+
+    The result with the name of *waits for* is a second one of *classify*.
+    """
     conf = {"case_id": case_id, "bucket": "a-bucket", "origin": "ceph"} if case_id else {"key": "k"}
     at = START + timedelta(minutes=later)
     row = DagRun(
@@ -61,11 +64,14 @@ def run(
     session.add(row)
     session.flush()
     for task_id, result in (results or {}).items():
-        key = {"dag_id": dag_id, "run_id": row.run_id, "task_id": task_id, "map_index": -1}
-        state = {"state": "success", "pool": "default_pool", "max_tries": 0}
-        session.execute(insert(TaskInstance).values(**key, **state))
+        waits = task_id == config.WAITS_FOR
+        task = "classify" if waits else task_id
+        key = {"dag_id": dag_id, "run_id": row.run_id, "task_id": task, "map_index": -1}
+        if not waits:
+            state = {"state": "success", "pool": "default_pool", "max_tries": 0}
+            session.execute(insert(TaskInstance).values(**key, **state))
         if result is not None:
-            name = config.WAITS_FOR if result == REVIEW else "return_value"
+            name = config.WAITS_FOR if waits else "return_value"
             session.execute(
                 insert(XComModel).values(**key, dag_run_id=row.id, key=name, value=result)
             )
@@ -77,7 +83,7 @@ def done(decision: Decision = Decision.ANONYMIZED, **changes: Any) -> dict[str, 
     return {
         "fetch": {**FETCHED, **changes},
         "classify": CLASSIFIED,
-        "review": REVIEW,
+        config.WAITS_FOR: REVIEW,
         "store": outcome(decision),
     }
 

@@ -2,4 +2,15 @@
 
 # ruff: noqa: F822 - submodules, which are not imported here
 
-__all__ = ["boxes", "metrics", "release", "review", "tasks", "told"]
+__all__ = [
+    "asking",
+    "assets",
+    "boxes",
+    "metrics",
+    "params",
+    "release",
+    "review",
+    "summaries",
+    "tasks",
+    "told",
+]

@@ -6,6 +6,7 @@ any length of time: it holds no worker, and it does not count as an active case.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,20 +15,22 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
 from xray.airflow import api, config, forms
-from xray.airflow.addresses import QUARANTINE, picture_addresses
+from xray.airflow.addresses import QUARANTINE, case_address, picture_addresses
 from xray.airflow.blocked import tells_if_blocked
-from xray.airflow.case import metrics, told
+from xray.airflow.case import assets, metrics, summaries, told
 from xray.airflow.case.boxes import Box, FormError, parse_boxes
 from xray.airflow.case.tasks import build_work
 from xray.airflow.unexpected import without_messages
-from xray.case import Pinned, Scored, Work, ending, quarantine, take_over
+from xray.case import Decision, Pinned, Scored, Work, ending, quarantine, take_over
 from xray.case.manifest import RELEASE, Request
 from xray.errors import PermanentError, StaleError
+
+log = logging.getLogger(__name__)
 
 BODY = """
 ![The quarantined X-ray]({preview})
 
-[With rulers]({preview}) · [Full size]({full}) · [Greys stretched]({stretched})
+[With rulers]({preview}) · [Full size]({full}) · [Greys stretched]({stretched}) · [The case]({case})
 
 Text on this image could not be removed, or the check after its removal was not conclusive. A
 released image goes to **{bucket}**, where nothing may name a person. The annotated image is
@@ -56,6 +59,7 @@ class ReleaseOperator(HITLOperator):
         super().__init__(
             subject="A quarantined X-ray: may it be published?",
             options=list(quarantine.RELEASE_CHOICES),
+            outlets=[assets.ANONYMIZED],
             **kwargs,
         )
 
@@ -69,6 +73,7 @@ class ReleaseOperator(HITLOperator):
             quarantine.show(work, request)
         self.body = BODY.format(
             **picture_addresses(QUARANTINE, work.source.bucket, request),
+            case=case_address(work.case_id),
             sha256=request.sha256,
             bucket=work.buckets.anonymized,
             release=quarantine.RELEASE_AS_IT_IS,
@@ -100,6 +105,8 @@ class ReleaseOperator(HITLOperator):
                 by=user["name"] if user else None,
                 at=answer["responded_at"].isoformat(),
             )
+        assets.record_event(context, work, None if decision == Decision.QUARANTINED else decision)
+        log.info(summaries.decided(decision, len(boxes)))
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
         metrics.decided(work.source, pinned, scored, decision, masked=len(boxes))
         forms.open_next(work.source.bucket, RELEASE)

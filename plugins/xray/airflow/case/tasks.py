@@ -15,7 +15,6 @@ from typing import Any
 
 from airflow.sdk import (
     BaseXCom,
-    Param,
     TriggerRule,
     WeightRule,
     get_current_context,
@@ -28,8 +27,7 @@ from airflow.sdk.exceptions import (
 )
 
 from xray.airflow import api, blocked, config, connections, forms
-from xray.airflow.blocked import tells_if_blocked
-from xray.airflow.case import metrics, told
+from xray.airflow.case import asking, assets, metrics, summaries, told
 from xray.airflow.retry import RETRIES, TASK_DEFAULTS
 from xray.airflow.unexpected import without_messages
 from xray.case import (
@@ -47,8 +45,7 @@ from xray.case import (
     steps,
     take_over,
 )
-from xray.case.manifest import RELEASE, REVIEW
-from xray.case.requests import Waiting
+from xray.case.manifest import REVIEW
 from xray.errors import PermanentError, SettingsError, StaleError
 from xray.settings import Settings, case_settings
 
@@ -59,6 +56,10 @@ IN_QUARANTINE = (
     "Quarantined: text on the image could not be removed, so no anonymised copy was published. "
     "Decide on it in Required Actions, or on the page Waiting."
 )
+AFTER_CLASSIFY = ["annotate", "anonymize", "store"]
+"""The tasks of a case that the run of its review's form does in place of the case's own run."""
+REVIEW_TASK = "review"
+"""The task of that form. In version 0.1.0, it was a task of the case's own run."""
 
 
 def carried_pinned(context: Mapping[str, Any]) -> Pinned | None:
@@ -131,7 +132,7 @@ def record_failed_case(context: Mapping[str, Any], error: BaseException | None =
         except SettingsError:
             settings = Settings()  # The settings are the failure, so the record holds none of them.
         work = _work(context, settings, pinned, records=True)
-        is_form = ti.task_id == "review" and context["params"].get("request")
+        is_form = ti.task_id == REVIEW_TASK and context["params"].get("request")
         if is_form and not requests.is_own(work, REVIEW):
             return  # The answer was refused, and the case goes on without this form.
         reason = ending.abandon(work, error, pinned)
@@ -186,160 +187,120 @@ STEP_DEFAULTS: JSON = {
 }
 
 
-def _param(default: Any, **schema: Any) -> Param:
-    """Return a param with the schema of an older draft of JSON Schema.
-
-    Airflow checks the schemas of all params when a run is started and in each of its tasks. That of
-    the newest draft would take more than twice the time.
-    """
-    return Param(default, **{"$schema": "http://json-schema.org/draft-07/schema#"}, **schema)
-
-
-SOURCE_PARAMS: JSON = {
-    "bucket": _param(
-        config.bucket(), type="string", minLength=3, description="The bucket of the image"
-    ),
-    "key": _param(
-        None,
-        type=["null", "string"],
-        maxLength=1024,
-        description="The key of the image, typed by hand. Airflow keeps a typed key as it is, in "
-        "its database and its audit log: if the key names a patient, use xray_backfill instead",
-    ),
-    "case_id": _param(
-        None,
-        type=["null", "string"],
-        pattern="^[0-9a-f]{32}$",
-        description="The id of the case, from the listener or a job",
-    ),
-    "sealed": _param(
-        None,
-        type=["null", "string"],
-        description="The sealed key of the image, from the listener or a job, in place of a key",
-    ),
-    "version_id": _param(None, type=["null", "string"], description="The version of the object"),
-    "etag": _param(None, type=["null", "string"], description="Refuse an object with another etag"),
-    "size": _param(None, type=["null", "integer"], description="Bytes, from the notification"),
-    "sequencer": _param(None, type=["null", "string"], description="From the notification"),
-    "event_time": _param(None, type=["null", "string"], description="From the notification"),
-    "origin": _param("manual", type="string", description="The origin of the case"),
-    "schema": _param(None, type=["null", "integer"], description="The version of the conf's form"),
-}
-
-FORM_PARAMS: JSON = {
-    **SOURCE_PARAMS,
-    "pinned": _param({}, type="object", description="The result of fetch"),
-    "scored": _param({}, type="object", description="The result of classify"),
-    "request": _param(None, type=["null", "object"], description="What the person is asked"),
-}
-
-CASE_PARAMS: JSON = {
-    **SOURCE_PARAMS,
-    **{
-        name: _param(
-            None,
-            section="Settings of this case (empty: those of the deployment)",
-            **{
-                **schema,
-                "type": ["null", schema["type"]],
-                **({"enum": [None, *schema["enum"]]} if "enum" in schema else {}),
-            },
-        )
-        for name, schema in case_settings().items()
-    },
-}
-
-
-@task
+@task(task_display_name="Fetch")
 @records_failure()
 def fetch() -> JSON:
     """Pin the object of the notification, and check that it is an image."""
-    return steps.fetch(build_work(get_current_context())).to_json()
+    pinned = steps.fetch(build_work(get_current_context()))
+    log.info(summaries.fetched(pinned))
+    return pinned.to_json()
 
 
-@task
+@task(task_display_name="Classify")
 @records_failure()
 def classify(pinned: JSON) -> JSON:
-    """Score the risk of pneumonia and label it."""
+    """Score the risk of pneumonia and label it, and ask for a review if the settings want one."""
     context, image = get_current_context(), Pinned.from_json(pinned)
     work = build_work(context, image)
     scored = steps.classify(work, image)
-    if unwanted := unwanted_steps(work.settings, scored.label):
+    result, ti = hand_over(work, scored), context["ti"]
+    asks = work.settings.wants_review(scored.label)
+    unwanted = unwanted_steps(work.settings, scored.label)
+    if asks or unwanted:
+        # The task may end with an exception, and the result is there before anybody is told of it.
+        ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
+    waits = asks and asking.ask_for_review(ti, work, image, scored)
+    log.info(summaries.classified(work, scored, waits=waits))
+    if waits or unwanted:
         # Skipping them here saves the processes of their tasks.
-        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=hand_over(work, scored))
-        raise DownstreamTasksSkipped(tasks=unwanted)
-    return hand_over(work, scored)
+        raise DownstreamTasksSkipped(tasks=AFTER_CLASSIFY if waits else unwanted)
+    return result
 
 
 def unwanted_steps(settings: Settings, label: str) -> list[str]:
-    """Return the ids of the tasks that a case with this ``label`` is known not to need."""
-    if settings.wants_review(label):
-        return []  # The review may change the label, and with it the need of an anonymised copy.
-    return ["review"] if settings.wants_anonymized(label) else ["review", "anonymize"]
+    """Return the ids of the tasks that a case with this final ``label`` does not need."""
+    return [] if settings.wants_anonymized(label) else ["anonymize"]
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)
+@task(task_display_name="Annotate")
 @records_failure()
-def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
+def annotate(pinned: JSON, scored: JSON, reviewed: JSON | None = None) -> JSON:
     """Print the risk on the image."""
-    image = Pinned.from_json(pinned)
-    work = build_work(get_current_context(), image)
-    result = take_over(work, Scored, reviewed or scored)
-    return hand_over(work, steps.annotate(work, image, result))
+    context, image = get_current_context(), Pinned.from_json(pinned)
+    work = build_work(context, image)
+    result = _final(context, work, scored, reviewed)
+    # It may lack one if the task was cleared without *classify*, or if version 0.1.0 had asked.
+    if _lacks_review(work, result) and asking.ask_for_review(context["ti"], work, image, result):
+        log.info(summaries.WAITS)
+        raise DownstreamTasksSkipped(tasks=AFTER_CLASSIFY[1:])
+    staged = steps.annotate(work, image, result)
+    log.info(summaries.annotated(result, staged))
+    return hand_over(work, staged)
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)
+@task(task_display_name="Anonymise")
 @records_failure()
-def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None) -> JSON:
+def anonymize(pinned: JSON, scored: JSON, reviewed: JSON | None = None) -> JSON:
     """Redact the image if the policy asks for it; otherwise skip the task."""
-    image = Pinned.from_json(pinned)
-    work = build_work(get_current_context(), image)
-    result = take_over(work, Scored, reviewed or scored)
+    context, image = get_current_context(), Pinned.from_json(pinned)
+    work = build_work(context, image)
+    result = _final(context, work, scored, reviewed)
     if not work.settings.wants_anonymized(result.label):
         raise AirflowSkipException(
             f"The policy {work.settings.anonymize.value!r} asks for no anonymised copy of a case "
             f"labelled {result.label}."
         )
-    return hand_over(work, steps.anonymize(work, image, result))
+    staged = steps.anonymize(work, image, result)
+    log.info(summaries.anonymized(staged))
+    return hand_over(work, staged)
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)
+@task(
+    task_display_name="Store",
+    trigger_rule=TriggerRule.NONE_FAILED,
+    # The inlet is that of fetch. It is here because every task with assets makes one more request.
+    inlets=[assets.LANDING],
+    outlets=[assets.PROCESSED, assets.ANONYMIZED, assets.QUARANTINE, assets.AUDIT],
+)
 @records_failure()
 def store(
-    pinned: JSON, scored: JSON, reviewed: JSON | None, annotated: JSON, anonymized: JSON | None
+    pinned: JSON,
+    scored: JSON,
+    annotated: JSON,
+    anonymized: JSON | None,
+    reviewed: JSON | None = None,
 ) -> JSON:
-    """Publish the results and write the audit record."""
+    """Publish the results, write the audit record, and offer the form of a quarantined image."""
     context, image = get_current_context(), Pinned.from_json(pinned)
     work = build_work(context, image, records=True)
-    result = take_over(work, Scored, reviewed or scored)
+    result = _final(context, work, scored, reviewed)
     redacted = take_over(work, Staged, anonymized) if anonymized else None
     outcome = publish.store(work, image, result, take_over(work, Staged, annotated), redacted)
-    ti = context["ti"]
-    quarantined = outcome.decision == Decision.QUARANTINED
-    if quarantined:
+    log.info(summaries.stored(outcome))
+    assets.record_event(context, work, outcome.decision)
+    ti, waiting = context["ti"], None
+    if outcome.decision == Decision.QUARANTINED:
+        waiting = asking.offer_release(work, image, result)
         api.set_note(ti.run_id, f"{IN_QUARANTINE} Attempt {outcome.attempt}.", ti.dag_id)
     # Last, so that hardly any retry counts the attempt again.
     metrics.finished(work.source, image, result, outcome, redacted.redaction if redacted else None)
     told.published(ti, work, result, outcome)
-    if quarantined:
-        return outcome.to_json()
-    # Skipping it here saves the process of its task.
-    ti.xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=outcome.to_json())
-    raise DownstreamTasksSkipped(tasks=["quarantine"])
+    if waiting:
+        told.waits(ti, work, waiting)
+    return outcome.to_json()
 
 
-# The review is skipped unless the settings ask for it.
-@task(trigger_rule=TriggerRule.NONE_FAILED)
-@without_messages()
-@tells_if_blocked()
-def quarantine(pinned: JSON, scored: JSON, reviewed: JSON | None) -> None:
-    """Open a form for the quarantined image, if few forms are open; otherwise it queues."""
-    context, image = get_current_context(), Pinned.from_json(pinned)
-    work = build_work(context, image)
-    request = work.manifest.read()[0].waiting
-    if request is None or (request.kind, request.case_id) != (RELEASE, work.case_id):
-        raise AirflowSkipException("The image no longer waits for a decision.")
+def _final(context: Mapping[str, Any], work: Work, scored: JSON, reviewed: JSON | None) -> Scored:
+    """Return the result of *classify*, or of the review after it.
+
+    The form of version 0.1.0 was a task of the case's own run: it is gone, and its result is not.
+    """
     result = take_over(work, Scored, reviewed or scored)
-    waiting = Waiting(source=work.source, pinned=image, scored=result, request=request)
-    forms.offer(waiting)
-    told.waits(context["ti"], work, waiting)
+    if _lacks_review(work, result) and (earlier := context["ti"].xcom_pull(task_ids=REVIEW_TASK)):
+        return take_over(work, Scored, earlier)
+    return result
+
+
+def _lacks_review(work: Work, scored: Scored) -> bool:
+    """Return whether the settings want a review that there was not."""
+    return scored.review is None and work.settings.wants_review(scored.label)

@@ -58,6 +58,8 @@ class XrayPlugin(AirflowPlugin):
             "href": "xray/cases",
             "destination": "nav",
             "url_route": "cases",
+            "icon": "xray/static/cases.svg",
+            "icon_dark_mode": "xray/static/cases-dark.svg",
         },
         {
             "name": "Case",

@@ -116,7 +116,11 @@ def test_a_wrong_setting_is_refused_with_its_name_or_value(
 
 def test_the_form_and_the_check_agree() -> None:
     forms = case_settings()
-    assert set(forms) == set(Settings().to_mapping()) - {"key_decoding", "follow_deletions"}
+    assert set(forms) == set(Settings().to_mapping()) - {
+        "key_decoding",
+        "follow_deletions",
+        "two_to_release",
+    }
     assert forms["normal_below"] == {
         "type": "number",
         "description": "Risk (0 to 1) below which an image is labelled Normal",

@@ -116,6 +116,13 @@ class Settings:
             maximum=24 * 365,
         ),
     )
+    two_to_release: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether two different people have to agree to the release of a quarantined image",
+            of_a_case=False,
+        ),
+    )
     max_bytes: int = field(
         default=64 * 1024 * 1024,
         metadata=_about("Largest object that is read, in bytes", minimum=1),

@@ -104,6 +104,12 @@ def loaded(image: Locator) -> Locator:
     return image
 
 
+def open_first(page: Page) -> None:
+    """Open the page of the first case of the list."""
+    page.locator(f"{ROWS} th a").first.click()
+    page.wait_for_url(re.compile("/cases/[0-9a-f]{32}$"))
+
+
 def all_loaded(page: Page) -> None:
     """Wait until all pictures of a page are shown."""
     for image in page.locator(".pictures img").all():
@@ -145,7 +151,7 @@ def test_the_list_is_filtered_and_searched(stack: Stack, radiologist: Visitor) -
 
 def test_a_case_shows_its_pictures_side_by_side_and_enlarged(radiologist: Visitor) -> None:
     page = radiologist.open("/xray/cases?decision=published%20and%20anonymised")
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     captions = page.locator(".pictures figcaption")
     expect(captions).to_have_text(["Original", "Annotated", "Anonymised"])
     all_loaded(page)
@@ -177,7 +183,7 @@ def test_the_audit_log_names_who_has_seen_an_image(radiologist: Visitor, api: Ap
 
 def test_a_case_is_run_again_from_a_step(radiologist: Visitor, api: Api) -> None:
     page = radiologist.open("/xray/cases?decision=published")
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     case_id = page.url.rpartition("/")[2]
     page.get_by_label("From step").select_option("annotate")
     page.get_by_role("button", name="Run again").click()
@@ -191,7 +197,7 @@ def test_a_case_is_run_again_from_a_step(radiologist: Visitor, api: Api) -> None
 
 def test_a_case_is_run_again_with_other_settings(radiologist: Visitor) -> None:
     page = radiologist.open("/xray/cases?decision=published&label=Normal")
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     start_with(page, anonymize="always")
     expect(page.locator(".pictures figcaption").nth(2)).to_have_text("Anonymised")
     all_loaded(page)
@@ -200,7 +206,7 @@ def test_a_case_is_run_again_with_other_settings(radiologist: Visitor) -> None:
 
 def test_an_unsure_case_is_reviewed(radiologist: Visitor) -> None:
     page = radiologist.open("/xray/cases?decision=published&label=Normal")
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     start_with(page, normal_below="0", pneumonia_above="1", review_unsure="true")
     decision = page.get_by_role("region", name="Review: which is it?")
     expect(decision).to_be_visible()
@@ -221,7 +227,7 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     page.get_by_label("Key or patient").fill("letter.png")
     page.get_by_role("button", name="Find").click()
     page.wait_for_url(re.compile(r"\?object="))
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     start_with(page, anonymize="always")
     decision = page.get_by_role("region", name=re.compile("^Release:"))
     picture = decision.get_by_alt_text("The image in quarantine")
@@ -263,7 +269,7 @@ def test_the_tab_of_a_run_shows_its_case(stack: Stack, radiologist: Visitor, api
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name=re.compile("^Case "))).to_be_visible()
     frame.get_by_role("link", name="The run in Airflow").click()
-    page.wait_for_url(re.compile(rf"/dags/xray_case/runs/{first['dag_run_id']}$"))
+    expect(page).to_have_url(re.compile(rf"/dags/xray_case/runs/{first['dag_run_id']}$"))
     radiologist.problems.clear()  # Those of Airflow's own pages.
 
 
@@ -291,7 +297,7 @@ def test_a_viewer_sees_neither_images_nor_names(browser: Browser, stack: Stack, 
     page = viewer.open("/xray/cases?decision=published%20and%20anonymised")
     expect(page.locator(ROWS).first).to_be_visible()
     assert page.locator("img").count() == 0
-    page.locator(f"{ROWS} th a").first.click()
+    open_first(page)
     expect(page.get_by_text("You may not see the images of this case")).to_be_visible()
     assert page.locator("main img").count() == 0
     assert page.get_by_role("button", name="Run again").count() == 0
@@ -342,11 +348,10 @@ def test_a_forged_rerun_is_refused(browser: Browser, stack: Stack, api: Api) -> 
     with another_site() as site:
         visitor.open(site)
         for path, body in forged.items():
-            # The login goes with the request: the port does not matter to a cookie.
+            # The login goes with the request, because the port does not matter to a cookie:
+            # otherwise the answer would be 401.
             with visitor.page.expect_response(f"{stack.url}{path}") as answer:
                 visitor.page.evaluate(script, [f"{stack.url}{path}", body])
-            sent = answer.value.request.all_headers()
-            assert "_token" in sent.get("cookie", ""), path
             assert answer.value.status in (403, 415, 422), path
     assert len(api.all("/dags/xray_case/dagRuns", "dag_runs")) == runs
     assert api.get(f"/dags/xray_case/dagRuns/{run_id}")["state"] == first["state"]

@@ -9,6 +9,7 @@ from xray.audit.checkpoint import (
     read_checkpoint,
 )
 from xray.audit.record import (
+    AGREED,
     DELETED,
     EXPIRED,
     FAILED,
@@ -24,6 +25,7 @@ from xray.audit.trail import ENDS, append, erase, find, objects, records
 from xray.audit.verification import Problem, Verdict, make_checkpoint, verify
 
 __all__ = [
+    "AGREED",
     "CHECKPOINTS",
     "DELETED",
     "ENDS",

@@ -24,6 +24,7 @@ SCHEMA_FILE = Path(__file__).with_name("audit.schema.json")
 SCHEMA_VERSION = 2
 SUCCEEDED, FAILED, REVIEWED, RELEASED = "succeeded", "failed", "reviewed", "released"
 WITHDRAWN, EXPIRED, REFUSED, DELETED = "withdrawn", "expired", "refused", "deleted"
+AGREED = "agreed"
 MAX_NUMBER = 99_999
 """The largest number that a record's name has digits for."""
 MAX_BYTES = 2**24

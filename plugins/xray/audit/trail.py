@@ -21,6 +21,7 @@ from typing import Any
 
 from xray.audit.checkpoint import is_checkpoint_name
 from xray.audit.record import (
+    AGREED,
     DELETED,
     EXPIRED,
     FAILED,
@@ -43,7 +44,7 @@ from xray.storage import ObjectStore
 
 ENDS = (SUCCEEDED, FAILED, RELEASED, DELETED)
 """The outcomes that end an attempt."""
-FOLLOWING = (RELEASED, WITHDRAWN, EXPIRED, REFUSED, DELETED)
+FOLLOWING = (AGREED, RELEASED, WITHDRAWN, EXPIRED, REFUSED, DELETED)
 """The outcomes that start no attempt, because they belong to the one before them."""
 _LISTINGS = 5
 """How often a trail is listed while a deletion removes its records."""

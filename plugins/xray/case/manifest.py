@@ -110,6 +110,9 @@ class Request(Value):
     """When the case stops waiting, in ISO 8601; None for never."""
     answered: str | None = None
     """The token of the task that carries out the answer; None until there is one."""
+    agreed: dict[str, Any] | None = None
+    """The answer of the first of two people: ``choice``, ``boxes``, ``by``, ``at``, and the
+    ``account``."""
 
     @property
     def marker(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xray import audit
+from xray.case import agreement
 from xray.case.claim import claim_of_task, own_claim, superseded, upload_of, with_claim
 from xray.case.converge import end_claim
 from xray.case.manifest import RELEASE, Manifest, Output, Request
@@ -72,7 +73,8 @@ def release(
     boxes: Sequence[Box],
     by: str | None,
     at: str,
-) -> Decision:
+    account: str | None = None,
+) -> Decision | None:
     """Apply and record a person's decision on a quarantined image.
 
     Args:
@@ -84,6 +86,11 @@ def release(
         boxes: further regions to remove: left, top, right, bottom in pixels.
         by: the person.
         at: the time of the decision, in ISO 8601.
+        account: the person's account, which no other person has.
+
+    Returns:
+        What became of the image; None if another person has to agree: see
+        :mod:`xray.case.agreement`.
 
     Raises:
         StaleError: the case, the image or the upload is not the one that the person was asked
@@ -93,6 +100,12 @@ def release(
     answer = {"choice": choice, "by": by, "at": at}
     written = recorded(work, audit.RELEASED)
     if written is None:
+        first = None
+        if choice != WITHHOLD:
+            if agreement.is_missing(work, request, {**answer, "account": account}, boxes):
+                return None
+            first = agreement.first_answer(work, request, choice)
+        boxes = [*(first["boxes"] if first else ()), *boxes]
         outputs: Sequence[Output] = ()
         try:
             if choice == WITHHOLD:
@@ -110,7 +123,11 @@ def release(
             scored=scored.to_json(),
             decision=Decision.QUARANTINED if choice == WITHHOLD else Decision.ANONYMIZED,
             outputs=[output.to_record() for output in outputs],
-            release={**answer, "boxes": [list(box) for box in boxes]},
+            release={
+                **answer,
+                "boxes": [list(box) for box in boxes],
+                **({"agreed": {name: first[name] for name in ("by", "at")}} if first else {}),
+            },
         )
     if written["decision"] == Decision.QUARANTINED:
         finish(work, request)

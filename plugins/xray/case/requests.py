@@ -229,9 +229,8 @@ def finish(
 
 def _same(waiting: Request, request: Request) -> bool:
     """Return whether two requests are about the same picture of the same attempt."""
-    return replace(waiting, since="", until=None, answered=None) == replace(
-        request, since="", until=None, answered=None
-    )
+    asked: dict[str, Any] = {"since": "", "until": None, "answered": None, "agreed": None}
+    return replace(waiting, **asked) == replace(request, **asked)
 
 
 def _stale(verb: str) -> str:

@@ -22,9 +22,11 @@ from xray.airflow.addresses import (
     ui_run_address,
     ui_task_address,
 )
+from xray.airflow.api import ACTIVE_STATES
 from xray.airflow.forms import DAGS, form_run_id
 from xray.airflow.index import queries, runs
 from xray.airflow.index.runs import CaseRun, Step
+from xray.airflow.index.table import State
 from xray.case import quarantine, review
 from xray.case.known import Kind, Known, look_up
 from xray.case.manifest import RELEASE, REVIEW, Request
@@ -164,7 +166,10 @@ def _page(status: int, **values: Any) -> HTMLResponse:
 
 def _live(found: Found) -> bool:
     """Return whether the page may change without the user."""
-    return found.row is None or found.row.state in ("running", "waiting") or bool(found.row.waits)
+    if found.row is None or found.row.waits:
+        return True
+    runs = [one.state for one in (found.run, *found.forms) if one]
+    return found.row.state in (State.RUNNING, State.WAITING) or bool({*ACTIVE_STATES} & {*runs})
 
 
 def _shown_run(run: CaseRun) -> dict[str, Any]:

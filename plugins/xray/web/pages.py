@@ -13,6 +13,7 @@ FILES = Path(__file__).with_name("files")
 """The templates, the style sheets and the scripts."""
 STATIC = (
     *("page.css", "cases.css", "case.css"),
+    *("cases.svg", "cases-dark.svg"),
     *("page.js", "live.js", "boxes.js"),
     *("case.js", "cases.js", "dead_letters.js", "start.js", "waiting.js"),
 )

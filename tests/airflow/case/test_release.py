@@ -136,9 +136,8 @@ def test_a_typing_error_opens_the_form_again_at_once(
         operator.execute_complete(context, answer(choice, boxes))
     assert waiting.value.method_name == "execute_complete"
     assert len(forms) == 1
-    assert api.notes[RUN_ID].startswith(
-        f"Nothing was decided, and the form is open again. {message}"
-    )
+    assert api.notes[RUN_ID].startswith(f"Nothing was decided. {message}")
+    assert api.notes[RUN_ID].endswith("The form is open again.")
     held = [entry.key for entry in store.list(BUCKETS.quarantine)]
     assert [key for key in held if not pictures.is_picture(key)] == [f"{PINNED.case_id}/image.png"]
     assert len(list(store.list(BUCKETS.audit))) == 1, "the record of the quarantine"
@@ -150,6 +149,62 @@ def test_a_typing_error_opens_the_form_again_at_once(
     assert record["release"]["boxes"] == [[0, 0, 500, 390]]
     assert record["release"]["by"] == "ben"
     assert list(store.list(BUCKETS.quarantine)) == []
+
+
+def by(name: str, choice: str, boxes: str | None = None) -> dict[str, Any]:
+    """An answer of a person."""
+    return {**answer(choice, boxes), "responded_by_user": {"id": f"id of {name}", "name": name}}
+
+
+def test_two_different_people_have_to_agree_if_the_deployment_asks_for_it(
+    operator: ReleaseOperator,
+    context: dict[str, Any],
+    forms: list[dict[str, Any]],
+    api: FakeApi,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", '{"two_to_release": true}')
+    for number, once in enumerate(
+        (
+            by("ben", quarantine.MASK, "0, 0, 500, 200"),
+            by("ben", quarantine.MASK, "0, 0, 500, 200"),
+            by("cleo", quarantine.RELEASE_AS_IT_IS),
+            by("ben", quarantine.MASK, "0, 0, 500, 200"),
+        )
+    ):
+        moment = datetime(2026, 1, 2, number, tzinfo=UTC)
+        with pytest.raises(TaskAwaitingInput):
+            operator.execute_complete(context, {**once, "responded_at": moment})
+        name = once["responded_by_user"]["name"]
+        assert api.notes[RUN_ID].startswith(f"{name} chose {once['chosen_options'][0]!r}: another")
+    assert len(forms) == 4
+    assert list(store.list(BUCKETS.anonymized)) == []
+
+    second = by("cleo", quarantine.MASK, "0, 300, 500, 390")
+    assert operator.execute_complete(context, second) == Decision.ANONYMIZED
+    _, *agreed, released = audit.records(store, BUCKETS.audit, PINNED.case_id, KEYRING.secrets)
+    assert [record["outcome"] for record in agreed] == ["agreed"] * 4
+    assert [record["answer"]["by"] for record in agreed] == ["ben", "ben", "cleo", "ben"]
+    assert released["release"]["by"] == "cleo"
+    assert released["release"]["agreed"] == {"by": "ben", "at": "2026-01-02T03:00:00+00:00"}
+    assert released["release"]["boxes"] == [[0, 0, 500, 200], [0, 300, 500, 390]]
+    assert {record["attempt"] for record in (*agreed, released)} == {1}
+    named = [
+        (entry.key, store.get(BUCKETS.audit, entry.key).data) for entry in store.list(BUCKETS.audit)
+    ]
+    assert audit.verify(named, KEYRING.secrets).problems == ()
+
+
+def test_one_person_may_keep_an_image_in_quarantine(
+    operator: ReleaseOperator,
+    context: dict[str, Any],
+    api: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", '{"two_to_release": true}')
+    kept = operator.execute_complete(context, by("ben", quarantine.WITHHOLD))
+    assert kept == Decision.QUARANTINED
 
 
 @pytest.mark.parametrize(

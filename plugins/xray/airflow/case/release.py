@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -44,6 +45,8 @@ published already.
 If the boxes cannot be used, this form opens again, and the note of the run says why. The answer
 counts for this image alone (claim {claim}, SHA-256 `{sha256:.16}…`).
 """
+AGREEMENT = "{name} chose {choice!r}: another person has to agree."
+"""The note of a form that waits for the second of two people."""
 BOXES = {"boxes": Param(None, type=["null", "string"], description="left, top, right, bottom; …")}
 """The entries of the form beside the choice."""
 
@@ -92,7 +95,7 @@ class ReleaseOperator(HITLOperator):
         try:
             boxes = _boxes(choice, answer["params_input"].get("boxes") or "")
         except FormError as error:
-            return self._ask_again(context, error)
+            return self._ask_again(context, f"Nothing was decided. {error}")
         work, pinned, scored = _case(context)
         with noted(context):
             decision = quarantine.release(
@@ -104,7 +107,10 @@ class ReleaseOperator(HITLOperator):
                 boxes=boxes,
                 by=user["name"] if user else None,
                 at=answer["responded_at"].isoformat(),
+                account=user["id"] if user else None,
             )
+        if decision is None:
+            return self._ask_again(context, AGREEMENT.format(name=user["name"], choice=choice))
         assets.record_event(context, work, None if decision == Decision.QUARANTINED else decision)
         log.info(summaries.decided(decision, len(boxes)))
         api.set_note(context["ti"].run_id, decision, dag_id=config.RELEASE_DAG)
@@ -112,14 +118,14 @@ class ReleaseOperator(HITLOperator):
         forms.open_next(work.source.bucket, RELEASE)
         return decision
 
-    def _ask_again(self, context: Any, error: FormError) -> Any:
+    def _ask_again(self, context: Any, reason: str) -> Any:
         """Open the form again, in the same try of the task.
 
         Airflow removes the answer from the form and keeps the form's text as it is, so the note
-        of the run says what was wrong.
+        of the run says why.
         """
-        note = f"Nothing was decided, and the form is open again. {error}"
-        self.log.warning("%s", note)
+        note = f"{reason} The form is open again."
+        self.log.warning("The form is open again: its note says why.")
         api.set_note(context["ti"].run_id, note, dag_id=config.RELEASE_DAG)
         return self.execute(context)
 
@@ -150,10 +156,15 @@ def _boxes(choice: str, text: str) -> list[Box]:
 
 
 def _case(context: Mapping[str, Any]) -> tuple[Work, Pinned, Scored]:
-    """Return the case that the run is about."""
+    """Return the case that the run is about.
+
+    How many people have to agree is what the deployment asks for now: the case may be older.
+    """
     params = context["params"]
     pinned = Pinned.from_json(params["pinned"])
     work = build_work(context, pinned)
+    two = config.settings().two_to_release
+    work = replace(work, settings=replace(work.settings, two_to_release=two))
     return work, pinned, take_over(work, Scored, params["scored"])
 
 

@@ -29,9 +29,10 @@ function element(name, text, properties = {}) {
   return Object.assign(document.createElement(name), { textContent: text, ...properties });
 }
 
-function cell(...content) {
+function cell(content, kind = "") {
   const made = document.createElement("td");
-  made.append(...content);
+  made.className = kind;
+  made.append(content);
   return made;
 }
 
@@ -39,7 +40,7 @@ function folderRow(path) {
   const row = document.createElement("tr");
   const button = element("button", `${path.slice(prefix.length)}`, { type: "button" });
   button.addEventListener("click", () => act(() => open(path)));
-  row.append(cell(), cell(button), cell(), cell(), cell());
+  row.append(cell(""), cell(button, "name"), cell("", "more"), cell("", "more"), cell(""));
   return row;
 }
 
@@ -51,7 +52,8 @@ function objectRow({ key, size, modified, cases }) {
   const link = element("a", "Cases", { href: `cases${cases}` });
   link.setAttribute("aria-label", `Cases of ${name}`);
   const kilobytes = `${Math.ceil(size / 1000).toLocaleString("en")} kB`;
-  row.append(cell(box), cell(name), cell(kilobytes), cell(modified.replace("T", " ").slice(0, 16)), cell(link));
+  const uploaded = modified.replace("T", " ").slice(0, 16);
+  row.append(cell(box), cell(name, "name"), cell(kilobytes, "more"), cell(uploaded, "more"), cell(link));
   return row;
 }
 

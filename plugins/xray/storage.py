@@ -316,9 +316,8 @@ def _listed(item: Mapping[str, Any]) -> ListedObject:
 
 def _pin(version_id: str | None, etag: str | None) -> dict[str, str]:
     """Return the arguments that ask for this version of an object, or else for this etag."""
-    if version_id:
-        return {"VersionId": version_id}
-    return {"IfMatch": f'"{etag}"'} if etag else {}
+    by_etag = {"IfMatch": f'"{etag}"'} if etag else {}
+    return {"VersionId": version_id} if version_id else by_etag
 
 
 def _conflict(bucket: str) -> ConflictError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import io
 import re
 import threading
 from collections.abc import Iterator
@@ -11,15 +10,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from include.demo import run
 from include.demo.api import Api
+from include.demo.browser import SECONDS, Visitor, chromium, program
+from include.demo.screenshots import letter
 from include.demo.stack import Stack
 from include.demo.verification import BUCKET, expected_results
 from include.servers.processes import marked
-from tests.support.browser import SECONDS, Visitor, chromium, program
+from tests.support.accessibility import grave_faults, is_wider_than_the_screen
 from xray.settings import Settings
 
 expect.set_options(timeout=1000 * SECONDS)
@@ -71,17 +71,6 @@ def radiologist(radiologists_browser: Visitor) -> Iterator[Visitor]:
 def upload(stack: Stack, key: str, content: bytes) -> None:
     """Upload an image, which the store announces."""
     stack.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
-
-
-def letter() -> bytes:
-    """An image with so much text that it cannot be removed."""
-    image = Image.new("L", (500, 400), 20)
-    for line in range(14):
-        text = "Ada Ashgrove 1957-07-10 1234"
-        ImageDraw.Draw(image).text((4, 28 * line), text, 235, ImageFont.load_default(27))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def start_with(page: Page, **settings: str) -> None:
@@ -264,12 +253,12 @@ def test_a_case_is_started_from_the_listing_of_the_bucket(
 
 
 def test_the_tab_of_a_run_shows_its_case(stack: Stack, radiologist: Visitor, api: Api) -> None:
-    (first, *_) = api.all("/dags/xray_case/dagRuns", "dag_runs")
-    page = radiologist.open(f"/dags/xray_case/runs/{first['dag_run_id']}/plugin/case")
+    *_, newest = api.all("/dags/xray_case/dagRuns", "dag_runs")
+    page = radiologist.open(f"/dags/xray_case/runs/{newest['dag_run_id']}/plugin/case")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name=re.compile("^Case "))).to_be_visible()
     frame.get_by_role("link", name="The run in Airflow").click()
-    expect(page).to_have_url(re.compile(rf"/dags/xray_case/runs/{first['dag_run_id']}$"))
+    expect(page).to_have_url(re.compile(rf"/dags/xray_case/runs/{newest['dag_run_id']}$"))
     radiologist.problems.clear()  # Those of Airflow's own pages.
 
 
@@ -286,8 +275,8 @@ def test_the_pages_are_accessible_and_fit(
     case = f"cases/{first['dag_run_id'].removeprefix('xray__')}"
     for path in (*PAGES, case):
         visitor.open(f"/xray/{path}").wait_for_load_state("networkidle")
-        assert visitor.grave_faults() == [], path
-        assert not visitor.is_wider_than_the_screen(), path
+        assert grave_faults(visitor.page) == [], path
+        assert not is_wider_than_the_screen(visitor.page), path
     assert visitor.problems == []
     visitor.close()
 
@@ -335,6 +324,13 @@ def test_a_forged_rerun_is_refused(browser: Browser, stack: Stack, api: Api) -> 
     (first, *_) = api.all("/dags/xray_case/dagRuns", "dag_runs")
     run_id = first["dag_run_id"]
     runs = len(api.all("/dags/xray_case/dagRuns", "dag_runs"))
+
+    def tries() -> list[tuple[Any, ...]]:
+        path = f"/dags/xray_case/dagRuns/{run_id}/taskInstances"
+        names = ("task_id", "try_number", "state")
+        return [tuple(one[name] for name in names) for one in api.get(path)["task_instances"]]
+
+    before = tries()
     forged = {
         f"/xray/cases/{run_id.removeprefix('xray__')}/again": "{}",
         "/xray/start/backfill": "{}",
@@ -352,8 +348,9 @@ def test_a_forged_rerun_is_refused(browser: Browser, stack: Stack, api: Api) -> 
             # otherwise the answer would be 401.
             with visitor.page.expect_response(f"{stack.url}{path}") as answer:
                 visitor.page.evaluate(script, [f"{stack.url}{path}", body])
-            assert answer.value.status in (403, 415, 422), path
+            assert answer.value.status >= 400, path
+            assert answer.value.status != 401, path
     assert len(api.all("/dags/xray_case/dagRuns", "dag_runs")) == runs
     assert api.get(f"/dags/xray_case/dagRuns/{run_id}")["state"] == first["state"]
-    assert not api.all("/eventLogs", "event_logs", run_id=run_id, owner="admin")
+    assert tries() == before
     visitor.close()

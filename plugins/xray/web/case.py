@@ -234,6 +234,7 @@ def _form(known_case: Known, asked: Request, actions: Collection[str]) -> dict[s
         "since": datetime.fromisoformat(asked.since),
         "until": datetime.fromisoformat(asked.until) if asked.until else None,
         "choices": CHOICES[asked.kind],
+        "agreed": asked.agreed,
         "may_answer": asked.kind in actions,
         "bucket": known_case.buckets.landing,
         "dag": DAGS[asked.kind],

@@ -25,7 +25,9 @@ Check = Callable[[Request, Any], Any]
 
 may_see_cases = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
 may_start_cases = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
-may_rerun_cases = requires_access_dag("PUT", DagAccessEntity.RUN, param_dag_id=config.CASE_DAG)
+may_rerun_cases = requires_access_dag(
+    "PUT", DagAccessEntity.TASK_INSTANCE, param_dag_id=config.CASE_DAG
+)
 may_open = {
     kind: requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=dag_id)
     for kind, dag_id in DAGS.items()

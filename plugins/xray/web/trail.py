@@ -94,10 +94,17 @@ def _released(record: Record) -> list[str]:
     release = record["release"]
     boxes = len(release["boxes"])
     masked = f" with {boxes} {'box' if boxes == 1 else 'boxes'} masked" if boxes else ""
+    agreed = release.get("agreed")
+    both = f"{_person(agreed['by'])} and {_person(release['by'])}" if agreed else ""
     return [
-        f"{_person(release['by'])} chose {release['choice']!r}{masked}.",
+        f"{both or _person(release['by'])} chose {release['choice']!r}{masked}.",
         DECISIONS[Decision(record["decision"])],
     ]
+
+
+def _agreed(record: Record) -> list[str]:
+    answer = record["answer"]
+    return [f"{_person(answer['by'])} chose {answer['choice']!r}: another person has to agree."]
 
 
 def _refused(record: Record) -> list[str]:
@@ -139,6 +146,7 @@ _TITLES = {
     audit.EXPIRED: "Not reviewed",
     audit.RELEASED: "Decided",
     audit.REFUSED: "Answer refused",
+    audit.AGREED: "Agreed",
     audit.WITHDRAWN: "Form withdrawn",
     audit.DELETED: "Deleted",
 }
@@ -149,6 +157,7 @@ _DETAILS: dict[str, Callable[[Record], list[str]]] = {
     audit.EXPIRED: _expired,
     audit.RELEASED: _released,
     audit.REFUSED: _refused,
+    audit.AGREED: _agreed,
     audit.WITHDRAWN: _withdrawn,
     audit.DELETED: _deleted,
 }

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.support import KEYRING, RUN
+from tests.support import KEYRING, RUN, SECRET
 from tests.support.fake_api import FakeApi
 from xray import audit
 from xray.airflow.api import RunsClient
 from xray.airflow.jobs import backfill
-from xray.airflow.jobs.backfill import Backfill, BackfillRequest, Only
+from xray.airflow.jobs.backfill import Backfill, BackfillRequest, Only, prefix_of
 from xray.case import Buckets, Source, Work
+from xray.case.source import seal_prefix
 from xray.case.work import record
-from xray.errors import SettingsError, TransientError
+from xray.errors import PermanentError, SettingsError, TransientError
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -209,3 +210,16 @@ def test_a_backfill_that_fails_and_runs_again_starts_each_once(
 def test_a_bucket_of_results_is_refused() -> None:
     with pytest.raises(SettingsError, match="xray-data-in-audit ends in -audit"):
         BackfillRequest(bucket="xray-data-in-audit")
+
+
+def test_a_prefix_may_be_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_XRAY_PSEUDONYM_SECRET", SECRET)
+    sealed = seal_prefix(KEYRING, BUCKET, "Ada Ashgrove/")
+    assert "Ashgrove" not in sealed
+    assert prefix_of({"bucket": BUCKET, "prefix": None, "sealed": sealed}) == "Ada Ashgrove/"
+    assert prefix_of({"bucket": BUCKET, "prefix": "NORMAL/", "sealed": None}) == "NORMAL/"
+    assert prefix_of({"bucket": BUCKET, "prefix": None}) == "", "an earlier version has no param"
+    with pytest.raises(SettingsError, match="leave one of them out"):
+        prefix_of({"bucket": BUCKET, "prefix": "NORMAL/", "sealed": sealed})
+    with pytest.raises(PermanentError):
+        prefix_of({"bucket": "another-bucket", "prefix": None, "sealed": sealed})

@@ -240,7 +240,7 @@ def parse_time(text: str | None) -> datetime | None:
     return time
 
 
-def _prefix(params: Mapping[str, Any]) -> str:
+def prefix_of(params: Mapping[str, Any]) -> str:
     """Return the prefix that the params give, as a person has typed it or sealed.
 
     Raises:
@@ -264,7 +264,7 @@ def start_cases() -> JSON:
     params = context["params"]
     request = BackfillRequest(
         bucket=params["bucket"],
-        prefix=_prefix(params),
+        prefix=prefix_of(params),
         since=parse_time(params["since"]),
         until=parse_time(params["until"]),
         only=Only(params["only"]),

@@ -7,6 +7,7 @@
 const { api, root, case: caseId } = document.body.dataset;
 const POLL_MILLISECONDS = 700;
 const FORM_SECONDS = 90;
+const SETTLED = 4; // How often a form has to be seen open.
 
 function reason(answer, values) {
   if (answer.status === 401) return "Your login has ended: reload the page.";
@@ -87,7 +88,7 @@ function formAddress(part) {
 // Waits until the form can be answered, and opens it if it is not open.
 //
 // Airflow must have seen the end of the process that has opened the form: if the answer comes
-// before, Airflow takes that end for a crash. Therefore the form has to be open twice.
+// before, Airflow takes that end for a crash. Therefore the form has to be open for a while.
 async function openForm(part) {
   const details = `${formAddress(part)}/taskInstances/${part.dataset.kind}/-1/hitlDetails`;
   const begun = performance.now();
@@ -96,7 +97,7 @@ async function openForm(part) {
     const { answer, values } = await send("GET", details);
     const open = answer.ok && !values.response_received && values.task_instance?.state === "awaiting_input";
     seen = open ? seen + 1 : 0;
-    if (seen > (asked ? 2 : 0)) return details;
+    if (seen === SETTLED) return details;
     if (!answer.ok && answer.status !== 404) throw new Error(reason(answer, values));
     if (!open && !asked) {
       await ask("POST", part.dataset.open);
@@ -201,10 +202,10 @@ function setUpViewer() {
   image.draggable = false;
 }
 
-// A picture that is not there says so in its place.
+// A picture that cannot be shown says so in its place.
 document.addEventListener("error", (event) => {
   const figure = event.target.closest?.("figure");
-  if (figure) figure.querySelector(".zoom").replaceChildren("Not there");
+  if (figure) figure.querySelector(".zoom").replaceChildren("Cannot be shown");
 }, true);
 
 // --- Start ---

@@ -18,29 +18,13 @@ from include.demo.browser import SECONDS, Visitor, chromium, program
 from include.demo.screenshots import letter
 from include.demo.stack import Stack
 from include.demo.verification import BUCKET, expected_results
-from include.servers.processes import marked
 from tests.support.accessibility import grave_faults, is_wider_than_the_screen
+from tests.support.stacks import running
 from xray.settings import Settings
 
 expect.set_options(timeout=1000 * SECONDS)
 ROWS = "table.cases tbody tr"
 PAGES = ("cases", "waiting", "dead-letters", "start")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start the embedded stack, with a user who may only look."""
-    home = tmp_path_factory.mktemp("pages")
-    stack = Stack(home=home, users={"viewer": "viewer", "radiologist": "user"})
-    with stack:
-        yield stack
-    assert marked(stack.mark) == [], "no process is left"
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    with stack.api() as api:
-        yield api
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +36,22 @@ def browser(real: bool) -> Iterator[Browser]:
         pytest.skip("Chromium is not installed on this machine")
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def stack(
+    browser: Browser, real: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Start the stack, with a user who may only look, and one who may act; not without a browser."""
+    users = {"viewer": "viewer", "radiologist": "user"}
+    with running(tmp_path_factory.mktemp("pages"), real=real, users=users) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    with stack.api() as api:
+        yield api
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,13 @@ from include.demo.verification import (
     verify_case,
 )
 from include.servers.embedded.object_store import configure_notifications
-from include.servers.processes import marked, wait_until
-from include.servers.real.kafka import Kafka
-from include.servers.real.versitygw import Versitygw
+from include.servers.processes import wait_until
 from include.stack import check
 from tests.support import bad_files
 from tests.support.people import WebHook
+from tests.support.stacks import running
 from xray import audit
 from xray.airflow.config import TOPIC
-from xray.airflow.deployment.wanted import TOPICS
 from xray.airflow.index.table import CASES
 from xray.airflow.notices import Event
 from xray.case import Buckets, Source, quarantine
@@ -81,21 +78,8 @@ def stack(real: bool, hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -
             [{"notifier": NOTIFIER, "on": list(Event), "arguments": {"http_conn_id": "hook"}}]
         ),
     }
-    with ExitStack() as servers:
-        stack = Stack(home=home, airflow_settings=settings)
-        if real:
-            folder = tmp_path_factory.mktemp("real")
-            kafka = servers.enter_context(Kafka(folder / "kafka"))
-            for topic, want in TOPICS.items():
-                kafka.create_topic(topic, want.partitions, **want.config)
-            gateway = servers.enter_context(
-                Versitygw(folder / "versitygw", brokers=kafka.brokers, topic=TOPIC)
-            )
-            store = (gateway.endpoint, gateway.access_key, gateway.secret_key)
-            stack = Stack(home=home, kafka=kafka.client, store=store, airflow_settings=settings)
-        with stack:
-            yield stack
-    assert marked(stack.mark) == [], "no process is left"
+    with running(home, real=real, airflow_settings=settings) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def browser(real: bool) -> Iterator[Browser]:
 def stack(
     browser: Browser, real: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Start the stack, with a user who may only look, and one who may act; not without a browser."""
+    """Start the stack, with a user who may only look and one who may act, if there is a browser."""
     users = {"viewer": "viewer", "radiologist": "user"}
     with running(tmp_path_factory.mktemp("pages"), real=real, users=users) as stack:
         yield stack

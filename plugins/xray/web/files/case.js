@@ -58,6 +58,7 @@ async function rerun(part) {
     include_downstream: true,
     only_failed: false,
     reset_dag_runs: true,
+    prevent_running_task: true,
   });
   location.reload();
 }

@@ -9,28 +9,6 @@ const POLL_MILLISECONDS = 700;
 const FORM_SECONDS = 90;
 const SETTLED = 4; // How often a form has to be seen open.
 
-function reason(answer, values) {
-  if (answer.status === 401) return "Your login has ended: reload the page.";
-  if (answer.status === 403) return "You may not do this.";
-  const detail = values?.detail;
-  return typeof detail === "string" ? detail : `Airflow has refused it (HTTP ${answer.status}).`;
-}
-
-async function send(method, address, body) {
-  const headers = { "X-Requested-With": "xray" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
-  const values = await answer.json().catch(() => null);
-  return { answer, values };
-}
-
-// Sends a request, and raises what is to be said if it is refused.
-async function ask(method, address, body) {
-  const { answer, values } = await send(method, address, body);
-  if (!answer.ok) throw new Error(reason(answer, values));
-  return values;
-}
-
 const pause = () => new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
 
 // Runs an action of a part of the page once at a time, and says how it went.
@@ -41,8 +19,7 @@ async function act(part, begun, action) {
   try {
     await action();
   } catch (error) {
-    const away = error instanceof TypeError;
-    say(part, away ? "Airflow does not answer: try again." : error.message, true);
+    say(part, failure(error), true);
   }
   part.removeAttribute("aria-busy");
 }
@@ -51,7 +28,7 @@ async function act(part, begun, action) {
 
 async function rerun(part) {
   const step = part.querySelector("[name=step]");
-  await ask("POST", `${api}/dags/${part.dataset.dag}/clearTaskInstances`, {
+  await request("POST", `${api}/dags/${part.dataset.dag}/clearTaskInstances`, {
     dry_run: false,
     dag_run_id: part.dataset.run,
     task_ids: [step.value],
@@ -74,8 +51,8 @@ function chosenSettings(form) {
 }
 
 async function startAgain(part, form) {
-  const prepared = await ask("POST", `${root}cases/${caseId}/again`, chosenSettings(form));
-  await ask("POST", `${api}/dags/${part.dataset.dag}/dagRuns`, prepared.run);
+  const prepared = await request("POST", `${root}cases/${caseId}/again`, chosenSettings(form));
+  await request("POST", `${api}/dags/${part.dataset.dag}/dagRuns`, prepared.run);
   location.assign(prepared.case_id);
 }
 
@@ -95,13 +72,13 @@ async function openForm(part) {
   const begun = performance.now();
   let asked = false;
   for (let seen = 0; ; ) {
-    const { answer, values } = await send("GET", details);
-    const open = answer.ok && !values.response_received && values.task_instance?.state === "awaiting_input";
+    const { ok, status, values } = await send("GET", details);
+    const open = ok && !values.response_received && values.task_instance?.state === "awaiting_input";
     seen = open ? seen + 1 : 0;
     if (seen === SETTLED) return details;
-    if (!answer.ok && answer.status !== 404) throw new Error(reason(answer, values));
+    if (!ok && status !== 404) throw new Error(refusal(status, values));
     if (!open && !asked) {
-      await ask("POST", part.dataset.open);
+      await request("POST", part.dataset.open);
       asked = true;
     }
     if (performance.now() - begun > 1000 * FORM_SECONDS) {
@@ -116,11 +93,11 @@ async function openForm(part) {
 async function carriedOut(part, details) {
   for (;;) {
     await pause();
-    const run = await ask("GET", formAddress(part));
+    const run = await request("GET", formAddress(part));
     if (run.state === "success") return true;
     if (run.state === "failed") throw new Error(run.note || "The answer was not carried out.");
-    const { answer, values } = await send("GET", details);
-    if (answer.ok && !values.response_received) {
+    const { ok, values } = await send("GET", details);
+    if (ok && !values.response_received) {
       if (run.note) throw new Error(run.note);
       return false;
     }
@@ -132,7 +109,7 @@ async function decide(part, choice, boxes) {
   for (;;) {
     const details = await openForm(part);
     say(part, "Sending the answer …");
-    await ask("PATCH", details, { chosen_options: [choice], params_input: input });
+    await request("PATCH", details, { chosen_options: [choice], params_input: input });
     say(part, "The answer is being carried out …");
     if (await carriedOut(part, details)) break;
   }

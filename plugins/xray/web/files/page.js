@@ -28,6 +28,34 @@ function say(element, text, problem = false) {
   if (status.textContent !== text) status.textContent = text;
 }
 
+// What is said of a request that was refused.
+function refusal(status, values, forbidden = "You may not do this.") {
+  if (status === 401) return "Your login has ended: reload the page.";
+  if (status === 403) return forbidden;
+  const detail = values?.detail;
+  return typeof detail === "string" ? detail : `The request was refused (HTTP ${status}).`;
+}
+
+// Sends a request with the header that no other site can send.
+async function send(method, address, body) {
+  const headers = { "X-Requested-With": "xray" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
+  return { ok: answer.ok, status: answer.status, values: await answer.json().catch(() => null) };
+}
+
+// Sends a request, and raises what is to be said if it is refused.
+async function request(method, address, body) {
+  const { ok, status, values } = await send(method, address, body);
+  if (!ok) throw new Error(refusal(status, values));
+  return values;
+}
+
+// What is said of an error: the browser raises a TypeError if there was no answer.
+function failure(error) {
+  return error instanceof TypeError ? "Airflow does not answer: try again." : error.message;
+}
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.out");
   if (link && ui) follow(event, link);

@@ -10,21 +10,6 @@ const more = document.getElementById("more");
 let prefix = "";
 let next = null;
 
-async function send(method, address, body) {
-  const headers = { "X-Requested-With": "xray", "Content-Type": "application/json" };
-  const answer = await fetch(address, { method, headers, body: JSON.stringify(body) });
-  return { status: answer.status, ok: answer.ok, values: await answer.json().catch(() => null) };
-}
-
-async function ask(address, body) {
-  const { status, ok, values } = await send("POST", address, body);
-  if (ok) return values;
-  if (status === 401) throw new Error("Your login has ended: reload the page.");
-  if (status === 403) throw new Error("You may not do this.");
-  const { detail } = values ?? {};
-  throw new Error(typeof detail === "string" ? detail : `The request was refused (HTTP ${status}).`);
-}
-
 function element(name, text, properties = {}) {
   return Object.assign(document.createElement(name), { textContent: text, ...properties });
 }
@@ -39,7 +24,7 @@ function cell(content, kind = "") {
 function folderRow(path) {
   const row = document.createElement("tr");
   const button = element("button", `${path.slice(prefix.length)}`, { type: "button" });
-  button.addEventListener("click", () => act(() => open(path)));
+  button.addEventListener("click", () => act(() => openFolder(path)));
   row.append(cell(""), cell(button, "name"), cell("", "more"), cell("", "more"), cell(""));
   return row;
 }
@@ -62,7 +47,7 @@ function showPath() {
   const buttons = parts.map((part, index) => {
     const button = element("button", part || bucket, { type: "button" });
     const path = parts.slice(1, index + 1).map((one) => `${one}/`).join("");
-    button.addEventListener("click", () => act(() => open(path)));
+    button.addEventListener("click", () => act(() => openFolder(path)));
     if (path === prefix) button.setAttribute("aria-current", "true");
     return button;
   });
@@ -70,7 +55,7 @@ function showPath() {
 }
 
 async function load(after) {
-  const part = await ask(`start/folder${query}`, { prefix, after });
+  const part = await request("POST", `start/folder${query}`, { prefix, after });
   next = part.next;
   more.hidden = !next;
   rows.append(...part.folders.map(folderRow), ...part.objects.map(objectRow));
@@ -78,7 +63,7 @@ async function load(after) {
   if (!rows.children.length) say(said, "This folder is empty.");
 }
 
-async function open(path) {
+async function openFolder(path) {
   prefix = path;
   all.checked = false;
   rows.replaceChildren();
@@ -95,7 +80,7 @@ async function act(action) {
   try {
     await action();
   } catch (error) {
-    say(said, error instanceof TypeError ? "Airflow does not answer: try again." : error.message, true);
+    say(said, failure(error), true);
   }
   busy = false;
 }
@@ -109,7 +94,7 @@ async function startChosen() {
   const keys = [...rows.querySelectorAll("input:checked")].map((box) => box.value);
   if (!keys.length) throw new Error("Choose at least one image.");
   say(said, "Starting …");
-  const { runs } = await ask(`start/cases${query}`, { keys });
+  const { runs } = await request("POST", `start/cases${query}`, { keys });
   let started = 0;
   for (const { run } of runs) {
     const { status, ok } = await send("POST", `${api}/dags/xray_case/dagRuns`, run);
@@ -126,7 +111,7 @@ async function startChosen() {
 
 async function startBackfill() {
   say(said, "Starting …");
-  const { run } = await ask(`start/backfill${query}`, { prefix });
+  const { run } = await request("POST", `start/backfill${query}`, { prefix });
   const { status, ok, values } = await send("POST", `${api}/dags/xray_backfill/dagRuns`, run);
   if (!ok) throw new Error(`Airflow has refused the backfill (HTTP ${status}).`);
   say(said, "The backfill was started: it starts a case for each image without a result.");
@@ -139,4 +124,4 @@ all.addEventListener("change", () => {
 more.addEventListener("click", () => act(() => load(next)));
 document.getElementById("start").addEventListener("click", () => act(startChosen));
 document.getElementById("backfill")?.addEventListener("click", () => act(startBackfill));
-act(() => open(""));
+act(() => openFolder(""));

@@ -295,8 +295,7 @@ class ObjectStore:
 
         Args:
             bucket, prefix: the folder; the prefix ends with a slash unless it is empty.
-            most: objects and folders together, at most 1000.
-            after: the ``next`` of the part before; None for the first part.
+            most, after: the length of the part, and the ``next`` of the part before.
         """
         begin = {"ContinuationToken": after} if after else {}
         with _translated("listing", bucket):

@@ -23,6 +23,8 @@ from tests.support.stacks import running
 from xray.settings import Settings
 
 expect.set_options(timeout=1000 * SECONDS)
+LONG = 4000 * SECONDS
+"""Milliseconds for what several tasks have to do."""
 ROWS = "table.cases tbody tr"
 PAGES = ("cases", "waiting", "dead-letters", "start")
 
@@ -111,7 +113,7 @@ def test_the_cases_of_the_demo_appear_while_they_run(stack: Stack, radiologist: 
     run.upload(stack, expected_results(run.IMAGES, Settings()))
     expect(page.locator(ROWS)).to_have_count(16)
     expect(page.locator(f"{ROWS}.running").first).to_be_visible()
-    expect(page.locator(f"{ROWS}.finished")).to_have_count(16, timeout=4000 * SECONDS)
+    expect(page.locator(f"{ROWS}.finished")).to_have_count(16, timeout=LONG)
     expect(page.locator(".thumb img")).to_have_count(16)
     page.locator(".thumb img").first.scroll_into_view_if_needed()
     loaded(page.locator(".thumb img").first)
@@ -122,7 +124,7 @@ def test_the_list_is_filtered_and_searched(stack: Stack, radiologist: Visitor) -
     page.get_by_text("Filter", exact=True).click()
     page.get_by_label("Label").select_option("Pneumonia")
     page.get_by_role("button", name="Show").click()
-    expect(page.locator(f"{ROWS} .label").first).to_have_text("Pneumonia")
+    page.wait_for_url(re.compile("label=Pneumonia"))
     shown = page.locator(ROWS).count()
     assert 0 < shown < 16
     assert set(page.locator(f"{ROWS} .label").all_text_contents()) == {"Pneumonia"}
@@ -200,7 +202,7 @@ def test_an_unsure_case_is_reviewed(radiologist: Visitor) -> None:
     decision = page.get_by_role("region", name="Review: which is it?")
     expect(decision).to_be_visible()
     decision.get_by_role("button", name="Pneumonia").click()
-    expect(page.locator(".verdict .label")).to_have_text("Pneumonia")
+    expect(page.locator(".verdict .label")).to_have_text("Pneumonia", timeout=LONG)
     trail = page.locator(".trail")
     expect(trail).to_contain_text("radiologist chose 'Pneumonia'")
     expect(trail).to_contain_text("The annotated and the anonymised image were published.")
@@ -232,7 +234,7 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     assert sides == pytest.approx([1, 1, 500, 390], abs=2)
     decision.get_by_role("button", name="Mask and release").click()
     expect(page.locator(".trail")).to_contain_text(
-        "radiologist chose 'Mask and release' with 1 box masked."
+        "radiologist chose 'Mask and release' with 1 box masked.", timeout=LONG
     )
     expect(page.locator(".pictures figcaption").nth(2)).to_have_text("Anonymised")
 

@@ -299,28 +299,21 @@ def test_a_new_case_with_other_settings_is_prepared_with_a_sealed_key(
     assert again["case_id"] != prepared["case_id"], "each is a case of its own"
 
 
-@pytest.mark.parametrize(
-    ("settings", "headers", "status"),
-    [
+def test_wrong_settings_and_forged_requests_are_refused(
+    logged_in: LogIn, database: Engine, work: Work
+) -> None:
+    address, client = finished(database, work), logged_in("user")
+    cases: list[tuple[dict[str, Any], dict[str, str], int]] = [
         ({"anonymize": "sometimes"}, OURS, 422),
         ({"bucket": "elsewhere"}, OURS, 422),
         ({"follow_deletions": True}, OURS, 422),
         ({}, {}, 403),
         ({}, {"X-Requested-With": "xray", "Sec-Fetch-Site": "cross-site"}, 403),
         ({}, {"X-Requested-With": "xray", "Origin": "https://evil.example"}, 403),
-    ],
-)
-def test_wrong_settings_and_forged_requests_are_refused(
-    logged_in: LogIn,
-    database: Engine,
-    work: Work,
-    settings: dict[str, Any],
-    headers: dict[str, str],
-    status: int,
-) -> None:
-    address = finished(database, work)
-    answer = logged_in("user").post(f"{address}/again", json=settings, headers=headers)
-    assert answer.status_code == status
+    ]
+    for settings, headers, status in cases:
+        answer = client.post(f"{address}/again", json=settings, headers=headers)
+        assert answer.status_code == status, (settings, headers)
 
 
 def test_text_from_outside_cannot_become_html(

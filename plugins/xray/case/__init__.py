@@ -20,7 +20,14 @@ from xray.case import (
 )
 from xray.case.buckets import Buckets
 from xray.case.handover import hand_over, seal_result, take_over
-from xray.case.source import RESTARTING_SEQUENCERS, RUN_PREFIX, Source
+from xray.case.source import (
+    RESTARTING_SEQUENCERS,
+    RUN_PREFIX,
+    Source,
+    patient_hash,
+    seal_prefix,
+    unseal_prefix,
+)
 from xray.case.values import SOURCE_ETAG, Decision, Outcome, Pinned, Scored, Staged
 from xray.case.work import Run, Work
 
@@ -43,12 +50,15 @@ __all__ = [
     "known",
     "lookup",
     "manifest",
+    "patient_hash",
     "pictures",
     "publish",
     "quarantine",
     "requests",
     "review",
+    "seal_prefix",
     "seal_result",
     "steps",
     "take_over",
+    "unseal_prefix",
 ]

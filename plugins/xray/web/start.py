@@ -17,9 +17,8 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from xray.airflow import config, connections
 from xray.airflow.addresses import api_address
-from xray.case import RUN_PREFIX, Source
+from xray.case import RUN_PREFIX, Source, patient_hash, seal_prefix
 from xray.case.known import Known
-from xray.case.source import patient_hash, seal_prefix
 from xray.errors import SettingsError, TransientError, XrayError
 from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring

@@ -28,8 +28,7 @@ from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.blocked import tells_if_blocked
 from xray.airflow.times import time_of
 from xray.airflow.unexpected import without_messages
-from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source
-from xray.case.source import unseal_prefix
+from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source, unseal_prefix
 from xray.errors import SettingsError
 from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring

@@ -87,7 +87,7 @@ def _take_in_airflow(visitor: Visitor) -> None:
     _open_first(page)
     picture = page.locator(".canvas img")
     _loaded(page, ".canvas img")
-    picture.scroll_into_view_if_needed()
+    picture.evaluate("image => image.scrollIntoView({ block: 'center' })")
     place = picture.bounding_box()
     assert place
     for top, bottom in ((0.01, 0.2), (0.3, 0.5)):

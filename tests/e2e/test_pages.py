@@ -222,7 +222,7 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     start_with(page, anonymize="always")
     decision = page.get_by_role("region", name=re.compile("^Release:"))
     picture = decision.get_by_alt_text("The image in quarantine")
-    loaded(picture).scroll_into_view_if_needed()
+    loaded(picture).evaluate("image => image.scrollIntoView({ block: 'center' })")
     place = picture.bounding_box()
     assert place
     page.mouse.move(place["x"] + 1, place["y"] + 1)

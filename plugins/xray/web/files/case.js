@@ -214,3 +214,4 @@ document.addEventListener("refreshed", (event) => {
 });
 
 if (viewer) setUpViewer();
+ready();

@@ -13,3 +13,4 @@ search?.addEventListener("submit", (event) => {
   event.preventDefault();
   find().catch((error) => say(search, failure(error), true));
 });
+ready();

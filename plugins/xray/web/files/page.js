@@ -56,6 +56,11 @@ function failure(error) {
   return error instanceof TypeError ? "Airflow does not answer: try again." : error.message;
 }
 
+// Lets the buttons be pressed that need a script, once the script is there.
+function ready() {
+  for (const button of document.querySelectorAll("button[disabled]")) button.disabled = false;
+}
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.out");
   if (link && ui) follow(event, link);

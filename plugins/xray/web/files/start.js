@@ -125,3 +125,4 @@ more.addEventListener("click", () => act(() => load(next)));
 document.getElementById("start").addEventListener("click", () => act(startChosen));
 document.getElementById("backfill")?.addEventListener("click", () => act(startBackfill));
 act(() => openFolder(""));
+ready();

@@ -9,6 +9,8 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from xray.errors import TransientError, XrayError
+
 FILES = Path(__file__).with_name("files")
 """The templates, the style sheets and the scripts."""
 STATIC = (
@@ -32,8 +34,20 @@ _TEMPLATES = Environment(
 
 
 def page(template: str, status: int, **values: Any) -> HTMLResponse:
-    """Return a page."""
+    """Return a page.
+
+    Args:
+        template: the name of its template.
+        status: of the answer.
+        values: for the template. ``root`` leads from the address of the page to that of the app.
+    """
+    values.setdefault("root", "")
     return HTMLResponse(_TEMPLATES.get_template(template).render(values), status, HEADERS)
+
+
+def status_of(error: XrayError) -> int:
+    """Return the HTTP status of an answer that a failure keeps from its user."""
+    return 503 if isinstance(error, TransientError) else 500
 
 
 def in_words(time: timedelta) -> str:

@@ -59,7 +59,7 @@ async function startAgain(part, form) {
 // --- The form of the case ---
 
 function formAddress(part) {
-  const { dag, run, kind } = part.dataset;
+  const { dag, run } = part.dataset;
   return `${api}/dags/${dag}/dagRuns/${run}`;
 }
 

@@ -9,25 +9,21 @@ const MOST_REASONS = 10;
 
 // An answer of Airflow that is no success.
 class Refusal extends Error {
-  constructor(status, detail) {
-    super(sentence(status, detail));
+  constructor(status, values) {
+    super(sentence(status, values));
     this.status = status;
   }
 }
 
-function sentence(status, detail) {
-  if (status === 401) return "Your login has ended: reload the page.";
-  if (status === 403) return "Airflow does not let you do this: you may lack the right for xray_replay.";
+function sentence(status, values) {
   if (status === 404) return "Airflow has no DAG xray_replay, or no such run.";
-  return typeof detail === "string" ? detail : `Airflow refuses this (HTTP ${status}).`;
+  return refusal(status, values, "Airflow does not let you do this: you may lack the right for xray_replay.");
 }
 
 async function ask(path, body) {
-  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(DAG + path, body ? post : {});
-  const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal(answer.status, content.detail);
-  return content;
+  const { ok, status, values } = await send(body ? "POST" : "GET", DAG + path, body);
+  if (!ok) throw new Refusal(status, values);
+  return values ?? {};
 }
 
 function count(number, one, many) {

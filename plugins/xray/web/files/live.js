@@ -2,6 +2,7 @@
 "use strict";
 
 const SECONDS = 3;
+const shown = new Map(); // What the server has last sent of each part.
 const updated = document.getElementById("updated");
 
 // Pictures that are shown already are not loaded again: no cache keeps them.
@@ -20,10 +21,9 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(part.id);
-    if (!now) part.dispatchEvent(new CustomEvent("gone", { bubbles: true }));
-    else if (now.innerHTML !== part.dataset.shown && now.innerHTML !== part.innerHTML) {
+    if (now && now.innerHTML !== shown.get(part) && now.innerHTML !== part.innerHTML) {
       const focused = part.contains(document.activeElement) && document.activeElement.id;
-      part.dataset.shown = now.innerHTML;
+      shown.set(part, now.innerHTML);
       keepPictures(part, now);
       part.replaceChildren(...now.childNodes);
       if (focused) document.getElementById(focused)?.focus({ preventScroll: true });

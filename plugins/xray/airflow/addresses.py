@@ -103,7 +103,7 @@ def ui_run_address(dag_id: str, run_id: str) -> str:
 
 
 def ui_task_address(dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
-    """Return the address of the log of a try of a task in Airflow's UI, as above."""
+    """Return the address of the log of a try of a task, without scheme and host."""
     run = ui_run_address(dag_id, run_id)
     return f"{run}/tasks/{quote(task_id)}?try_number={try_number}"
 

@@ -102,9 +102,7 @@ async def open_forms(
             await asyncio.to_thread(remove_marker, store, buckets, waiting.request)
             counts["outdated"] += 1
             continue
-        opened = await open_form(client, waiting, keyring) is Started.NEW
-        if not opened and again:
-            opened = await client.clear(dag_id, form_run_id(waiting.request.marker))
+        opened = await _open(client, waiting, keyring, again=again)
         counts["opened"] += opened
         room -= opened
     return counts
@@ -131,8 +129,7 @@ async def open_on_request(
     if not await asyncio.to_thread(waits, store, buckets, waiting):
         await asyncio.to_thread(remove_marker, store, buckets, waiting.request)
         raise StaleError("The case does not wait with this request any more.")
-    if await open_form(client, waiting, keyring) is Started.DUPLICATE:
-        await client.clear(DAGS[waiting.request.kind], form_run_id(marker))
+    await _open(client, waiting, keyring, again=True)
 
 
 def offer(waiting: Waiting) -> None:
@@ -141,14 +138,11 @@ def offer(waiting: Waiting) -> None:
     If the case was run again, its form may have ended before, and is opened again. The case waits
     in any case, so a failure is only logged.
     """
-    dag_id = DAGS[waiting.request.kind]
 
     async def send(client: RunsClient) -> None:
-        active = await client.count(dag_id, state=ACTIVE_STATES)
-        if active >= config.open_forms():
-            return
-        if await open_form(client, waiting, config.keyring()) is Started.DUPLICATE:
-            await client.clear(dag_id, form_run_id(waiting.request.marker))
+        active = await client.count(DAGS[waiting.request.kind], state=ACTIVE_STATES)
+        if active < config.open_forms():
+            await _open(client, waiting, config.keyring(), again=True)
 
     api.try_request(send, "No form was opened yet")
 
@@ -170,6 +164,21 @@ def close(request: Request) -> None:
         lambda client: client.close(dag_id, form_run_id(request.marker), WITHDRAWN),
         "A withdrawn form was not closed",
     )
+
+
+async def _open(client: RunsClient, waiting: Waiting, keyring: Keyring, *, again: bool) -> bool:
+    """Open the form of a waiting case, and return whether it was opened.
+
+    Args:
+        client: starts the run.
+        waiting: the case.
+        keyring: the deployment's secrets.
+        again: also open a form again whose run has ended without an answer.
+    """
+    if await open_form(client, waiting, keyring) is Started.NEW:
+        return True
+    run_id = form_run_id(waiting.request.marker)
+    return again and await client.clear(DAGS[waiting.request.kind], run_id)
 
 
 def _oldest_first(store: ObjectStore, buckets: Buckets, kind: str) -> list[ListedObject]:

@@ -22,8 +22,7 @@ Answer = Mapping[str, Any]
 def first_answer(work: Work, request: Request, choice: str) -> dict[str, Any] | None:
     """Return the answer of another person that an answer with this choice agrees with."""
     waiting = _waiting(work.manifest.read()[0], request)
-    agreed = waiting.agreed if waiting else None
-    return agreed if agreed and agreed["choice"] == choice else None
+    return _agreed(waiting, choice) if waiting else None
 
 
 def is_missing(
@@ -43,7 +42,7 @@ def is_missing(
     waiting = _waiting(work.manifest.read()[0], request)
     if not work.settings.two_to_release or waiting is None or waiting.answered:
         return False  # An answer that is too late is refused later.
-    first = first_answer(work, request, answer["choice"])
+    first = _agreed(waiting, answer["choice"])
     if first and first["account"] != answer["account"]:
         return False
     _keep(work, request, {**answer, "boxes": [list(box) for box in boxes]})
@@ -69,6 +68,12 @@ def _keep(work: Work, request: Request, answer: dict[str, Any]) -> None:
         return replace(current, waiting=replace(waiting, agreed=answer))
 
     work.manifest.change(edit)
+
+
+def _agreed(waiting: Request, choice: str) -> dict[str, Any] | None:
+    """Return the answer that is kept, if it has this choice."""
+    agreed = waiting.agreed
+    return agreed if agreed and agreed["choice"] == choice else None
 
 
 def _waiting(manifest: Manifest, request: Request) -> Request | None:

@@ -42,11 +42,13 @@ from xray.web.rights import (
     actions,
     images_shown,
     kinds_to_open,
+    may_backfill,
     may_open,
+    may_replay,
     may_see_cases,
     may_see_images,
     may_start_cases,
-    replays,
+    whether,
 )
 
 BUCKET = r"^[a-z0-9][a-z0-9.-]{2,50}$"
@@ -119,10 +121,10 @@ async def open_release(bucket: ChosenBucket, case_id: CaseId, claim: Claim) -> R
 def list_cases(
     chosen: Annotated[cases.Chosen, Query()],
     images: Annotated[bool, Depends(images_shown)],
-    allowed: Annotated[set[str], Depends(actions)],
+    may_start: Annotated[bool, Depends(whether(may_start_cases))],
 ) -> Response:
     """Serve the page with all cases."""
-    return cases.show(chosen, images=images, may_start="start" in allowed)
+    return cases.show(chosen, images=images, may_start=may_start)
 
 
 @app.post(SEARCH, dependencies=[Depends(may_see_images), Depends(from_our_page)])
@@ -132,9 +134,11 @@ def search(bucket: ChosenBucket, wanted: start.Wanted) -> Response:
 
 
 @app.get(START, dependencies=_MAY_START)
-def show_start(bucket: ChosenBucket, allowed: Annotated[set[str], Depends(actions)]) -> Response:
+def show_start(
+    bucket: ChosenBucket, with_backfill: Annotated[bool, Depends(whether(may_backfill))]
+) -> Response:
     """Serve the page on which cases are started from the listing of the bucket."""
-    return start.show(bucket, allowed)
+    return start.show(bucket, may_backfill=with_backfill)
 
 
 @app.post(START_FOLDER, dependencies=[*_MAY_START, Depends(from_our_page)])
@@ -171,7 +175,7 @@ def show_case_of_run(run_id: str) -> Response:
     with queries.database() as connection:
         case_id = queries.case_of_run(connection, run_id)
     if case_id is None:
-        return case.none(root="../")
+        return case.none()
     return RedirectResponse(f"../cases/{case_id}", headers=pages.HEADERS)
 
 
@@ -198,7 +202,7 @@ def prepare_again(case_id: CaseId, settings: Annotated[dict[str, Any], Body()]) 
 
 @app.get(DEAD_LETTERS)
 def list_dead_letters(
-    with_replay: Annotated[bool, Depends(replays)], reason: Reason = None
+    with_replay: Annotated[bool, Depends(whether(may_replay))], reason: Reason = None
 ) -> Response:
     """Serve the page with the newest dead letters."""
     return dead_letters.show(reason, may_replay=with_replay)

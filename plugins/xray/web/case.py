@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from xray.case.known import Kind, Known, look_up
 from xray.case.manifest import RELEASE, REVIEW, Request
 from xray.case.pictures import View
 from xray.errors import XrayError
-from xray.settings import Label, case_settings
+from xray.settings import case_settings
 from xray.web import trail
 from xray.web.cases import NO_INDEX, shown
 from xray.web.pages import page
@@ -61,7 +61,6 @@ class Found:
     """Of the index; None if the case has not begun."""
     run: CaseRun | None
     """The case's own run; None if Airflow does not have it any more."""
-    forms: list[CaseRun] = field(default_factory=list)
     known: Known | None = None
     """None if the store was not asked, or does not answer."""
     problem: str = ""
@@ -97,9 +96,6 @@ def find(case_id: str, *, ask_store: bool) -> Found:
             )
         except XrayError as error:
             found.problem = str(error)
-    if found.known:
-        with queries.database() as connection:
-            found.forms = runs.form_runs(connection, case_id, found.known.claims)
     return found
 
 
@@ -125,6 +121,7 @@ def show(case_id: str, *, images: bool, actions: Collection[str]) -> HTMLRespons
     """
     try:
         found = find(case_id, ask_store=images)
+        all_runs = _runs(found)
     except SQLAlchemyError as error:
         log.warning("The case cannot be read (%s).", type(error).__name__)
         return _page(503, problem=NO_INDEX, case_id=case_id)
@@ -139,8 +136,8 @@ def show(case_id: str, *, images: bool, actions: Collection[str]) -> HTMLRespons
         case=shown(found.row, now) if found.row else None,
         run=run,
         run_address=ui_run_address(run.dag_id, run.run_id) if run else "",
-        runs=[_shown_run(one) for one in (run, *found.forms) if one],
-        live=_live(found),
+        runs=[_shown_run(one) for one in all_runs],
+        live=_live(found.row, all_runs),
         images=images,
         store_problem=found.problem,
         known=found.known,
@@ -151,25 +148,32 @@ def show(case_id: str, *, images: bool, actions: Collection[str]) -> HTMLRespons
         form=_form(found.known, asked, actions) if found.known and asked else None,
         actions=actions,
         schemas=case_settings(),
-        labels=list(Label),
     )
 
 
-def none(root: str) -> HTMLResponse:
+def none() -> HTMLResponse:
     """Return the page in place of that of a case that is not there."""
-    return _page(404, problem="This run is no case.", case_id="", root=root)
+    return _page(404, problem="This run is no case.", case_id="")
 
 
 def _page(status: int, **values: Any) -> HTMLResponse:
-    return page("case.html", status, **{"root": "../", "api": api_address(), **values})
+    return page("case.html", status, root="../", api=api_address(), **values)
 
 
-def _live(found: Found) -> bool:
+def _runs(found: Found) -> list[CaseRun]:
+    """Return the run of a case, and those of its forms as far as they are known."""
+    forms: list[CaseRun] = []
+    if found.known:
+        with queries.database() as connection:
+            forms = runs.form_runs(connection, found.case_id, found.known.claims)
+    return [*([found.run] if found.run else []), *forms]
+
+
+def _live(row: Any, all_runs: Iterable[CaseRun]) -> bool:
     """Return whether the page may change without the user."""
-    if found.row is None or found.row.waits:
+    if row is None or row.waits or row.state in (State.RUNNING, State.WAITING):
         return True
-    runs = [one.state for one in (found.run, *found.forms) if one]
-    return found.row.state in (State.RUNNING, State.WAITING) or bool({*ACTIVE_STATES} & {*runs})
+    return any(one.state in ACTIVE_STATES for one in all_runs)
 
 
 def _shown_run(run: CaseRun) -> dict[str, Any]:
@@ -184,10 +188,10 @@ def _shown_run(run: CaseRun) -> dict[str, Any]:
 
 
 def _shown_step(run: CaseRun, step: Step) -> dict[str, Any]:
-    seconds = None
-    if step.started and step.ended and step.state != "skipped":
+    seconds, skipped = None, step.state == "skipped"
+    if step.started and step.ended and not skipped:
         seconds = max(timedelta(), step.ended - step.started).total_seconds()
-    tries = range(1, step.tries + 1)
+    tries = range(0) if skipped else range(1, step.tries + 1)
     return {
         "name": step.task_id,
         "state": step.state or "not yet",
@@ -195,7 +199,6 @@ def _shown_step(run: CaseRun, step: Step) -> dict[str, Any]:
         "logs": [
             (number, ui_task_address(run.dag_id, run.run_id, step.task_id, number))
             for number in tries
-            if step.state != "skipped"
         ],
     }
 

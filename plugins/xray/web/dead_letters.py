@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 from xray.airflow import config, letters
 from xray.airflow.letters import Letter, Newest
 from xray.errors import TransientError, XrayError
-from xray.web.pages import in_words, page
+from xray.web.pages import in_words, page, status_of
 
 AT_ONCE = 4
 """How many requests may read the topic at once: each takes a thread of the server."""
@@ -41,8 +41,7 @@ def show(reason: str | None, *, may_replay: bool) -> HTMLResponse:
     try:
         found = _newest()
     except XrayError as error:
-        status = 503 if isinstance(error, TransientError) else 500
-        return page("dead_letters.html", status, problem=str(error))
+        return page("dead_letters.html", status_of(error), problem=str(error))
     now = datetime.now(UTC)
     return page(
         "dead_letters.html",

@@ -68,19 +68,22 @@ def has(check: Check, request: Request, user: Any) -> bool:
     return True
 
 
-def images_shown(request: Request, user: GetUserDep) -> bool:
-    """Return whether pages show identified images and object keys to the user."""
-    return has(may_see_images, request, user)
+def whether(check: Check) -> Callable[[Request, GetUserDep], bool]:
+    """Return a dependency of a route that tells whether a check lets the user pass."""
+
+    def passes(request: Request, user: GetUserDep) -> bool:
+        return has(check, request, user)
+
+    return passes
+
+
+images_shown = whether(may_see_images)
+"""Tells whether pages show identified images and object keys to the user."""
 
 
 def kinds_to_open(request: Request, user: GetUserDep) -> list[str]:
     """Return the kinds whose forms the user may open."""
     return [kind for kind, check in may_open.items() if has(check, request, user)]
-
-
-def replays(request: Request, user: GetUserDep) -> bool:
-    """Return whether the user may start a replay."""
-    return has(may_replay, request, user)
 
 
 def actions(request: Request, user: GetUserDep) -> set[str]:

@@ -5,7 +5,7 @@ The page's script sends them to Airflow's API with the login of the user.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,12 +19,12 @@ from xray.airflow import config, connections
 from xray.airflow.addresses import api_address
 from xray.case import RUN_PREFIX, Source, patient_hash, seal_prefix
 from xray.case.known import Known
-from xray.errors import SettingsError, TransientError, XrayError
+from xray.errors import SettingsError, XrayError
 from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring
 from xray.settings import case_settings
 from xray.storage import ListedObject
-from xray.web.pages import HEADERS, page
+from xray.web.pages import HEADERS, page, status_of
 
 PER_PAGE = 100
 """Objects and folders in one part of a listing, and cases that are started at once."""
@@ -79,18 +79,20 @@ def search(bucket: str, wanted: Wanted) -> JSONResponse:
     """Return the query of the page Cases for the cases of an object or of a patient."""
     keyring = config.keyring()
     if wanted.by == "object":
-        source = Source(bucket=bucket, key=wanted.text)
-        found = source.object_hash(keyring)
+        found = Source(bucket=bucket, key=wanted.text).object_hash(keyring)
     else:
         found = patient_hash(keyring, bucket, wanted.text)
     return _answer({"address": f"?{wanted.by}={found}"})
 
 
-def show(bucket: str, actions: Collection[str]) -> HTMLResponse:
-    """Return the page on which cases are started."""
-    return page(
-        "start.html", 200, bucket=bucket, api=api_address(), may_backfill="backfill" in actions
-    )
+def show(bucket: str, *, may_backfill: bool) -> HTMLResponse:
+    """Return the page on which cases are started.
+
+    Args:
+        bucket: the bucket of the images.
+        may_backfill: whether the user may start a backfill.
+    """
+    return page("start.html", 200, bucket=bucket, api=api_address(), may_backfill=may_backfill)
 
 
 class Place(BaseModel):
@@ -162,5 +164,4 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except XrayError as error:
-        status = 503 if isinstance(error, TransientError) else 500
-        raise HTTPException(status, str(error)) from None
+        raise HTTPException(status_of(error), str(error)) from None

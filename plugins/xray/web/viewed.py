@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import Any
 
 from xray.airflow import config
+from xray.airflow.index import queries
 
 EVENT = "xray_view"
 """The event of the entries."""
@@ -56,8 +57,6 @@ def _write(name: str, case_id: str, picture: str) -> None:
     Airflow has no public way for it; the columns are those that its API shows.
     """
     from airflow.models.log import Log
-
-    from xray.airflow.index import queries
 
     extra = json.dumps({"case_id": case_id, "picture": picture})
     with queries.session() as session:

@@ -22,9 +22,9 @@ from xray.airflow.api import ACTIVE_STATES, RunsClient
 from xray.airflow.forms import DAGS, form_run_id, open_on_request
 from xray.case import Buckets
 from xray.case.manifest import RELEASE, REVIEW, WAITING_PREFIX, marker_key
-from xray.errors import NotFoundError, StaleError, TransientError, XrayError
+from xray.errors import NotFoundError, StaleError, XrayError
 from xray.storage import ObjectStore
-from xray.web.pages import HEADERS, in_words, page
+from xray.web.pages import HEADERS, in_words, page, status_of
 
 PER_PAGE = 100
 """Cases on one page."""
@@ -95,8 +95,7 @@ async def show(bucket: str, number: int, may_open: Collection[str]) -> HTMLRespo
     try:
         entries = await asyncio.to_thread(_entries, bucket)
     except XrayError as error:
-        status = 503 if isinstance(error, TransientError) else 500
-        return _page(status, bucket=bucket, problem=str(error))
+        return _page(status_of(error), bucket=bucket, problem=str(error))
     open_runs, unknown = await _open_runs() if entries else (set(), "")
     pages = max(1, -(-len(entries) // PER_PAGE))
     number = min(number, pages)
@@ -129,8 +128,7 @@ async def open_form(bucket: str, kind: str, case_id: str, claim: int) -> JSONRes
         sentence = "This case waits no longer: it was answered, or run again."
         return JSONResponse({"detail": sentence}, 404, HEADERS)
     except XrayError as error:
-        status = 503 if isinstance(error, TransientError) else 500
-        return JSONResponse({"detail": str(error)}, status, HEADERS)
+        return JSONResponse({"detail": str(error)}, status_of(error), HEADERS)
     address = form_address(DAGS[kind], form_run_id(marker), kind)
     return JSONResponse({"form": address}, 201, HEADERS)
 

@@ -90,7 +90,7 @@ def _runs(
             dag_id=row.dag_id,
             run_id=row.run_id,
             state=row.state,
-            received=utc(row.queued_at) if row.queued_at else None,
+            received=row.queued_at and utc(row.queued_at),
             conf=row.conf or {},
             note=row.content,
         )
@@ -116,8 +116,8 @@ def _steps(connection: Connection, run: CaseRun) -> list[Step]:
             task_id=row.task_id,
             state=row.state,
             tries=row.try_number,
-            started=utc(row.start_date) if row.start_date else None,
-            ended=utc(row.end_date) if row.end_date else None,
+            started=row.start_date and utc(row.start_date),
+            ended=row.end_date and utc(row.end_date),
         )
         for row in connection.execute(query)
     ]

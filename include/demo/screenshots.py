@@ -6,16 +6,16 @@ removed, and writes the pictures to ``docs/pictures``. It needs Chromium.
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from include.demo import run
 from include.demo.browser import SECONDS, Visitor, chromium, program
+from include.demo.letter import letter
 from include.demo.stack import Stack
 from include.demo.verification import BUCKET, expected_results
 from xray.settings import Settings
@@ -26,17 +26,6 @@ SIZE = (1280, 860)
 """Width and height of the window, in pixels."""
 ROWS = "table.cases tbody tr"
 LETTER = "letter.png"
-
-
-def letter() -> bytes:
-    """Return an image with so much text that it cannot be removed."""
-    image = Image.new("L", (500, 400), 20)
-    for line in range(14):
-        text = "Ada Ashgrove 1957-07-10 1234"
-        ImageDraw.Draw(image).text((4, 28 * line), text, 235, ImageFont.load_default(27))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def main() -> int:

@@ -54,12 +54,6 @@ def stack(proxy: S3Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    with stack.api() as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
 def image() -> bytes:
     return next(path for path in run.IMAGES.rglob("*.jpeg") if "Bruno" in path.name).read_bytes()
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from include.demo import run
 from include.demo.api import Api
 from include.demo.browser import SECONDS, Visitor, chromium, program
-from include.demo.screenshots import letter
+from include.demo.letter import letter
 from include.demo.stack import Stack
 from include.demo.verification import BUCKET, expected_results
 from tests.support.accessibility import grave_faults, is_wider_than_the_screen
@@ -48,12 +48,6 @@ def stack(
     users = {"viewer": "viewer", "radiologist": "user"}
     with running(tmp_path_factory.mktemp("pages"), real=real, users=users) as stack:
         yield stack
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    with stack.api() as api:
-        yield api
 
 
 @pytest.fixture(scope="module")

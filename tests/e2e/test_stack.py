@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
@@ -14,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
-from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import create_engine, delete, select
 
 from include.demo import run
 from include.demo.api import Api
+from include.demo.letter import letter
 from include.demo.names import database_rows, identifying_words, name_pattern
 from include.demo.stack import Stack, shared_settings
 from include.demo.verification import (
@@ -80,12 +79,6 @@ def stack(real: bool, hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -
     }
     with running(home, real=real, airflow_settings=settings) as stack:
         yield stack
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    with stack.api() as api:
-        yield api
 
 
 @pytest.fixture(scope="module")
@@ -489,13 +482,7 @@ def test_a_person_decides_an_unsure_case(stack: Stack, cases: list[Case], api: A
 
 
 def test_a_person_masks_and_releases_a_quarantined_image(stack: Stack, api: Api) -> None:
-    letter = Image.new("L", (500, 400), 20)
-    for line in range(14):
-        text = "Ada Ashgrove 1957-07-10 1234"
-        ImageDraw.Draw(letter).text((4, 28 * line), text, 235, ImageFont.load_default(27))
-    stream = io.BytesIO()
-    letter.save(stream, "PNG")
-    upload_alone(stack, api, "letter.png", stream.getvalue())
+    upload_alone(stack, api, "letter.png", letter())
     conf = {"bucket": BUCKET, "key": "letter.png", "anonymize": "always"}
     path = trigger(stack, api, "xray_case", conf, "success")
     assert "Quarantined" in api.get(path)["note"]

@@ -215,6 +215,8 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     open_first(page)
     start_with(page, anonymize="always")
     decision = page.get_by_role("region", name=re.compile("^Release:"))
+    release = decision.get_by_role("button", name="Mask and release")
+    expect(release).to_be_enabled()  # The script is there, which draws the boxes.
     picture = decision.get_by_alt_text("The image in quarantine")
     loaded(picture).evaluate("image => image.scrollIntoView({ block: 'center' })")
     place = picture.bounding_box()
@@ -226,7 +228,7 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     page.mouse.up()
     sides = [int(field.input_value()) for field in decision.locator(".box-list input").all()]
     assert sides == pytest.approx([1, 1, 500, 390], abs=2)
-    decision.get_by_role("button", name="Mask and release").click()
+    release.click()
     expect(page.locator(".trail")).to_contain_text(
         "radiologist chose 'Mask and release' with 1 box masked.", timeout=LONG
     )

@@ -71,18 +71,24 @@ def of_waiting_case(bucket: str, case_id: str, claim: int, view: View) -> Pictur
     return PictureResponse(stored, stored.content_type)
 
 
-def thumbnail(bucket: str, case_id: str) -> PictureResponse:
+def thumbnail(bucket: str, case_id: str) -> Response:
     """Return the response with the thumbnail of a case.
+
+    Its status is 204 if there is none: the list may be a moment older than the store, and 404 would
+    be an error on the browser's console.
 
     Args:
         bucket: the bucket of the manifests.
         case_id: the case.
 
     Raises:
-        HTTPException: 404 if there is none or it may not be read, 503 if the store is down.
+        HTTPException: 404 if it may not be read, 503 if the store is down.
     """
     with _answered(ABSENT):
-        stored = connections.object_store().stream(bucket, thumbnail_key(case_id))
+        try:
+            stored = connections.object_store().stream(bucket, thumbnail_key(case_id))
+        except NotFoundError:
+            return Response(status_code=204, headers=HEADERS)
     return PictureResponse(stored, THUMBNAIL_TYPE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -75,12 +76,25 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "SILENCE_SECONDS", 5.0)
 
 
-def read(consumer: Consumer, deployment: Deployment) -> list[bytes | None]:
-    """Return the values of all dead letters."""
+def read(
+    consumer: Consumer, deployment: Deployment, since: datetime | None = None
+) -> list[bytes | None]:
+    """Return the values of the dead letters."""
     try:
-        return [letter.value for letter in read_dead_letters(consumer, deployment.dead, None)]
+        return [letter.value for letter in read_dead_letters(consumer, deployment.dead, since)]
     finally:
         consumer.close()
+
+
+def test_the_letters_since_a_time_are_read(deployment: Deployment) -> None:
+    begun = datetime.now(UTC).replace(microsecond=0)
+    for minute in range(4):
+        written = int((begun + timedelta(minutes=minute)).timestamp() * 1000)
+        deployment.producer.produce(deployment.dead, b"%d" % minute, timestamp=written)
+    assert deployment.producer.flush(10) == 0
+    for minute, count in ((-1, 4), (2, 2), (4, 0)):
+        found = read(reader(deployment), deployment, begun + timedelta(minutes=minute))
+        assert sorted(found) == [b"0", b"1", b"2", b"3"][4 - count :]
 
 
 @pytest.mark.usefixtures("impatient")

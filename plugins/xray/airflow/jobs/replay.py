@@ -89,8 +89,9 @@ def read_dead_letters(
     """
     from confluent_kafka import KafkaError, TopicPartition
 
-    begins, ends = _offsets(consumer, topic, since)
-    unread = {number: end for number, end in ends.items() if 0 <= begins[number] < end}
+    earliest = int(since.timestamp() * 1000) if since else 0
+    begins, ends = _offsets(consumer, topic, earliest)
+    unread = {number: end for number, end in ends.items() if begins[number] < end}
     consumer.assign([TopicPartition(topic, number, begins[number]) for number in unread])
     delivered_at = time.monotonic()
     while unread:
@@ -109,16 +110,26 @@ def read_dead_letters(
             continue
         delivered_at = time.monotonic()
         if (end := unread.get(message.partition())) is not None:
-            if message.offset() < end:
+            if message.offset() < end and (not earliest or _written(message) >= earliest):
                 yield DeadLetter.from_message(message)
             if message.offset() >= end - 1:
                 del unread[message.partition()]
 
 
+def _written(message: Message) -> int:
+    """Return when a message was written, in milliseconds since 1970."""
+    milliseconds: int = message.timestamp()[1]
+    return milliseconds
+
+
 def _offsets(
-    consumer: Consumer, topic: str, since: datetime | None
+    consumer: Consumer, topic: str, earliest: int
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the first offset to read and the offset after the last one, for each partition."""
+    """Return the first offset to read and the offset after the last one, for each partition.
+
+    Messages before ``earliest``, in milliseconds since 1970, may be among those to read: if a
+    broker finds no offset for a time, as the embedded one does, all messages are.
+    """
     from confluent_kafka import KafkaException, TopicPartition
 
     try:
@@ -128,11 +139,10 @@ def _offsets(
             one.partition: consumer.get_watermark_offsets(one, KAFKA_SECONDS) for one in partitions
         }
         begins = {number: low for number, (low, _) in watermarks.items()}
-        if since:
-            milliseconds = int(since.timestamp() * 1000)
-            times = [TopicPartition(topic, number, milliseconds) for number in numbers]
+        if earliest:
+            times = [TopicPartition(topic, number, earliest) for number in numbers]
             found = consumer.offsets_for_times(times, KAFKA_SECONDS)
-            begins = {one.partition: one.offset for one in found}
+            begins |= {one.partition: one.offset for one in found if one.offset >= 0}
     except KafkaException as error:
         raise failure(
             error.args[0], f"Kafka does not tell the offsets of the topic {topic}"

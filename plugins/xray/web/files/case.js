@@ -63,20 +63,25 @@ function formAddress(part) {
   return `${api}/dags/${dag}/dagRuns/${run}`;
 }
 
+// The form; undefined if Airflow has none yet. The list of the forms of the run is asked for,
+// because the console would report the answer 404 for a form that is not there as an error.
+async function formOf(part) {
+  const forms = await request("GET", `${formAddress(part)}/hitlDetails?task_id=${part.dataset.kind}`);
+  return forms.hitl_details[0];
+}
+
 // Waits until the form can be answered, and opens it if it is not open.
 //
 // Airflow must have seen the end of the process that has opened the form: if the answer comes
 // before, Airflow takes that end for a crash. Therefore the form has to be open for a while.
 async function openForm(part) {
-  const details = `${formAddress(part)}/taskInstances/${part.dataset.kind}/-1/hitlDetails`;
   const begun = performance.now();
   let asked = false;
   for (let seen = 0; ; ) {
-    const { ok, status, values } = await send("GET", details);
-    const open = ok && !values.response_received && values.task_instance?.state === "awaiting_input";
+    const form = await formOf(part);
+    const open = form && !form.response_received && form.task_instance.state === "awaiting_input";
     seen = open ? seen + 1 : 0;
-    if (seen === SETTLED) return details;
-    if (!ok && status !== 404) throw new Error(refusal(status, values));
+    if (seen === SETTLED) return;
     if (!open && !asked) {
       await request("POST", part.dataset.open);
       asked = true;
@@ -90,14 +95,14 @@ async function openForm(part) {
 
 // Waits until the answer was carried out, and returns whether it was. If not, the form is open
 // again: its note says why, unless Airflow has taken the end of a process for a crash.
-async function carriedOut(part, details) {
+async function carriedOut(part) {
   for (;;) {
     await pause();
     const run = await request("GET", formAddress(part));
     if (run.state === "success") return true;
     if (run.state === "failed") throw new Error(run.note || "The answer was not carried out.");
-    const { ok, values } = await send("GET", details);
-    if (ok && !values.response_received) {
+    const form = await formOf(part);
+    if (form && !form.response_received) {
       if (run.note) throw new Error(run.note);
       return false;
     }
@@ -105,13 +110,15 @@ async function carriedOut(part, details) {
 }
 
 async function decide(part, choice, boxes) {
-  const input = part.dataset.kind === "release" ? { boxes: boxes?.text || null } : {};
+  const { kind } = part.dataset;
+  const details = `${formAddress(part)}/taskInstances/${kind}/-1/hitlDetails`;
+  const input = kind === "release" ? { boxes: boxes?.text || null } : {};
   for (;;) {
-    const details = await openForm(part);
+    await openForm(part);
     say(part, "Sending the answer …");
     await request("PATCH", details, { chosen_options: [choice], params_input: input });
     say(part, "The answer is being carried out …");
-    if (await carriedOut(part, details)) break;
+    if (await carriedOut(part)) break;
   }
   location.reload();
 }

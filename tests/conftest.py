@@ -48,7 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the end-to-end tests, which take longest."""
+    """Start with the end-to-end tests, which take longest: the first of a file starts Airflow."""
+    for item in items:
+        if END_TO_END in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
     items.sort(key=lambda item: END_TO_END not in item.path.parents)
 
 

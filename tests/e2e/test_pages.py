@@ -255,6 +255,8 @@ def test_the_tab_of_a_run_shows_its_case(stack: Stack, radiologist: Visitor, api
     page = radiologist.open(f"/dags/xray_case/runs/{newest['dag_run_id']}/plugin/case")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name=re.compile("^Case "))).to_be_visible()
+    # The script of the page is there: it opens links outside of the frame.
+    expect(frame.get_by_role("button", name="Run again")).to_be_enabled()
     frame.get_by_role("link", name="The run in Airflow").click()
     expect(page).to_have_url(re.compile(rf"/dags/xray_case/runs/{newest['dag_run_id']}$"))
     radiologist.problems.clear()  # Those of Airflow's own pages.

@@ -139,11 +139,11 @@ def test_a_controller_that_is_away_is_not_waited_for_twice(answered: Any) -> Non
         (KafkaError._AUTHENTICATION, "refuses the login"),
         (KafkaError._SSL, "security.protocol"),
         (KafkaError._RESOLVE, "check bootstrap.servers"),
-        (KafkaError._TRANSPORT, "does not answer at nowhere:9"),
+        (KafkaError._TRANSPORT, "does not answer at 127.0.0.1:9"),
     ],
 )
 def test_why_no_broker_answers(monkeypatch: pytest.MonkeyPatch, code: int, sentence: str) -> None:
-    extra = {"bootstrap.servers": "nowhere:9", "group.id": "xray"}
+    extra = {"bootstrap.servers": "127.0.0.1:9", "group.id": "xray"}
     monkeypatch.setenv(
         "AIRFLOW_CONN_XRAY_KAFKA", json.dumps({"conn_type": "kafka", "extra": extra})
     )

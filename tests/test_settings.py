@@ -120,6 +120,7 @@ def test_the_form_and_the_check_agree() -> None:
         "key_decoding",
         "follow_deletions",
         "two_to_release",
+        "shadow_model",
     }
     assert forms["normal_below"] == {
         "type": "number",

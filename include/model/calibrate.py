@@ -10,27 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SCALES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 400))
-
-
-def class_weights(classes: np.ndarray) -> np.ndarray:
-    """Return weights with the mean 1 and the same sum for both ``classes``, 0 and 1."""
-    sick = float(classes.mean())
-    return np.where(classes == 1, 0.5 / sick, 0.5 / (1 - sick))
-
-
-def fit_scale(logits: np.ndarray, classes: np.ndarray) -> float:
-    """Return the scale with the smallest cross-entropy, with the same weight for both classes."""
-    signed = np.where(classes == 1, logits, -logits)
-    weights = class_weights(classes)
-    losses = [np.sum(weights * np.logaddexp(0, -scale * signed)) for scale in SCALES]
-    return float(SCALES[int(np.argmin(losses))])
-
-
-def calibrated(logits: np.ndarray, scale: float) -> np.ndarray:
-    """Return the risks of scaled ``logits``."""
-    result: np.ndarray = 1 / (1 + np.exp(-scale * logits))
-    return result
+from xray.risk.figures import calibrated, fit_scale
 
 
 def cross_fitted(logits: np.ndarray, classes: np.ndarray, fold: np.ndarray) -> np.ndarray:

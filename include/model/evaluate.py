@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,92 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from include.model.calibrate import class_weights
 from include.model.data import CLASSES, HELD_OUT, Example, examples, held_out
 from xray.errors import XrayError
 from xray.image import decode
 from xray.risk import RiskModel
+from xray.risk.figures import auc, auc_interval, calibration, proportion, rates
 from xray.settings import Label, Settings
 
 HERE = Path(__file__).resolve().parent
 
 THRESHOLDS = (0.5, 0.6, 0.8)
-Z = 1.959964
-BINS = 10
-"""Number of bins of the calibration, all of the same width."""
-
-
-def auc(targets: np.ndarray, risks: np.ndarray) -> float:
-    """Return the probability that a sick image scores above a healthy one; ties count half."""
-    sick, healthy = risks[targets == 1], risks[targets == 0]
-    order = np.sort(healthy)
-    below = np.searchsorted(order, sick, "left")
-    ties = np.searchsorted(order, sick, "right") - below
-    return float((below + ties / 2).sum() / (len(sick) * len(healthy)))
-
-
-def auc_interval(area: float, sick: int, healthy: int) -> list[float]:
-    """Return the 95 % interval of an AUC (Hanley and McNeil, Radiology 1982)."""
-    one, two = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = (
-        area * (1 - area) + (sick - 1) * (one - area**2) + (healthy - 1) * (two - area**2)
-    ) / (sick * healthy)
-    reach = Z * math.sqrt(max(variance, 0.0))
-    return [round(max(0.0, area - reach), 4), round(min(1.0, area + reach), 4)]
-
-
-def proportion(hits: int, of: int) -> dict[str, Any]:
-    """Return a proportion with Wilson's 95 % interval."""
-    if not of:
-        return {"value": None, "interval": None}
-    p, z2 = hits / of, Z * Z
-    centre = (p + z2 / (2 * of)) / (1 + z2 / of)
-    reach = Z / (1 + z2 / of) * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
-    return {
-        "value": round(p, 4),
-        "interval": [round(max(0.0, centre - reach), 4), round(min(1.0, centre + reach), 4)],
-    }
-
-
-def rates(targets: np.ndarray, risks: np.ndarray, threshold: float) -> dict[str, Any]:
-    """Return accuracy, sensitivity and specificity if a risk above ``threshold`` means sick."""
-    said, sick = risks > threshold, targets == 1
-    return {
-        "accuracy": proportion(int((said == sick).sum()), len(sick)),
-        "sensitivity": proportion(int((said & sick).sum()), int(sick.sum())),
-        "specificity": proportion(int((~said & ~sick).sum()), int((~sick).sum())),
-    }
-
-
-def calibration(
-    targets: np.ndarray, risks: np.ndarray, *, balanced: bool = False
-) -> dict[str, Any]:
-    """Return the expected calibration error, and the risk and the frequency in each bin.
-
-    Args:
-        targets: 0 or 1 for each image, shape (n,).
-        risks: 0 to 1, shape (n,).
-        balanced: whether both classes have the same weight, for which the risks of the shipped
-            model are calibrated.
-    """
-    weights = np.ones(len(risks))
-    if balanced and 0 < targets.sum() < len(targets):
-        weights = class_weights(targets)
-    places = np.minimum((risks * BINS).astype(int), BINS - 1)
-    bins, apart = [], 0.0
-    for place in np.unique(places):
-        inside = places == place
-        risk = np.average(risks[inside], weights=weights[inside])
-        sick = np.average(targets[inside], weights=weights[inside])
-        apart += weights[inside].sum() * abs(risk - sick)
-        bins.append(
-            {
-                "images": int(inside.sum()),
-                "risk": round(float(risk), 4),
-                "sick": round(float(sick), 4),
-            }
-        )
-    return {"error": round(float(apart / len(risks)), 4) if len(risks) else None, "bins": bins}
 
 
 def count_labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:

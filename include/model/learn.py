@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from include.model.augmentation import augment
-from include.model.calibrate import class_weights
 from include.model.network import build
+from xray.risk.figures import class_weights
 
 SETTLING = 1024
 """Images for the final statistics of the batch normalisation."""

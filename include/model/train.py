@@ -27,12 +27,12 @@ import numpy as np
 import tensorflow as tf
 
 from include.model import gate, serving
-from include.model.calibrate import cross_fitted, fit_scale
+from include.model.calibrate import cross_fitted
 from include.model.convert import convert
 from include.model.data import Example, examples, folds, held_out, load_images
-from include.model.evaluate import auc, auc_interval, calibration, rates
 from include.model.learn import Examples, curve, learn, logits
 from include.model.pictures import curves
+from xray.risk.figures import auc, auc_interval, calibration, fit_scale, rates
 
 HERE = Path(__file__).resolve().parent
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "audit": "verify the audit trail, and make checkpoints of it",
     "notification": "show what a Kafka message announces",
     "redaction": "remove text and metadata from images",
+    "risk": "compare the model with another one, and measure it by people's reviews",
     "check": "find out what a deployment lacks, and what to do",
     "setup": "create the buckets, topics and announcements that are missing",
     "index": "make the index of the cases again",

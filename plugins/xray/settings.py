@@ -123,6 +123,14 @@ class Settings:
             of_a_case=False,
         ),
     )
+    shadow_model: str = field(
+        default="",
+        metadata=_about(
+            "Folder of a second model, which scores each image and decides nothing; empty for none",
+            of_a_case=False,
+            maxLength=500,
+        ),
+    )
     max_bytes: int = field(
         default=64 * 1024 * 1024,
         metadata=_about("Largest object that is read, in bytes", minimum=1),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 from PIL import Image
 
+from tests.support import ROOT
 from tests.support.cases import BUCKET, KEY, case
-from xray.case import Source, Work, steps
+from xray.case import Source, Work, hand_over, steps
 from xray.errors import ImageError, NotFoundError, ObjectError
+from xray.risk import RiskModel, shared_model
 from xray.settings import Policy, Settings
 from xray.storage import ObjectStore
 
@@ -92,6 +97,40 @@ def test_an_object_that_is_not_an_image_is_refused(
 def test_a_large_object_is_not_read(work: Work, sick: bytes) -> None:
     with pytest.raises(ImageError, match=f"{len(sick)} bytes"):
         steps.fetch(dataclasses.replace(work, settings=Settings(max_bytes=100)))
+
+
+def test_a_shadow_model_scores_too_and_decides_nothing(work: Work, tmp_path: Path) -> None:
+    pinned, alone = steps.fetch(work), steps.classify(work, steps.fetch(work))
+    assert alone.shadow is None
+    for name in ("model.json", "xray.tflite"):
+        shutil.copy(ROOT / "include" / "model" / name, tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "version": "another"}))
+    settings = Settings(shadow_model=str(tmp_path))
+    scored = steps.classify(dataclasses.replace(work, settings=settings), pinned)
+    shadow = {"risk": alone.risk, "label": alone.label, "refused": None, "model": "another"}
+    assert scored == dataclasses.replace(alone, shadow=shadow)
+    assert str(alone.risk) not in json.dumps(hand_over(work, scored)), "the exact risk is sealed"
+
+
+def test_a_shadow_model_that_fails_does_not_fail_the_case(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned, alone = steps.fetch(work), steps.classify(work, steps.fetch(work))
+    work = dataclasses.replace(work, settings=Settings(shadow_model=str(tmp_path)))
+    shadow = steps.classify(work, pinned).shadow
+    assert shadow
+    assert "model.json is missing" in shadow["problem"]
+    assert steps.classify(work, pinned) == dataclasses.replace(alone, shadow=shadow)
+
+    def fail(directory: Path | None = None) -> RiskModel:
+        if directory:
+            raise RuntimeError("Ada Ashgrove")
+        return shared_model()
+
+    monkeypatch.setattr("xray.risk.shared_model", fail)
+    shadow = steps.classify(work, pinned).shadow
+    assert shadow == {"problem": "The shadow model cannot score the image (RuntimeError)."}
 
 
 def test_a_review_is_off_by_default_and_for_unsure_cases_only(work: Work) -> None:

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from include.model import gate
-from include.model.calibrate import calibrated, cross_fitted, fit_scale
+from include.model.calibrate import cross_fitted
 from include.model.data import folds, held_out, patient_of
-from include.model.evaluate import auc, auc_interval, calibration, proportion, rates
 from tests.support import ROOT
+from xray.risk.figures import calibrated, calibration
 
 pytestmark = pytest.mark.timeout(900)  # Each training is a process that imports TensorFlow.
 
@@ -42,20 +42,6 @@ def test_about_a_share_of_the_patients_is_held_out() -> None:
     assert held == [held_out(f"person{n}", share=0.12) for n in range(3000)]
 
 
-def test_the_metrics_on_known_values() -> None:
-    targets = np.array([0, 0, 1, 1])
-    assert auc(targets, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
-    assert auc(targets, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
-    found = rates(targets, np.array([0.1, 0.6, 0.4, 0.8]), 0.5)
-    assert [found[name]["value"] for name in ("accuracy", "sensitivity", "specificity")] == [
-        0.5
-    ] * 3
-    # Wilson's interval of 8 in 10, as in Newcombe (1998).
-    assert proportion(8, 10)["interval"] == pytest.approx([0.4902, 0.9433], abs=1e-4)
-    low, high = auc_interval(0.9, 50, 50)
-    assert low < 0.9 < high <= 1.0
-
-
 def test_a_fold_holds_neighbours_and_no_patient_is_in_two() -> None:
     patients = [f"IM-{n:04d}" for n in range(30)] + [
         f"person{n}" for n in range(1, 61) for _ in "ab"
@@ -66,28 +52,11 @@ def test_a_fold_holds_neighbours_and_no_patient_is_in_two() -> None:
     assert folds(patients[::-1], 3).tolist() == found[::-1].tolist()
 
 
-def test_the_calibration_error_on_known_values() -> None:
-    risks, targets = np.array([0.25] * 4 + [0.95] * 4), np.array([1, 0, 0, 0, 1, 1, 1, 0])
-    found = calibration(targets, risks)
-    assert found["error"] == pytest.approx((0 + 0.2) / 2)
-    assert [b["images"] for b in found["bins"]] == [4, 4]
-    assert calibration(np.ones(3), np.ones(3))["error"] == 0
-    assert calibration(np.ones(3), np.ones(3), balanced=True)["error"] == 0
-    # Four of eight are sick: the classes have the same weight already.
-    assert calibration(targets, risks, balanced=True) == found
-    # One of nine is sick, and all have the same risk: the sick one has half of the weight.
-    targets, risks = np.eye(1, 9)[0], np.full(9, 0.4)
-    assert calibration(targets, risks)["error"] == pytest.approx(0.4 - 1 / 9, abs=1e-4)
-    assert calibration(targets, risks, balanced=True)["error"] == pytest.approx(0.1)
-
-
-def test_the_scale_calibrates_the_logits() -> None:
+def test_each_fold_is_calibrated_by_the_others() -> None:
     rng = np.random.default_rng(2)
     truth = rng.normal(0, 2, 20_000)
     classes = (rng.uniform(size=len(truth)) < calibrated(truth, 1)).astype(float)
-    overconfident = truth * 3
-    assert fit_scale(overconfident, classes) == pytest.approx(1 / 3, rel=0.05)
-    fold = np.arange(len(truth)) % 4
+    overconfident, fold = truth * 3, np.arange(len(truth)) % 4
     risks = cross_fitted(overconfident, classes, fold)
     assert calibration(classes, risks)["error"] < 0.01
     assert calibration(classes, calibrated(overconfident, 1))["error"] > 0.05

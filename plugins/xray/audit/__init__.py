@@ -21,7 +21,8 @@ from xray.audit.record import (
     WITHDRAWN,
     digest,
 )
-from xray.audit.trail import ENDS, append, erase, find, objects, records
+from xray.audit.source import add_source, given_objects
+from xray.audit.trail import ENDS, append, erase, find, objects, records, trails
 from xray.audit.verification import Problem, Verdict, make_checkpoint, verify
 
 __all__ = [
@@ -41,15 +42,18 @@ __all__ = [
     "Problem",
     "TrailEnd",
     "Verdict",
+    "add_source",
     "append",
     "checkpoint_name",
     "digest",
     "erase",
     "find",
+    "given_objects",
     "is_checkpoint_name",
     "make_checkpoint",
     "objects",
     "read_checkpoint",
     "records",
+    "trails",
     "verify",
 ]

@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from xray.audit.checkpoint import is_checkpoint_name
-from xray.audit.record import MAX_BYTES, record_number
-from xray.audit.trail import objects
+from xray.audit.source import add_source, given_objects
 from xray.audit.verification import Verdict, make_checkpoint, verify
 from xray.command_line import SECRET_ENVIRONMENT, add_secret_option, given_secrets
-from xray.errors import ObjectError
-from xray.storage import ObjectStore
-
-_S3 = "s3://"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,12 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     make.set_defaults(run=_checkpoint, parser=make)
     for command in (check, make):
-        command.add_argument(
-            "source",
-            metavar="SOURCE",
-            help="s3://BUCKET, with the credentials and AWS_ENDPOINT_URL in the environment as for "
-            "AWS's own tools; or a folder with a copy of the bucket",
-        )
+        add_source(command)
         add_secret_option(command)
     check.add_argument(
         "--checkpoint",
@@ -71,7 +60,7 @@ def _verify(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
             checkpoint = options.checkpoint.read_bytes()
         except OSError as error:
             parser.error(f"{options.checkpoint} cannot be read: {error.strerror}")
-    verdict = verify(_objects(parser, options.source), secrets, checkpoint)
+    verdict = verify(given_objects(parser, options), secrets, checkpoint)
     for problem in verdict.problems:
         # Anybody who can write to the bucket chooses the names of other files.
         name = problem.name if problem.name.isprintable() else ascii(problem.name)
@@ -104,37 +93,5 @@ def _checkpoint(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error(
             f"a checkpoint is sealed: give --secret-file, or the secret in {SECRET_ENVIRONMENT}"
         )
-    sys.stdout.write(make_checkpoint(_objects(parser, options.source), secrets).decode())
+    sys.stdout.write(make_checkpoint(given_objects(parser, options), secrets).decode())
     return 0
-
-
-def _objects(parser: argparse.ArgumentParser, source: str) -> Iterator[tuple[str, bytes]]:
-    """Return the objects of a bucket or a folder, as :func:`verify` takes them."""
-    if source.startswith(_S3):
-        import boto3
-
-        return objects(ObjectStore(boto3.client("s3")), source.removeprefix(_S3).strip("/"))
-    if not Path(source).is_dir():
-        parser.error(f"there is no folder {source}")
-    return _from_folder(Path(source))
-
-
-def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each file in a folder, in the order of the names."""
-    paths = (path for path in folder.rglob("*") if not path.is_dir())
-    named = sorted((path.relative_to(folder).as_posix(), path) for path in paths)
-    for name, path in named:
-        try:
-            yield name, _read(name, path)
-        except OSError as error:
-            raise ObjectError(f"The file {name} cannot be read: {error.strerror}.") from None
-
-
-def _read(name: str, path: Path) -> bytes:
-    """Return as much of a file as a verification looks at."""
-    if is_checkpoint_name(name):
-        return path.read_bytes()
-    if record_number(name) is None:
-        return b""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from xray.audit.checkpoint import is_checkpoint_name
@@ -32,7 +33,9 @@ from xray.audit.record import (
     SCHEMA_VERSION,
     SUCCEEDED,
     WITHDRAWN,
+    FormError,
     complete,
+    read_record,
     record_keys,
     record_name,
     record_number,
@@ -178,6 +181,30 @@ def objects(store: ObjectStore, bucket: str) -> Iterator[tuple[str, bytes]]:
             yield entry.key, data
         else:
             yield entry.key, b""
+
+
+def trails(
+    named: Iterable[tuple[str, bytes]], secrets: Sequence[str] = ()
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the records of each case, oldest first; no more than one case is held at a time.
+
+    Records of a wrong form or digest are left out: :func:`verify
+    <xray.audit.verification.verify>` finds them.
+
+    Args:
+        named: the objects of the audit bucket, as :func:`objects` yields them.
+        secrets: if there are any, only records that one of them has sealed are yielded.
+    """
+    for case_id, group in groupby(named, key=lambda one: one[0].partition("/")[0]):
+        numbered = [(number, data) for name, data in group if (number := record_number(name))]
+        found = []
+        for _, data in sorted(numbered):
+            with suppress(FormError):
+                found.append(read_record(data))
+        if secrets:
+            found = _genuine(found, case_id, secrets)
+        if found:
+            yield found
 
 
 def find(trail: Iterable[Mapping[str, Any]], token: str, outcome: str) -> dict[str, Any] | None:

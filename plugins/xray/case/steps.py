@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xray.case.claim import claim, own_claim
 from xray.case.pictures import thumbnail
 from xray.case.source import Source
 from xray.case.values import Pinned, Scored, Staged
 from xray.case.work import Work, read_pinned_image, stage, stage_thumbnail
-from xray.errors import NotFoundError, ObjectError, XrayError
+from xray.errors import ModelError, NotFoundError, ObjectError, XrayError
 from xray.settings import Label, Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xray.risk import Prediction
 
 ANNOUNCED_EARLY = timedelta(minutes=5)
 """How long after its notification an object may be missing: some stores announce it early."""
@@ -89,16 +96,39 @@ def classify(work: Work, pinned: Pinned) -> Scored:
     """Score the risk of pneumonia and label it: Unsure if the model refuses the image."""
     from xray.risk import shared_model
 
-    model = shared_model()
-    prediction = model.predict(read_pinned_image(work, pinned).eight_bit())
-    label = Label.UNSURE if prediction.refused else work.settings.label(prediction.risk)
+    model, image = shared_model(), read_pinned_image(work, pinned).eight_bit()
+    prediction = model.predict(image)
     return Scored(
         risk=prediction.risk,
-        label=label.value,
+        label=_label(work.settings, prediction),
         model=model.version,
         refused=prediction.refused,
         evidence=prediction.evidence,
+        shadow=_score_in_shadow(work.settings, image) if work.settings.shadow_model else None,
     )
+
+
+def _score_in_shadow(settings: Settings, image: Image.Image) -> dict[str, Any]:
+    """Return the result of the shadow model, or its problem: such a model never fails a case."""
+    from xray.risk import shared_model
+
+    try:
+        model = shared_model(Path(settings.shadow_model))
+        prediction = model.predict(image)
+    except ModelError as error:
+        return {"problem": str(error)}
+    except Exception as error:  # The message of an unexpected error may hold anything.
+        return {"problem": f"The shadow model cannot score the image ({type(error).__name__})."}
+    return {
+        "model": model.version,
+        "risk": prediction.risk,
+        "label": _label(settings, prediction),
+        "refused": prediction.refused,
+    }
+
+
+def _label(settings: Settings, prediction: Prediction) -> str:
+    return (Label.UNSURE if prediction.refused else settings.label(prediction.risk)).value
 
 
 def annotate(work: Work, pinned: Pinned, scored: Scored) -> Staged:

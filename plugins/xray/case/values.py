@@ -121,6 +121,9 @@ class Scored(Value):
     """Why the risk means nothing, such as "upside down". The label is then Unsure."""
     evidence: list[list[float]] | None = None
     """Where the risk comes from: see :class:`xray.risk.Prediction`."""
+    shadow: dict[str, Any] | None = None
+    """The result of the shadow model: its version, risk and label, and why it refused the image; or
+    the problem that kept it from scoring. None if there is no such model."""
     review: dict[str, Any] | None = None
     """The person's review, if there was one: the label before, the choice, who made it (None if
     nobody answered in time) and when."""

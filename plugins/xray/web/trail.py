@@ -54,7 +54,10 @@ def in_words(trail: Iterable[Record]) -> list[Event]:
 
 def finding(record: Record) -> str:
     """Return the label and the risk of a record, such as ``Pneumonia, 99 %``."""
-    scored = record["scored"]
+    return _finding(record, record["scored"])
+
+
+def _finding(record: Record, scored: Record) -> str:
     try:
         settings = Settings.from_mapping(record["settings"] or {})
     except SettingsError:  # Another version has written the record.
@@ -65,6 +68,9 @@ def finding(record: Record) -> str:
 
 def _succeeded(record: Record) -> list[str]:
     sentences = [f"{finding(record)}.", DECISIONS[Decision(record["decision"])]]
+    if shadow := record["scored"].get("shadow"):
+        said = shadow.get("problem") or f"{_finding(record, shadow)} ({shadow['model']})."
+        sentences.append(f"In the shadow: {said}")
     if redaction := record.get("redaction"):
         sentences.append(_redaction(redaction))
     return sentences

@@ -150,6 +150,36 @@ def test_a_risk_that_means_nothing_is_no_part_of_the_distribution(sent: Sent) ->
 
 
 @pytest.mark.parametrize(
+    ("shadow", "counted", "risks"),
+    [
+        (
+            {"model": "new-2", "risk": 0.91, "label": "Pneumonia", "refused": None},
+            {"result": "same_label", "model": "new-2"},
+            [(1, {"bin": "0.9", "model": "new-2"})],
+        ),
+        (
+            {"model": "new-2", "risk": 0.1, "label": "Unsure", "refused": "inverted"},
+            {"result": "other_label", "model": "new-2"},
+            [],
+        ),
+        ({"problem": "model.json is missing."}, {"result": "failed", "model": "other"}, []),
+    ],
+)
+@pytest.mark.parametrize("is_reviewed", [False, True])
+def test_what_the_shadow_model_said_is_counted(
+    sent: Sent, shadow: dict[str, Any], counted: dict[str, str], risks: Any, is_reviewed: bool
+) -> None:
+    scored = dataclasses.replace(SCORED, shadow=shadow)
+    if is_reviewed:
+        review = {"label_before": SCORED.label, "choice": "Normal", "by": "ada", "at": "now"}
+        scored = dataclasses.replace(scored, label="Normal", review=review)
+    metrics.finished(SOURCE, PINNED, scored, outcome(Decision.PUBLISHED), None)
+    assert sent.of("shadow") == [(1, counted)]
+    assert sent.of("shadow_risk") == risks
+    assert sent.of("risk") == [(1, {"bin": "0.9", "model": SCORED.model})]
+
+
+@pytest.mark.parametrize(
     ("changes", "attempt"),
     [
         ({"origin": "backfill"}, 1),

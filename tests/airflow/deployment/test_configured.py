@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.support import ROOT
 from xray.airflow.deployment.configured import (
     OPTIONS,
     TYPES,
     connection_answer,
     find_connection,
-    model_answer,
+    model_answers,
     secret_answer,
     settings_answers,
 )
@@ -106,8 +107,20 @@ def test_all_options_are_read() -> None:
 
 
 def test_a_model_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert model_answer().mark is Mark.WELL
+    (answer,) = model_answers()
+    assert answer.mark is Mark.WELL
     monkeypatch.setenv("XRAY_MODEL_DIR", str(tmp_path))
-    answer = model_answer()
+    (answer,) = model_answers()
     assert answer.mark is Mark.PROBLEM
     assert "XRAY_MODEL_DIR" in answer.sentence
+
+
+def test_the_shadow_model_is_loaded_if_the_settings_name_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for directory, mark in ((ROOT / "include" / "model", Mark.WELL), (tmp_path, Mark.PROBLEM)):
+        settings = {"shadow_model": str(directory)}
+        monkeypatch.setenv("AIRFLOW_VAR_XRAY_SETTINGS", json.dumps(settings))
+        champion, challenger = model_answers()
+        assert champion.mark is Mark.WELL
+        assert (challenger.name, challenger.mark) == ("shadow model", mark)

@@ -9,6 +9,8 @@ a person has decided on its quarantined image, or when it has failed for good.
 | `xray.cases.failed` | counter | attempts that failed for good |
 | `xray.cases.refused` | counter | images that the model's gate, the reader or the store refused |
 | `xray.cases.risk` | counter | published results by risk, in ten bins |
+| `xray.cases.shadow` | counter | published results by what the shadow model said of the image |
+| `xray.cases.shadow_risk` | counter | published results by the shadow model's risk, in ten bins |
 | `xray.cases.regions` | counter | regions removed from images |
 | `xray.cases.anonymized` | counter | anonymised images published |
 | `xray.cases.quarantined` | counter | images put into quarantine |
@@ -97,11 +99,12 @@ def finished(
     _count_decision(source, scored, decision.name.lower())
     if decision not in _WITH_RESULT:
         return
-    model = _model(scored)
+    model = _model(scored.model)
     if scored.refused:
         _count("refused", source="gate", reason=_listed(scored.refused, GATE_REASONS))
     else:
         _count("risk", bin=risk_bin(scored.risk), model=model)
+    _count_shadow(scored)
     if redaction:
         _count("regions", redaction["regions"])
         _count("quarantined" if decision is Decision.QUARANTINED else "anonymized")
@@ -175,9 +178,24 @@ def _count_decision(source: Source, scored: Scored, decision: str) -> None:
         "finished",
         label=_listed(scored.label, list(Label)),
         decision=decision,
-        model=_model(scored),
+        model=_model(scored.model),
         origin=_listed(source.origin, ORIGINS),
     )
+
+
+def _count_shadow(scored: Scored) -> None:
+    """Count what the shadow model said, if there is one: the review is no part of it."""
+    shadow = scored.shadow
+    if shadow is None:
+        return
+    if "problem" in shadow:
+        _count("shadow", result="failed", model=OTHER)
+        return
+    own = scored.review["label_before"] if scored.review else scored.label
+    model = _model(shadow["model"])
+    _count("shadow", result="same_label" if shadow["label"] == own else "other_label", model=model)
+    if not shadow["refused"]:
+        _count("shadow_risk", bin=risk_bin(shadow["risk"]), model=model)
 
 
 def _time(source: Source, pinned: Pinned, *, waited_for: str) -> None:
@@ -195,5 +213,5 @@ def _listed(value: str, known: Collection[str]) -> str:
     return re.sub(r"\W", "_", value) if value in known else OTHER
 
 
-def _model(scored: Scored) -> str:
-    return scored.model if re.fullmatch(r"[\w.-]{1,64}", scored.model) else OTHER
+def _model(version: str) -> str:
+    return version if re.fullmatch(r"[\w.-]{1,64}", version) else OTHER

@@ -105,7 +105,7 @@ def _answers(table: Table) -> Iterator[Answer]:
     table.hide(configured.secrets())
     yield from guarded("secret", lambda: [configured.secret_answer()])
     yield from guarded("settings", configured.settings_answers)
-    yield from guarded("model", lambda: [configured.model_answer()])
+    yield from guarded("model", configured.model_answers)
     if connections.S3_CONNECTION in usable:
         yield from guarded("store", lambda: stores.answers(clients.s3_hook().get_conn()))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -174,11 +175,21 @@ def _options_answer() -> Answer:
     return well(name, f"They are valid; images land in {config.bucket()}.")
 
 
-def model_answer() -> Answer:
-    """Return whether the model's files are there and the model loads."""
+def model_answers() -> Iterator[Answer]:
+    """Yield whether the model loads, and the shadow model if the settings name one."""
     from xray.risk import RiskModel
 
     try:
-        return well("model", f"It loads: version {RiskModel.load().version}.")
+        yield well("model", f"It loads: version {RiskModel.load().version}.")
     except XrayError as error:
-        return problem("model", str(error))
+        yield problem("model", str(error))
+    try:
+        directory = config.settings().shadow_model
+        if directory:
+            yield well(
+                "shadow model", f"It loads: version {RiskModel.load(Path(directory)).version}."
+            )
+    except SettingsError:
+        return  # The check of the settings says so.
+    except XrayError as error:
+        yield problem("shadow model", f"{error} Cases go on without it.")

@@ -24,7 +24,7 @@ from PIL import Image
 from xray.errors import ModelError
 from xray.image import eight_bit
 
-_SHIPPED = Path(__file__).resolve().parents[2] / "include" / "model"
+_SHIPPED = Path(__file__).resolve().parents[3] / "include" / "model"
 
 
 def default_directory() -> Path:
@@ -155,19 +155,22 @@ class RiskModel:
         return self._interpreter.get_tensor(details["index"])
 
 
-def shared_model() -> RiskModel:
-    """Return the model of :func:`default_directory`, loaded once for this process and its forks.
+def shared_model(directory: Path | None = None) -> RiskModel:
+    """Return the model in ``directory``, loaded once for this process and its forks.
 
     It is loaded again after its files have changed.
+
+    Args:
+        directory: the folder; by default :func:`default_directory`.
 
     Raises:
         ModelError: see :meth:`RiskModel.load`.
     """
-    directory = default_directory()
+    directory = directory or default_directory()
     return _shared_model(directory, _state_of_files(directory))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # The model that decides, and the one in its shadow.
 def _shared_model(directory: Path, _: tuple[tuple[int, ...], ...]) -> RiskModel:
     return RiskModel.load(directory)
 
@@ -199,8 +202,8 @@ def _read_files(directory: Path) -> tuple[dict[str, Any], bytes]:
         return card, (directory / "xray.tflite").read_bytes()
     except OSError as error:
         raise ModelError(
-            f"{Path(str(error.filename)).name} is missing: run make train, or set XRAY_MODEL_DIR "
-            "to a folder that has it."
+            f"{Path(str(error.filename)).name} is missing: run make train, or name a folder that "
+            "has it, in XRAY_MODEL_DIR or the setting shadow_model."
         ) from None
     except ValueError:
         raise ModelError("model.json is not JSON: train the model again.") from None

@@ -1,4 +1,4 @@
-"""A trail on an S3 server and in a folder."""
+"""A trail in a folder, and on an S3 server."""
 
 from __future__ import annotations
 
@@ -7,15 +7,33 @@ from typing import Any
 
 import pytest
 
-from tests.support.audit_records import BUCKET, CASE, SECRETS, copy, failure
+from tests.support.audit_records import BUCKET, CASE, SECRETS, copy, failure, named
+from tests.support.model_store import ModelStore
 from xray import audit
-from xray.storage import ObjectStore
 
 
-@pytest.fixture
-def trail(s3: Any, store: ObjectStore, tmp_path: Path) -> Path:
-    """Five records of one case and one of another, copied to a folder."""
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
+    """Return five records of one case and one of another: names and bytes."""
+    store = ModelStore()
     for number in range(5):
         audit.append(store, BUCKET, CASE, failure(f"fetch:{number}"), SECRETS)
     audit.append(store, BUCKET, CASE[::-1], failure("fetch:0"), SECRETS)
-    return copy(store, tmp_path / "audit")
+    return named(copy(store, tmp_path_factory.mktemp("written")))
+
+
+@pytest.fixture
+def trail(written: list[tuple[str, bytes]], tmp_path: Path) -> Path:
+    """Return a folder with these records."""
+    for name, data in written:
+        path = tmp_path / "audit" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "audit"
+
+
+@pytest.fixture
+def stored_trail(s3: Any, written: list[tuple[str, bytes]]) -> None:
+    """Put these records on the S3 server."""
+    for name, data in written:
+        s3.put_object(Bucket=BUCKET, Key=name, Body=data)

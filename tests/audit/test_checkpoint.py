@@ -62,7 +62,7 @@ def test_an_unchanged_trail_verifies(
 
 
 def test_a_trail_may_grow(
-    trail: Path, checkpoint: bytes, store: ObjectStore, tmp_path: Path
+    stored_trail: None, checkpoint: bytes, store: ObjectStore, tmp_path: Path
 ) -> None:
     append(store, BUCKET, CASE, failure("fetch:9"), SECRETS)
     append(store, BUCKET, "f" * 32, failure("fetch:1"), SECRETS)

@@ -130,8 +130,8 @@ def test_a_checkpoint_needs_the_secret(trail: Path, capsys: pytest.CaptureFixtur
     assert "a checkpoint is sealed: give --secret-file" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("stored_trail")
 def test_a_bucket_is_checked_with_aws_own_environment(
-    trail: Path,
     s3_endpoint: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -149,8 +149,9 @@ def test_a_bucket_is_checked_with_aws_own_environment(
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("stored_trail")
 def test_only_records_and_checkpoints_are_read(
-    s3: Any, store: ObjectStore, trail: Path, monkeypatch: pytest.MonkeyPatch
+    s3: Any, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = checkpoint_name(next(iter(store.list(BUCKET))).modified)
     s3.put_object(Bucket=BUCKET, Key=own, Body=make_checkpoint(objects(store, BUCKET), SECRETS))

@@ -180,8 +180,9 @@ def send_all_of_the_cases() -> None:
         height=480,
         settings=Settings().to_mapping(),
     )
+    shadow = {"model": "m-2", "risk": 0.91, "label": "Pneumonia", "refused": None}
     for refused in (None, "upside down"):
-        scored = Scored(risk=0.93, label="Pneumonia", model="m-1", refused=refused)
+        scored = Scored(risk=0.93, label="Pneumonia", model="m-1", refused=refused, shadow=shadow)
         for decision in Decision:
             outcome = Outcome(
                 case_id=pinned.case_id, label="Pneumonia", risk=0.9, decision=decision, attempt=1

@@ -23,12 +23,10 @@ from include.model.data import CLASSES, HELD_OUT, Example, examples, held_out
 from xray.errors import XrayError
 from xray.image import decode
 from xray.risk import RiskModel
-from xray.risk.figures import auc, auc_interval, calibration, proportion, rates
+from xray.risk.figures import THRESHOLDS, auc_figure, calibration, proportion, rates
 from xray.settings import Label, Settings
 
 HERE = Path(__file__).resolve().parent
-
-THRESHOLDS = (0.5, 0.6, 0.8)
 
 
 def count_labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -49,16 +47,11 @@ def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) 
     scored, errors = _scores(directory, chosen, model)
     targets = np.array([float(row["label"] == "PNEUMONIA") for row in scored])
     risks = np.array([row["risk"] for row in scored])
-    sick, healthy = int((targets == 1).sum()), int((targets == 0).sum())
-    area = auc(targets, risks) if sick and healthy else None
     at = {str(threshold): rates(targets, risks, threshold) for threshold in THRESHOLDS}
     return {
         "model": model.version,
         "n": len(scored),
-        "auc": {
-            "value": None if area is None else round(area, 4),
-            "interval": None if area is None else auc_interval(area, sick, healthy),
-        },
+        "auc": auc_figure(targets, risks),
         **at["0.5"],
         "thresholds": at,
         "calibration": calibration(targets, risks),

@@ -32,7 +32,7 @@ from include.model.convert import convert
 from include.model.data import Example, examples, folds, held_out, load_images
 from include.model.learn import Examples, curve, learn, logits
 from include.model.pictures import curves
-from xray.risk.figures import auc, auc_interval, calibration, fit_scale, rates
+from xray.risk.figures import auc_figure, calibration, fit_scale, rates
 
 HERE = Path(__file__).resolve().parent
 
@@ -165,11 +165,9 @@ def assemble_model(
 
 def summary(classes: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
     """Return the figures of a set of images, with their intervals."""
-    sick, healthy = int(classes.sum()), int((1 - classes).sum())
-    area = auc(classes, risks)
     return {
         "images": len(classes),
-        "auc": {"value": round(area, 4), "interval": auc_interval(area, sick, healthy)},
+        "auc": auc_figure(classes, risks),
         "at_0.5": rates(classes, risks, 0.5),
         "calibration_error": calibration(classes, risks)["error"],
         "calibration_error_balanced": calibration(classes, risks, balanced=True)["error"],

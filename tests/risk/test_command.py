@@ -19,7 +19,7 @@ from xray.settings import Settings
 from xray.storage import ObjectStore
 
 SETTINGS = Settings()
-ANOTHER = "the secret of somebody else"
+ANOTHER = "the secret of another deployment"
 
 
 class Trails:

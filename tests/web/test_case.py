@@ -21,7 +21,7 @@ from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tests.support import KEYRING
+from tests.support import KEYRING, ROOT
 from tests.support.cases import BUCKET, KEY, carried, let_wait, run_case, run_steps, upload
 from tests.support.dicom_files import dicom
 from tests.web.test_cases import add, text_of
@@ -62,9 +62,9 @@ def add_run(database: Engine, work: Work, state: str = "success", note: str | No
         session.commit()
 
 
-def finished(database: Engine, work: Work, policy: str = "never") -> str:
+def finished(database: Engine, work: Work, policy: str = "never", **settings: str) -> str:
     """Run a case, add it to the index, and return the address of its page."""
-    work = replace(work, settings=Settings.from_mapping({"anonymize": policy}))
+    work = replace(work, settings=Settings.from_mapping({"anonymize": policy, **settings}))
     outcome = run_case(work)
     add(
         database,
@@ -124,6 +124,15 @@ def test_without_the_right_there_is_no_name_and_no_picture(
     assert viewer.post(f"{address}/again", json={}, headers=OURS).status_code == 403
     assert logged_in(None).get(address).status_code == 401
     assert views == []
+
+
+def test_a_case_shows_what_the_shadow_model_said(
+    logged_in: LogIn, database: Engine, work: Work
+) -> None:
+    address = finished(database, work, shadow_model=str(ROOT / "include" / "model"))
+    version = json.loads((ROOT / "include" / "model" / "model.json").read_text())["version"]
+    said = text_of(logged_in("user").get(address).text)
+    assert f"The shadow model: Pneumonia, 99 % ({version})." in said
 
 
 def test_the_thumbnail_is_served_and_its_view_recorded(

@@ -23,7 +23,6 @@ __all__ = [
     "session",
     "stats",
     "store_check",
-    "times",
     "trigger",
     "unexpected",
     "watch",

@@ -22,6 +22,7 @@ from xray.case.source import RESTARTING_SEQUENCERS, Source
 from xray.case.values import Pinned
 from xray.case.work import Work
 from xray.suffixes import CERTIFICATE_KEY
+from xray.times import time_of
 
 _CEPH = "ceph"
 _CEPH_DIGITS = 16
@@ -165,11 +166,8 @@ def _sequence(upload: Upload) -> str | None:
 def _moment(upload: Upload) -> datetime | None:
     """Return the time of the event or, if there is none, of the upload."""
     for text in (upload.event_time, upload.modified):
-        try:
-            moment = datetime.fromisoformat(text or "")
-        except ValueError:
-            continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment := time_of(text):
+            return moment
     return None
 
 

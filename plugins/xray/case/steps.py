@@ -18,6 +18,7 @@ from xray.case.values import Pinned, Scored, Staged
 from xray.case.work import Work, read_pinned_image, stage, stage_thumbnail
 from xray.errors import ModelError, NotFoundError, ObjectError, XrayError
 from xray.settings import Label, Settings
+from xray.times import time_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,18 +75,12 @@ def fetch(work: Work) -> Pinned:
 
 def _absent(source: Source, error: NotFoundError) -> XrayError:
     """Return the error for an object that is not there: it may still arrive, or it is gone."""
-    if not error.deleted and source.event_time:
-        try:
-            announced = datetime.fromisoformat(source.event_time)
-        except ValueError:
-            announced = datetime.min
-        if announced.tzinfo is None:
-            announced = announced.replace(tzinfo=UTC)
-        if datetime.now(UTC) - announced < ANNOUNCED_EARLY:
-            return NotFoundError(
-                f"The object is not in {source.bucket} yet, though it was announced just now: the "
-                "task will look for it again."
-            )
+    announced = time_of(source.event_time)
+    if not error.deleted and announced and datetime.now(UTC) - announced < ANNOUNCED_EARLY:
+        return NotFoundError(
+            f"The object is not in {source.bucket} yet, though it was announced just now: the "
+            "task will look for it again."
+        )
     return ObjectError(
         f"The object is not in {source.bucket}: it was deleted, or never got there. Upload it "
         "again."

@@ -13,6 +13,8 @@ import numpy as np
 Z = 1.959964
 BINS = 10
 """Number of bins of the calibration and of the histograms, all of the same width."""
+THRESHOLDS = (0.5, 0.6, 0.8)
+"""The risks above which an image counts as sick, for the figures."""
 SMALLEST_SCALE, LARGEST_SCALE = 0.1, 10.0
 """The limits of the scale that is fitted to logits."""
 _HALVINGS = 30
@@ -40,6 +42,15 @@ def auc_interval(area: float, sick: int, healthy: int) -> list[float]:
     ) / (sick * healthy)
     reach = Z * math.sqrt(max(variance, 0.0))
     return [round(max(0.0, area - reach), 4), round(min(1.0, area + reach), 4)]
+
+
+def auc_figure(targets: np.ndarray, risks: np.ndarray) -> dict[str, Any]:
+    """Return the AUC with its interval; both are None if a class is missing."""
+    sick, healthy = int((targets == 1).sum()), int((targets == 0).sum())
+    if not (sick and healthy):
+        return {"value": None, "interval": None}
+    area = auc(targets, risks)
+    return {"value": round(area, 4), "interval": auc_interval(area, sick, healthy)}
 
 
 def proportion(hits: int, of: int) -> dict[str, Any]:

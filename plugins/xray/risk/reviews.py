@@ -14,8 +14,8 @@ import numpy as np
 
 from xray import audit
 from xray.risk.figures import (
-    auc,
-    auc_interval,
+    THRESHOLDS,
+    auc_figure,
     calibrated,
     calibration,
     fit_scale,
@@ -25,7 +25,6 @@ from xray.risk.figures import (
 from xray.risk.period import Period
 from xray.settings import Label
 
-THRESHOLDS = (0.5, 0.6, 0.8)
 FEWEST = 10
 """The fewest images of each class to which a threshold and a temperature are fitted."""
 RESAMPLES = 1000
@@ -67,8 +66,6 @@ class Reviews:
         """Return the figures as JSON-able values."""
         risks, sick = np.array(self.risks, float), np.array(self.sick, int)
         ill, well = int(sick.sum()), int((1 - sick).sum())
-        area = auc(sick, risks) if ill and well else None
-        fits = min(ill, well) >= FEWEST
         return {
             "model": self.model,
             "reviews": {"pneumonia": ill, "normal": well},
@@ -77,14 +74,11 @@ class Reviews:
             "risks": [round(float(one), 4) for one in (risks.min(), risks.max())]
             if len(risks)
             else None,
-            "auc": {
-                "value": None if area is None else round(area, 4),
-                "interval": None if area is None else auc_interval(area, ill, well),
-            },
+            "auc": auc_figure(sick, risks),
             "thresholds": {str(at): rates(sick, risks, at) for at in THRESHOLDS},
             "calibration_error": calibration(sick, risks)["error"],
             "calibration_error_balanced": calibration(sick, risks, balanced=True)["error"],
-            "fitted": _fitted(risks, sick) if fits else None,
+            "fitted": _fitted(risks, sick) if min(ill, well) >= FEWEST else None,
         }
 
 

@@ -70,7 +70,7 @@ def _succeeded(record: Record) -> list[str]:
     sentences = [f"{finding(record)}.", DECISIONS[Decision(record["decision"])]]
     if shadow := record["scored"].get("shadow"):
         said = shadow.get("problem") or f"{_finding(record, shadow)} ({shadow['model']})."
-        sentences.append(f"In the shadow: {said}")
+        sentences.append(f"The shadow model: {said}")
     if redaction := record.get("redaction"):
         sentences.append(_redaction(redaction))
     return sentences

@@ -31,10 +31,10 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from xray.airflow.stats import process_stats
-from xray.airflow.times import time_of
 from xray.case import Decision, Outcome, Pinned, Scored, Source
 from xray.errors import ImageError, ObjectError, StaleError
 from xray.settings import Label
+from xray.times import time_of
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -177,19 +178,16 @@ def _options_answer() -> Answer:
 
 def model_answers() -> Iterator[Answer]:
     """Yield whether the model loads, and the shadow model if the settings name one."""
+    yield _model_answer("model", None)
+    with suppress(SettingsError):  # The check of the settings tells of it.
+        if directory := config.settings().shadow_model:
+            yield _model_answer("shadow model", Path(directory), " Cases go on without it.")
+
+
+def _model_answer(name: str, directory: Path | None, effect: str = "") -> Answer:
     from xray.risk import RiskModel
 
     try:
-        yield well("model", f"It loads: version {RiskModel.load().version}.")
+        return well(name, f"It loads: version {RiskModel.load(directory).version}.")
     except XrayError as error:
-        yield problem("model", str(error))
-    try:
-        directory = config.settings().shadow_model
-        if directory:
-            yield well(
-                "shadow model", f"It loads: version {RiskModel.load(Path(directory)).version}."
-            )
-    except SettingsError:
-        return  # The check of the settings says so.
-    except XrayError as error:
-        yield problem("shadow model", f"{error} Cases go on without it.")
+        return problem(name, f"{error}{effect}")

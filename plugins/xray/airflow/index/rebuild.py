@@ -17,13 +17,13 @@ from xray.airflow.deployment import clients
 from xray.airflow.index import queries
 from xray.airflow.index.rows import Row, added
 from xray.airflow.index.table import NAMELESS, State, write
-from xray.airflow.times import time_of
 from xray.case import RUN_PREFIX, Buckets, Decision, Source
 from xray.case.manifest import REVIEW, WAITING_PREFIX, Manifest, ManifestFile
 from xray.case.requests import read_marker, waits
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
+from xray.times import time_of
 
 SUCCEEDED = 0
 BATCH = 500

@@ -26,7 +26,6 @@ from airflow.sdk import get_current_context, task
 from xray.airflow import api, config, connections
 from xray.airflow.api import ACTIVE_STATES, RunsClient, Started
 from xray.airflow.blocked import tells_if_blocked
-from xray.airflow.times import time_of
 from xray.airflow.unexpected import without_messages
 from xray.case import RUN_PREFIX, SOURCE_ETAG, Buckets, Source, unseal_prefix
 from xray.errors import SettingsError
@@ -34,6 +33,7 @@ from xray.notification import is_folder_marker
 from xray.pseudonym import Keyring
 from xray.storage import ListedObject, ObjectStore
 from xray.suffixes import landing_bucket
+from xray.times import time_of
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from airflow.sdk import Variable
 
 from xray.airflow import config
 from xray.airflow.addresses import runs_address
-from xray.airflow.times import time_of
 from xray.airflow.watch.cases import Cases, OverdueCase
+from xray.times import time_of
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Times as texts, in the params of runs, in notifications and in Variables."""
+"""Times as texts, in the params of runs, in notifications, records and Variables."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from include.demo.stack import ROOT
 from include.model.data import HELD_OUT, examples, held_out
 from xray.image import decode
 from xray.risk import Prediction, RiskModel, preprocess
-from xray.settings import Settings
+from xray.settings import Label, Settings
 
 MODEL = ROOT / "include" / "model"
 
@@ -34,6 +34,8 @@ DEMO = ROOT / "include" / "demo" / "images"
 MAX_IMAGES = 200
 """The most images whose robustness is measured."""
 TIMED = 200
+"""The images that are timed, in :data:`ROUNDS` rounds."""
+ROUNDS = 5
 Change = Callable[[Image.Image], Image.Image]
 
 
@@ -62,19 +64,21 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> Table:
     """Return the figures as a table."""
     found = Table(title=f"{result['model']}, on {result['images']}")
-    for heading in ("", "images", "refused", "mean |Δrisk|", "max |Δrisk|", "labels changed"):
+    for heading in ("", "images", "refused", "mean |Δrisk|", "max", "labels changed", "N ↔ P"):
         found.add_column(heading, justify="left" if not heading else "right")
     for name, row in result["gate"].items():
-        found.add_row(name, str(row["images"]), f"{row['refused']:.1%}", "", "", "")
+        found.add_row(name, str(row["images"]), f"{row['refused']:.1%}")
     found.add_section()
     for name, row in result["robustness"].items():
         moved = f"{row['mean']:.4f}", f"{row['max']:.4f}"
         changed = f"{row['labels_changed']} ({row['labels_changed'] / row['images']:.1%})"
-        found.add_row(name, str(row["images"]), f"{row['refused']:.1%}", *moved, changed)
+        swapped = str(row["swapped"])
+        found.add_row(name, str(row["images"]), f"{row['refused']:.1%}", *moved, changed, swapped)
     cost, size = result["milliseconds"], sum(result["bytes"].values())
     found.caption = (
         f"{cost['network']:.1f} ms of one core an image at the model's size, "
-        f"{cost['whole']:.1f} ms with resizing; both files {size} bytes"
+        f"{cost['whole']:.1f} ms with resizing; both files {size} bytes; "
+        "N ↔ P: labels that change between Normal and Pneumonia"
     )
     return found
 
@@ -107,19 +111,27 @@ def _paths(directory: Path | None) -> list[Path]:
 
 
 def _milliseconds(model: RiskModel, images: list[Image.Image]) -> dict[str, float]:
-    """Return the processor milliseconds of the network, and of resizing and network together."""
+    """Return the processor milliseconds of the network, and of resizing and network together.
+
+    Of several rounds, the fastest counts: on a busy machine, the others measure the machine.
+    """
     chosen = [images[k % len(images)] for k in range(TIMED)]
     ready = [
         Image.fromarray(preprocess(i, model.size)[0, :, :, 0].astype(np.uint8)) for i in chosen
     ]
     found = {}
     for name, given in (("network", ready), ("whole", chosen)):
-        model.predict(given[0])
-        began = time.process_time()
-        for image in given:
-            model.predict(image)
-        found[name] = round((time.process_time() - began) / len(given) * 1000, 2)
+        rounds = [_seconds(model, given[start::ROUNDS]) for start in range(ROUNDS)]
+        found[name] = round(min(rounds) * 1000, 2)
     return found
+
+
+def _seconds(model: RiskModel, images: list[Image.Image]) -> float:
+    """Return the processor seconds of one image, on average."""
+    began = time.process_time()
+    for image in images:
+        model.predict(image)
+    return (time.process_time() - began) / len(images)
 
 
 def _gate(model: RiskModel, images: list[Image.Image]) -> dict[str, dict[str, Any]]:
@@ -189,12 +201,13 @@ def _moved(before: list[Prediction], after: list[Prediction]) -> dict[str, Any]:
     """Return the differences of the risks."""
     pairs = list(zip(before, after, strict=True))
     apart = [abs(one.risk - other.risk) for one, other in pairs]
-    label = Settings().label
+    label, swap = Settings().label, {Label.NORMAL, Label.PNEUMONIA}
     return {
         "images": len(apart),
         "mean": round(float(np.mean(apart)), 5),
         "max": round(max(apart), 5),
         "labels_changed": sum(label(a.risk) != label(b.risk) for a, b in pairs),
+        "swapped": sum({label(a.risk), label(b.risk)} == swap for a, b in pairs),
         "refused": round(sum(b.refused is not None for _, b in pairs) / len(pairs), 4),
     }
 

@@ -102,8 +102,12 @@ def _open_first(page: Page) -> None:
 
 
 def _loaded(page: Page, pictures: str) -> None:
-    """Wait until the pictures that a page shows first are there."""
-    expect(page.locator(pictures).first).not_to_have_js_property("naturalWidth", 0)
+    """Wait until the pictures in the window are there; those below it are loaded later."""
+    expect(page.locator(pictures).first).to_be_visible()
+    for picture in page.locator(pictures).all():
+        place = picture.bounding_box()
+        if place and place["y"] < SIZE[1]:
+            expect(picture).not_to_have_js_property("naturalWidth", 0)
     page.wait_for_load_state("networkidle")
 
 

@@ -6,7 +6,15 @@ Every function takes and returns a batch of grey images, float32 in 0 to 255, sh
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
+
+STRETCH = 1.75
+"""Largest factor by which the ratio of width to height changes, at a constant area. Every image is
+squeezed into a square, and in this data set the classes differ in shape."""
+UNTOUCHED = 0.1
+"""Share of the images that are at most mirrored."""
 
 
 def augment(images: tf.Tensor) -> tf.Tensor:
@@ -14,15 +22,15 @@ def augment(images: tf.Tensor) -> tf.Tensor:
 
     Blurring and sharpening matter most: in this data set, sharpness alone nearly separates the
     classes, and the network would learn that instead. Each change leaves many images as they are,
-    and a quarter of the images are at most mirrored. If every image were changed, an original image
-    would look unusually clean to the network, and so healthy.
+    and the share :data:`UNTOUCHED` of the images is at most mirrored. If every image were changed,
+    an original image would look unusually clean to the network, and so healthy.
     """
     originals = tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
     changed = _move(images)
     for change, share in ((_resharpen, 0.7), (_relight, 0.5), (_reexpose, 0.6), (_roughen, 0.4)):
         changed = tf.where(_some(images, share), change(changed), changed)
     changed = tf.clip_by_value(_write(_hide(changed)), 0.0, 255.0)
-    return tf.where(_some(images, 0.75), changed, originals)
+    return tf.where(_some(images, 1 - UNTOUCHED), changed, originals)
 
 
 def _each(images: tf.Tensor, low: float, high: float) -> tf.Tensor:
@@ -36,11 +44,13 @@ def _some(images: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def _move(images: tf.Tensor) -> tf.Tensor:
-    """Turn up to 12 degrees, crop to 76 % or widen to 114 %, stretch by 10 %, mirror half."""
+    """Turn up to 12 degrees, crop to 76 % or widen to 114 %, stretch, mirror half."""
     count, size = tf.shape(images)[0], tf.cast(tf.shape(images)[1], tf.float32)
     angle = tf.random.uniform((count,), -0.21, 0.21)
-    across = tf.random.uniform((count,), 0.76, 1.14)
-    down = across * tf.random.uniform((count,), 0.90, 1.11)
+    zoom = tf.random.uniform((count,), 0.76, 1.14)
+    most = math.log(STRETCH) / 2
+    aspect = tf.exp(tf.random.uniform((count,), -most, most))
+    across, down = zoom * aspect, zoom / aspect
     mirror = tf.where(tf.random.uniform((count,)) < 0.5, -1.0, 1.0)
     a, b = across * tf.cos(angle) * mirror, -down * tf.sin(angle)
     d, e = across * tf.sin(angle) * mirror, down * tf.cos(angle)

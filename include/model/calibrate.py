@@ -13,10 +13,20 @@ import numpy as np
 from xray.risk.figures import calibrated, fit_scale
 
 
-def cross_fitted(logits: np.ndarray, classes: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Return the risks, calibrating each fold with the scale that was fitted to the other folds."""
+def cross_fitted(
+    logits: np.ndarray, classes: np.ndarray, fold: np.ndarray, *, fitted_on: np.ndarray
+) -> np.ndarray:
+    """Return the risks, calibrating each fold with the scale that was fitted to the other folds.
+
+    Args:
+        logits: of the images, shape (n,).
+        classes: of the images, 0 or 1.
+        fold: of each image.
+        fitted_on: the logits to which the scales are fitted, of the same images in the same order.
+    """
     risks = np.empty(len(logits))
     for k in np.unique(fold):
         others = fold != k
-        risks[~others] = calibrated(logits[~others], fit_scale(logits[others], classes[others]))
+        scale = fit_scale(fitted_on[others], classes[others])
+        risks[~others] = calibrated(logits[~others], scale)
     return risks

@@ -76,6 +76,15 @@ def folds(patients: list[str], count: int) -> np.ndarray:
     return np.array([fold[patient] for patient in patients])
 
 
+def blind(fold: np.ndarray, members: int, count: int) -> np.ndarray:
+    """Return the member that does not learn from each image, or -1 if all do; shape (n,).
+
+    Of ``count`` folds, each of the ``members`` misses one: the last of its ``count / members``.
+    """
+    each = count // members
+    return np.where(fold % each == each - 1, fold // each, -1)
+
+
 def _number(patient: str) -> tuple[int, str]:
     digits = re.search(r"\d+$", patient)
     return (int(digits[0]) if digits else 0, patient)

@@ -10,13 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from include.model.augmentation import augment
-from include.model.network import build
+from include.model.network import LocalContrast, build
 from xray.risk.figures import class_weights
 
 SETTLING = 1024
 """Images for the final statistics of the batch normalisation."""
+ORIGINALS = 0.67
+"""Share of these images that are not augmented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,34 @@ class Examples:
         With them, a score is the probability of pneumonia where both classes are equally common.
         """
         return class_weights(self.classes).astype(np.float32)
+
+
+class PairedModel(keras.Model):
+    """A network that is trained on batches which hold each image twice, augmented in two ways.
+
+    The second half of a batch holds the images of the first half. The squared difference between
+    the two logits of an image is a part of the loss, so that the network learns to ignore what
+    :func:`augmentation.augment` changes.
+    """
+
+    agreement = 0.0
+    """The weight of that part of the loss."""
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss of a batch."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if training:
+            one, other = ops.split(y_pred[:, 0], 2)
+            weight = ops.split(ops.reshape(sample_weight, (-1,)), 2)[0]
+            loss += self.agreement * ops.mean(weight * ops.square(one - other))
+        return loss
 
 
 def learn(
@@ -69,7 +100,8 @@ def learn(
     folder.mkdir(parents=True, exist_ok=True)
     options = config["optimizer"]
     steps = max(1, len(training) // options["batch"])
-    model = keras.Model(core.input, core.outputs[0])
+    model = _with_input_layer(core, PairedModel)
+    model.agreement = options["agreement"]
     model.compile(
         optimizer=_optimizer(options, steps),
         loss=keras.losses.BinaryCrossentropy(
@@ -97,7 +129,7 @@ def learn(
 
 def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return the logits of uint8 ``images``, shape (n,), each with its mirror image averaged."""
-    model = keras.Model(core.input, core.outputs[0])
+    model = _with_input_layer(core)
     means = np.zeros(len(images))
     for start in range(0, len(images), 64):
         batch = images[start : start + 64].astype(np.float32)
@@ -106,11 +138,25 @@ def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
     return means
 
 
+def augmented_images(images: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return uint8 ``images`` augmented as in training."""
+    keras.utils.set_random_seed(seed)
+    parts = np.array_split(images, max(1, len(images) // 64))
+    augmented = [augment(tf.cast(part, tf.float32)).numpy() for part in parts]
+    return np.rint(np.concatenate(augmented)).astype(np.uint8)
+
+
 def curve(folder: Path) -> dict[str, list[float]]:
     """Return the learning curve of :func:`learn`: ``loss`` and ``val_loss``, one value an epoch."""
     with (folder / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in ("loss", "val_loss")}
+
+
+def _with_input_layer(core: keras.Model, kind: type[keras.Model] = keras.Model) -> keras.Model:
+    """Return a model from images in 0 to 255 to the logit of a network of :func:`network.build`."""
+    images = keras.Input(core.input_shape[1:], name="image")
+    return kind(images, core(LocalContrast()(images))[0])
 
 
 def _optimizer(options: dict[str, Any], steps: int) -> keras.optimizers.Optimizer:
@@ -126,22 +172,28 @@ def _optimizer(options: dict[str, Any], steps: int) -> keras.optimizers.Optimize
 def _settle(core: keras.Model, images: np.ndarray) -> None:
     """Compute the statistics of the batch normalisation again.
 
-    They belong to the weights before averaging, and to augmented images, which differ a little.
+    They belong to the weights before averaging, and to augmented images, which differ a little
+    from the original images that are most of the images here.
     """
     normalisations = [
         layer for layer in core.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
     chosen = np.random.default_rng(0).permutation(len(images))[:SETTLING]
-    pass_through = tf.function(lambda batch: core(batch, training=True))
+    normalised = LocalContrast()
+    pass_through = tf.function(lambda batch: core(normalised(batch), training=True))
     for count, batch in enumerate(np.array_split(chosen, max(1, len(chosen) // 64))):
         for layer in normalisations:
             layer.momentum = count / (count + 1)  # the mean of all batches so far
-        pass_through.python_function(tf.cast(images[batch], tf.float32))
+        plain = round(ORIGINALS * len(batch))
+        seen = [images[batch[:plain]], augmented_images(images[batch[plain:]], seed=count)]
+        pass_through.python_function(tf.cast(np.concatenate(seen), tf.float32))
 
 
 def _batches(examples: Examples, batch: int, seed: int) -> tf.data.Dataset:
     def augmented(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return augment(tf.cast(x, tf.float32)), y, w
+        return augment(tf.cast(tf.tile(x, (2, 1, 1, 1)), tf.float32)), *(
+            tf.concat([part, part], axis=0) for part in (y, w)
+        )
 
     arrays = (examples.images, examples.classes.astype(np.float32)[:, None], examples.weights())
     # Batches are made one after the other, so that a seed gives the same numbers on every machine.

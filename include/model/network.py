@@ -1,6 +1,7 @@
 """The network: a small residual network that sees an image at two scales.
 
-It takes batches of grey images, float32 in 0 to 255, shape (n, size, size, 1). Its logit is the
+It takes batches of grey images that :class:`LocalContrast` has normalised, shape
+(n, size, size, 1), so that several networks share the normalisation of an image. Its logit is the
 mean over a coarse map plus one number, so the map shows exactly where the score comes from (class
 activation mapping: Zhou et al., CVPR 2016, here over the last two stages).
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
@@ -17,16 +19,41 @@ STRIDE = 16
 """Side of the cells of the map, in pixels."""
 
 
+WINDOW = 8
+"""The window of the local normalisation reaches an eighth of a side to each side of a pixel."""
+FLAT = 4.0
+"""Smallest deviation, in grey levels, that a pixel is divided by."""
+
+
 @keras.saving.register_keras_serializable(package="xray")
-class Standardize(layers.Layer):
-    """Scales each image to zero mean and unit deviation: exposure says nothing about the lung."""
+class LocalContrast(layers.Layer):
+    """Normalises each pixel by its surroundings: subtracts their mean, divides by their deviation.
+
+    Exposure differs between devices and across an image, and says nothing about the lung. At the
+    border, the surroundings are only the pixels inside the image.
+    """
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """Prepare the mean along one axis: a column holds the weights of one window."""
+        places = np.arange(shape[1])
+        near = np.abs(places[:, None] - places) <= len(places) // WINDOW
+        self.shares = (near / near.sum(axis=0)).astype(np.float32)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the standardised images, in the same shape."""
-        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
-        centred = images - mean
-        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
-        return centred / ops.maximum(deviation, 1.0)
+        """Return the normalised images, in the same shape (n, size, size, 1)."""
+        pixels = images[..., 0]
+        # Smaller numbers lose less precision when they are squared and summed.
+        pixels -= ops.mean(pixels, axis=(1, 2), keepdims=True)
+        mean = self._local_mean(pixels)
+        variance = self._local_mean(ops.square(pixels)) - ops.square(mean)
+        deviation = ops.sqrt(ops.maximum(variance, FLAT**2))
+        return ((pixels - mean) / deviation)[..., None]
+
+    def _local_mean(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Return the mean over each pixel's window: along the rows, then along the columns."""
+        for _ in range(2):
+            pixels = ops.transpose(pixels @ self.shares, (0, 2, 1))
+        return pixels
 
 
 @keras.saving.register_keras_serializable(package="xray")
@@ -54,13 +81,12 @@ def build(
         name: the name of the network.
 
     Returns:
-        A model from (n, size, size, 1) in 0 to 255 to the logit (n, 1), the map
+        A model from normalised images (n, size, size, 1) to the logit (n, 1), the map
         (n, size/16, size/16, 1) whose mean plus a constant is the logit, and the features
         (n, widths[2] + widths[3]).
     """
     images = layers.Input((size, size, 1), name="image")
-    x = Standardize()(images)
-    x = layers.Conv2D(widths[0], 5, strides=2, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(widths[0], 5, strides=2, padding="same", use_bias=False)(images)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     scales = []
     for width in widths:

@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from include.model.network import LocalContrast
+
 SIDE = 20
 """Side of the thumbnail that the gate examines, in pixels; at some image sizes a few more."""
 FLAT = 4.0
@@ -154,23 +156,23 @@ class Strangeness(layers.Layer):
         return ops.sum(ops.square(along) * self.precisions, axis=2) + outside * self.rest
 
 
-def assemble(members: Sequence[keras.Model], components: int) -> keras.Model:
+def assemble(members: Sequence[keras.Model], components: int, *, gate: int) -> keras.Model:
     """Return the shipped model of networks of :func:`network.build`; its gate is not fitted yet.
 
-    The logits and the maps of the members are averaged. The gate uses the features of the first
-    member.
+    The logits and the maps of the members are averaged. The gate uses the features of the member
+    with the number ``gate``.
 
     Returns:
         A model from (n, size, size, 1) in 0 to 255 to risk (n, 1), evidence (n, rows, columns) and
         strangeness (n, len(REASONS)).
     """
     images = layers.Input(members[0].input_shape[1:], name="image")
-    both = BothWays()(images)
+    both = BothWays()(LocalContrast()(images))
     said = [member(both) for member in members]
     together = [
         layers.Average()([one[k] for one in said]) if said[1:] else said[0][k] for k in (0, 1)
     ]
-    logit, cells, features = (Together()(found) for found in (*together, said[0][2]))
+    logit, cells, features = (Together()(found) for found in (*together, said[gate][2]))
     risk, evidence = Calibrate(name="calibrate")([logit, cells])
     ways, deviation = Thumbnail()(images)
     strangeness = Strangeness(components, name="strangeness")([ways, deviation, features])

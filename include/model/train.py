@@ -29,8 +29,8 @@ import tensorflow as tf
 from include.model import gate, serving
 from include.model.calibrate import cross_fitted
 from include.model.convert import convert
-from include.model.data import Example, examples, folds, held_out, load_images
-from include.model.learn import Examples, curve, learn, logits
+from include.model.data import Example, blind, examples, folds, held_out, load_images
+from include.model.learn import Examples, augmented_images, curve, learn, logits
 from include.model.pictures import curves
 from xray.risk.figures import auc_figure, calibration, fit_scale, rates
 
@@ -53,13 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(chosen)} images to learn from, {len(held)} of other patients held out")
     _claim(options.work, config, everything)
     training, validation = _load(chosen, config["size"]), _load(held, config["size"])
-    fold = folds([e.patient for e in chosen], config["members"]["count"])
+    count, parts = config["members"]["count"], config["members"]["folds"]
+    fold = blind(folds([e.patient for e in chosen], parts), count, parts)
     members = train(training, validation, fold, config, options)
     if options.member is not None:
         return 0
     for member in members:
         round_weights(member)
-    figures, scale = cross_validate(members, training, fold)
+    figures, scale = cross_validate(members, training, fold, seed=config["seed"])
     model, checks = assemble_model(members, scale, training, fold, config["gate"])
     risks = _predict(model, validation.images)[0][:, 0]
     figures["held_out"] = {
@@ -111,20 +112,27 @@ def round_weights(member: keras.Model) -> None:
 
 
 def cross_validate(
-    members: list[keras.Model], training: Examples, fold: np.ndarray
+    members: list[keras.Model], training: Examples, fold: np.ndarray, *, seed: int
 ) -> tuple[dict[str, Any], float]:
-    """Return the figures of the members on the folds that they have not seen, and the scale."""
-    unseen = np.empty(len(training))
+    """Return the figures of the members on the folds that they have not seen, and the scale.
+
+    The scale is fitted to augmented images. On original images, which are of the same hospital as
+    the training images, a network is more confident than it may be on images from elsewhere.
+    """
+    training, fold = training[fold >= 0], fold[fold >= 0]
+    unseen, augmented = np.empty(len(training)), np.empty(len(training))
     for k, member in enumerate(members):
-        unseen[fold == k] = logits(member, training.images[fold == k])
-    calibrated = cross_fitted(unseen, training.classes, fold)
+        images = training.images[fold == k]
+        unseen[fold == k] = logits(member, images)
+        augmented[fold == k] = logits(member, augmented_images(images, seed=seed))
+    calibrated = cross_fitted(unseen, training.classes, fold, fitted_on=augmented)
     figures = {
         "folds": [
             summary(training.classes[fold == k], calibrated[fold == k]) for k in range(len(members))
         ],
         "cross_validation": summary(training.classes, calibrated),
     }
-    return figures, fit_scale(unseen, training.classes)
+    return figures, fit_scale(augmented, training.classes)
 
 
 def assemble_model(
@@ -135,8 +143,8 @@ def assemble_model(
     options: dict[str, Any],
 ) -> tuple[keras.Model, list[dict[str, Any]]]:
     """Return the members with calibration and gate as one model, and the checks of the gate."""
-    components, refused = options["components"], options["refused"]
-    model = serving.assemble(members, components)
+    components, refused, member = options["components"], options["refused"], options["member"]
+    model = serving.assemble(members, components, gate=member)
     serving.set_weights(model.get_layer("calibrate"), scale=scale)
     inputs = serving.gate_inputs(model)
     # A slightly tilted chest must also pass the gate.
@@ -144,9 +152,9 @@ def assemble_model(
     outputs = [_predict(inputs, images) for images in variants]
     ways, deviations, features = (np.concatenate(part) for part in zip(*outputs, strict=True))
     fold, classes = np.tile(fold, len(variants)), np.tile(training.classes, len(variants))
-    # The first member has not seen fold 0.
-    known = gate.fit_features(features[fold != 0], classes[fold != 0])
-    strange = gate.feature_distance(features[fold == 0], known)
+    is_learned = fold != member
+    known = gate.fit_features(features[is_learned], classes[is_learned])
+    strange = gate.feature_distance(features[~is_learned], known)
     limits = dict.fromkeys(serving.REASONS, 0.0)  # No other orientation is likelier.
     picture = gate.picture_limit(ways[:, 0], fold, components=components, refused=refused)
     limits |= {

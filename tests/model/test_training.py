@@ -57,7 +57,7 @@ def test_each_fold_is_calibrated_by_the_others() -> None:
     truth = rng.normal(0, 2, 20_000)
     classes = (rng.uniform(size=len(truth)) < calibrated(truth, 1)).astype(float)
     overconfident, fold = truth * 3, np.arange(len(truth)) % 4
-    risks = cross_fitted(overconfident, classes, fold)
+    risks = cross_fitted(overconfident, classes, fold, fitted_on=overconfident)
     assert calibration(classes, risks)["error"] < 0.01
     assert calibration(classes, calibrated(overconfident, 1))["error"] > 0.05
 
@@ -129,14 +129,17 @@ widths = [8, 8, 8, 8]
 dropout = 0.1
 [members]
 count = 2
+folds = 4
 epochs = {epochs}
 [optimizer]
 batch = 8
+agreement = 0.1
 rate = 1e-3
 weight_decay = 0.02
 ema = 0.9
 smoothing = 0.05
 [gate]
+member = 1
 components = 4
 askew = [5]
 refused = 0.02
@@ -199,7 +202,8 @@ def test_a_small_training_writes_all_files(trained: Training) -> None:
     assert card["input"]["size"] == 32
     figures = card["validation"]
     assert sum(fold["images"] for fold in figures["folds"]) == figures["cross_validation"]["images"]
-    assert figures["cross_validation"]["images"] + figures["held_out"]["images"] == 48
+    rest = 48 - figures["held_out"]["images"]
+    assert 0.3 * rest < figures["cross_validation"]["images"] < 0.7 * rest
     assert [check["reason"] for check in card["gate"]][:2] == ["blank", "turned left"]
     with Image.open(out / "curves.png") as curves:
         assert min(curves.size) > 300

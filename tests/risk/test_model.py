@@ -87,14 +87,6 @@ def test_the_shared_model_is_loaded_again_only_if_its_files_have_changed(
         shared_model()
 
 
-def test_the_candidate_is_a_model_and_its_recipe_applies(chest: Image.Image) -> None:
-    candidate = RiskModel.load(MODEL / "candidate")
-    assert candidate.version != RiskModel.load().version
-    assert 0.0 <= candidate.score(chest) <= 1.0
-    patch = MODEL / "candidate" / "recipe.patch"
-    subprocess.run(["git", "apply", "--check", str(patch)], cwd=ROOT, check=True)
-
-
 def test_a_wrong_model_is_refused_with_the_reason(copy: Path) -> None:
     card = json.loads((copy / "model.json").read_text())
 

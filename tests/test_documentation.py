@@ -83,7 +83,8 @@ def test_every_value_of_a_tag_is_documented() -> None:
     assert named["origin"] == set(metrics.ORIGINS)
     decisions = {decision.name.lower() for decision in Decision}
     assert named["decision"] == decisions | {metrics.RELEASED, metrics.KEPT}
-    gate = {re.sub(r"\W", "_", reason) for reason in metrics.GATE_REASONS}
+    reasons = metrics.GATE_REASONS + metrics.HEADER_REASONS
+    gate = {re.sub(r"\W", "_", reason) for reason in reasons}
     assert named["reason"] == gate | set(ImageFault) | {"object"}
 
 

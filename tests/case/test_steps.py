@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from botocore.stub import Stubber
 from PIL import Image
 
 from tests.support import ROOT
 from tests.support.cases import BUCKET, KEY, case
+from tests.support.dicom_files import dicom
 from xray.case import Source, Work, hand_over, steps
 from xray.errors import ImageError, NotFoundError, ObjectError
 from xray.risk import RiskModel, shared_model
@@ -131,6 +133,17 @@ def test_a_shadow_model_that_fails_does_not_fail_the_case(
     monkeypatch.setattr("xray.risk.shared_model", fail)
     shadow = steps.classify(work, pinned).shadow
     assert shadow == {"problem": "The shadow model cannot score the image (RuntimeError)."}
+
+
+def test_an_image_whose_header_names_another_view_is_unsure(
+    s3: Any, work: Work, chest: Image.Image
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=dicom(np.asarray(chest), ViewPosition="LL"))
+    scored = steps.classify(work, steps.fetch(work))
+    assert (scored.label, scored.refused) == ("Unsure", "a view from the side")
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=dicom(np.asarray(chest), ViewPosition="PA"))
+    scored = steps.classify(work, steps.fetch(work))
+    assert scored.refused is None
 
 
 def test_a_review_is_off_by_default_and_for_unsure_cases_only(work: Work) -> None:

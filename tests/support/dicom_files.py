@@ -158,6 +158,19 @@ def twelve_bits(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     return np.rint(pixels * (4095 / 255)).astype(np.uint16)
 
 
+def without_meta(source: Dataset, syntax: str) -> bytes:
+    """Return a file of ``source`` alone, without preamble and file meta information."""
+    stream = io.BytesIO()
+    pydicom.dcmwrite(
+        stream,
+        source,
+        implicit_vr=uid.UID(syntax).is_implicit_VR,
+        little_endian=True,
+        enforce_file_format=False,
+    )
+    return stream.getvalue()
+
+
 Pixels = npt.NDArray[np.uint8]
 
 VARIANTS: dict[str, Callable[[Pixels], bytes]] = {
@@ -191,6 +204,9 @@ VARIANTS: dict[str, Callable[[Pixels], bytes]] = {
     "JPEG Lossless": lambda p: lossless(p, uid.JPEGLosslessSV1),
     "JPEG Lossless, 16 bit": lambda p: lossless(p.astype(np.uint16) * 257, uid.JPEGLossless),
     "JPEG-LS": lambda p: lossless(p, uid.JPEGLSLossless),
+    "no preamble": lambda p: dicom(p)[132:],
+    "no file meta information": lambda p: without_meta(dataset(p), uid.ExplicitVRLittleEndian),
+    "neither, implicit": lambda p: without_meta(dataset(p), uid.ImplicitVRLittleEndian),
     "colour": lambda p: dicom(np.stack([p] * 3, axis=2)),
     "secondary capture": lambda p: dicom(p, SOPClassUID=uid.SecondaryCaptureImageStorage),
     "CR": lambda p: dicom(p, SOPClassUID=uid.ComputedRadiographyImageStorage),

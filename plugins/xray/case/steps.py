@@ -21,9 +21,8 @@ from xray.settings import Label, Settings
 from xray.times import time_of
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from xray.risk import Prediction
+    from xray.image import Picture
+    from xray.risk import Prediction, RiskModel
 
 ANNOUNCED_EARLY = timedelta(minutes=5)
 """How long after its notification an object may be missing: some stores announce it early."""
@@ -88,28 +87,37 @@ def _absent(source: Source, error: NotFoundError) -> XrayError:
 
 
 def classify(work: Work, pinned: Pinned) -> Scored:
-    """Score the risk of pneumonia and label it: Unsure if the model refuses the image."""
+    """Score the risk of pneumonia and label it.
+
+    The label is Unsure if the model refuses the image, or if its file says that it is no frontal
+    view of a chest.
+    """
     from xray.risk import shared_model
 
-    model, image = shared_model(), read_pinned_image(work, pinned).eight_bit()
-    prediction = model.predict(image)
+    model, picture = shared_model(), read_pinned_image(work, pinned)
+    prediction = _predict(model, picture)
     return Scored(
         risk=prediction.risk,
         label=_label(work.settings, prediction),
         model=model.version,
         refused=prediction.refused,
         evidence=prediction.evidence,
-        shadow=_score_in_shadow(work.settings, image) if work.settings.shadow_model else None,
+        shadow=_score_in_shadow(work.settings, picture) if work.settings.shadow_model else None,
     )
 
 
-def _score_in_shadow(settings: Settings, image: Image.Image) -> dict[str, Any]:
+def _predict(model: RiskModel, picture: Picture) -> Prediction:
+    prediction = model.predict(picture.eight_bit())
+    return replace(prediction, refused=picture.unfit or prediction.refused)
+
+
+def _score_in_shadow(settings: Settings, picture: Picture) -> dict[str, Any]:
     """Return the result of the shadow model, or its problem: such a model never fails a case."""
     from xray.risk import shared_model
 
     try:
         model = shared_model(Path(settings.shadow_model))
-        prediction = model.predict(image)
+        prediction = _predict(model, picture)
     except ModelError as error:
         return {"problem": str(error)}
     except Exception as error:  # The message of an unexpected error may hold anything.

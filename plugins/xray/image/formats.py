@@ -7,11 +7,19 @@ decoded. Each format is one :class:`FormatHandler`.
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from xray.errors import ImageError, ImageFault
 from xray.image import raster
 from xray.image.picture import Format, Limits, Picture
+
+_FIRST_ELEMENT = re.compile(
+    # The length of group 2; or one of the first elements of group 8, with its VR or a small length.
+    rb"\x02\0\0\0UL\x04\0|\x08\0[\0\x01\x05\x08\x12\x13\x16\x18]\0(?:UL|CS|DA|TM|UI|.\0\0\0)",
+    re.DOTALL,
+)
+"""The first bytes of a DICOM file without a preamble, in little endian."""
 
 
 class FormatHandler(Protocol):
@@ -46,8 +54,12 @@ class DicomFormat:
     """A DICOM file always names a patient and a study."""
 
     def sniff(self, data: bytes) -> bool:
-        """Return whether the preamble is followed by the prefix (PS3.10, section 7.1)."""
-        return data[128:132] == b"DICM"
+        """Return whether the preamble is followed by the prefix (PS3.10, section 7.1).
+
+        Some old archives hold files without a preamble: these begin with an element of the first
+        groups.
+        """
+        return data[128:132] == b"DICM" or _FIRST_ELEMENT.match(data) is not None
 
     def read(self, data: bytes, limits: Limits) -> Picture:
         """Decode the radiograph in ``data``, or raise ImageError."""

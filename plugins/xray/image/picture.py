@@ -102,6 +102,8 @@ class Picture:
     """The number of significant bits of a pixel's value: 2**depth - 1 is white."""
     header: Any = field(default=None, repr=False, compare=False)
     """The patient and study elements of a DICOM image; None for every other format."""
+    unfit: str | None = None
+    """Why the file says that the image is no frontal view of a chest; None if it does not."""
 
     def eight_bit(self) -> Image.Image:
         """Return a copy of the pixels in mode L or RGB."""

@@ -33,6 +33,7 @@ from xray.errors import (
     TransientError,
 )
 from xray.image import Limits, decode
+from xray.image.dicom import view
 from xray.settings import Settings
 from xray.storage import ObjectStore
 
@@ -309,6 +310,7 @@ def test_what_a_person_may_type_becomes_no_tag(sent: Sent) -> None:
 def test_the_lists_of_tags_are_complete() -> None:
     card = json.loads((ROOT / "include" / "model" / "model.json").read_text())
     assert {check["reason"] for check in card["gate"]} == set(metrics.GATE_REASONS)
+    assert {view.SIDE_VIEW, view.OTHER_PART} == set(metrics.HEADER_REASONS)
     code = (ROOT / "plugins" / "xray" / "notification" / "dialects.py").read_text()
     dialects = re.search(r'dialect: str\n\s+"""(.*)"""', code)
     assert dialects

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from tests.support.dicom_files import (
 )
 from xray.errors import ImageError
 from xray.image import decode
+
+EXTENDED = Path(__file__).with_name("twelve_bits.jpg")
+"""JPEG Extended with 12 bits, written by libjpeg-turbo 3 at quality 90."""
 
 
 @pytest.fixture
@@ -91,6 +95,21 @@ def test_signed_values_can_be_left_aligned(small: Pixels) -> None:
         for pixels, high_bit in ((values * 16, 15), (values, 11))
     )
     assert np.array_equal(left, right)
+
+
+def test_twelve_bits_of_jpeg_extended_are_decoded() -> None:
+    rows, columns = np.indices((72, 88))
+    values = np.rint(2048 + 2200 * np.sin(columns / 9) * np.cos(rows / 7)).clip(0, 4095)
+    data = embedded(
+        values.astype(np.uint16),
+        EXTENDED.read_bytes(),
+        uid.JPEGExtended12Bit,
+        BitsStored=12,
+        WindowCenter=2048,
+        WindowWidth=4096,
+    )
+    seen = np.asarray(decode(data).pixels) / 65535 * 4095
+    assert np.abs(seen - values).max() < 30
 
 
 def test_a_cut_frame_is_damage(small: Pixels) -> None:

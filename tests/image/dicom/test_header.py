@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from tests.support.dicom_files import Pixels, dataset, dicom, file_bytes
+from tests.support.dicom_files import Pixels, dataset, dicom, file_bytes, twelve_bits
 from xray.errors import ImageError
 from xray.image import Limits, decode
 from xray.image.dicom.header import read_header
@@ -61,3 +61,82 @@ def test_another_object_is_refused(
 ) -> None:
     with pytest.raises(ImageError, match=message):
         read_header(io.BytesIO(dicom(chest8, **elements)), Limits())
+
+
+@pytest.mark.parametrize(
+    ("keyword", "name"),
+    [
+        ("PhotometricInterpretation", "Photometric Interpretation"),
+        ("BitsAllocated", "Bits Allocated"),
+        ("PixelRepresentation", "Pixel Representation"),
+    ],
+)
+def test_what_nothing_stands_for_is_named(chest8: Pixels, keyword: str, name: str) -> None:
+    source = dataset(chest8)
+    delattr(source, keyword)
+    with pytest.raises(ImageError, match=f"The DICOM header lacks {name}: "):
+        decode(file_bytes(source))
+
+
+@pytest.mark.parametrize(
+    ("lacks", "elements"),
+    [
+        ("BitsStored", {"BitsStored": 12}),
+        ("SamplesPerPixel", {"BitsStored": 12}),
+        ("PhotometricInterpretation", {"BitsStored": 12, "PresentationLUTShape": "IDENTITY"}),
+    ],
+)
+def test_what_the_rest_of_the_header_tells_may_be_missing(
+    chest8: Pixels, lacks: str, elements: dict[str, object]
+) -> None:
+    values = twelve_bits(chest8)
+    source = dataset(values, **elements)
+    delattr(source, lacks)
+    whole = decode(dicom(values, **elements))
+    assert np.array_equal(decode(file_bytes(source)).pixels, whole.pixels)
+
+
+def test_colours_need_no_samples_per_pixel(chest8: Pixels) -> None:
+    colours = np.stack([chest8, chest8 // 2, chest8 // 3], axis=2)
+    source = dataset(colours)
+    del source.SamplesPerPixel
+    assert np.array_equal(decode(file_bytes(source)).pixels, colours)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PixelAspectRatio": [2, 1]},
+        {"PixelSpacing": [0.3, 0.15], "ImagerPixelSpacing": [1, 1]},
+        {"ImagerPixelSpacing": [0.3, 0.15]},
+        {"NominalScannedPixelSpacing": [0.3, 0.15]},
+    ],
+)
+def test_tall_pixels_become_square(chest8: Pixels, elements: dict[str, object]) -> None:
+    height, width = chest8.shape
+    seen = decode(dicom(chest8[::2], **elements)).pixels
+    assert seen.size == (width, 2 * -(-height // 2))
+    apart = np.abs(np.asarray(seen, float)[:height] - chest8).mean()
+    assert apart < 2.0
+
+
+def test_wide_pixels_become_square_in_any_depth(chest8: Pixels) -> None:
+    height, width = chest8.shape
+    values = twelve_bits(chest8)
+    seen = decode(dicom(values[:, ::2], BitsStored=12, PixelAspectRatio=[1, 2]))
+    assert seen.pixels.size == (2 * -(-width // 2), height)
+    assert (seen.pixels.mode, seen.depth) == ("I;16", 16)
+
+
+def test_pixels_that_are_almost_square_stay_as_they_are(chest8: Pixels) -> None:
+    seen = decode(dicom(chest8, PixelSpacing=[0.1001, 0.1])).pixels
+    assert np.array_equal(seen, chest8)
+
+
+def test_an_enlarged_image_keeps_the_limits(chest8: Pixels) -> None:
+    limits = Limits(max_pixels=chest8.size + 1)
+    with pytest.raises(ImageError, match="the limit max_pixels"):
+        decode(dicom(chest8, PixelAspectRatio=[2, 1]), limits=limits)
+    for ratio in ([100, 1], [0, 1], [-1, 1]):
+        with pytest.raises(ImageError, match=r"far from square|damaged"):
+            decode(dicom(chest8, PixelAspectRatio=ratio))

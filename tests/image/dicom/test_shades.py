@@ -148,3 +148,21 @@ def test_padding_that_no_pixel_has_changes_nothing(chest8: Pixels) -> None:
         for elements in ({}, {"PixelPaddingValue": int(values.max()) + 1})
     )
     assert np.array_equal(plain, declared)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_presentation_lut_shape_inverts_once(chest8: Pixels, photometric: str) -> None:
+    elements = {"PhotometricInterpretation": photometric}
+    inverted = decode(dicom(chest8, **elements, PresentationLUTShape="INVERSE")).pixels
+    assert np.array_equal(inverted, 255 - chest8)
+    identity = decode(dicom(chest8, **elements, PresentationLUTShape="IDENTITY")).pixels
+    assert np.array_equal(identity, decode(dicom(chest8, **elements)).pixels)
+
+
+def test_padding_is_black_beside_a_window_too(chest8: Pixels) -> None:
+    values = chest8.astype(np.uint16) * 4
+    values[:50] = 4095
+    elements = {"BitsStored": 12, "WindowCenter": 510.5, "WindowWidth": 1021}
+    seen = np.asarray(decode(dicom(values, **elements, PixelPaddingValue=4095)).pixels)
+    assert not seen[:50].any()
+    assert np.array_equal(seen[50:], np.asarray(decode(dicom(values, **elements)).pixels)[50:])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -10,7 +13,16 @@ import pytest
 from PIL import Image
 from pydicom import uid
 
-from tests.support.dicom_files import NAME, SECRET, VARIANTS, Pixels, dataset, dicom, file_bytes
+from tests.support.dicom_files import (
+    DX,
+    NAME,
+    SECRET,
+    VARIANTS,
+    Pixels,
+    dataset,
+    dicom,
+    file_bytes,
+)
 from xray.errors import ImageError
 from xray.image import Format, Picture, anonymous, decode, encode, print_caption
 from xray.redaction import redact
@@ -41,11 +53,35 @@ def test_the_annotated_result_is_of_the_same_kind(
     assert str(result.PatientName) == NAME, "it is of the same patient and the same study"
     assert result.StudyInstanceUID == "1.2.3"
     assert result.SOPInstanceUID != "1.2.3.4"
+    (source,) = result.SourceImageSequence
+    assert (source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID) == (DX, "1.2.3.4")
     assert "PatientComments" not in result
     assert "InstitutionName" not in result
     assert not any(element.tag.is_private for element in result)
     again = decode(data)
     assert np.array_equal(np.asarray(again.pixels), np.asarray(drawn))
+
+
+@pytest.mark.parametrize("way", ["8 bit", "12 bit", "colour", "CR", "secondary capture"])
+def test_a_validator_finds_no_error(chest8: Pixels, tmp_path: Path, way: str) -> None:
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("dciodvfy is not installed: it is in Debian's package dicom3tools.")
+    for number, source in enumerate(_sources(chest8, way)):
+        file = tmp_path / f"{number}.dcm"
+        file.write_bytes(encode(decode(source)))
+        done = subprocess.run([program, file], capture_output=True, text=True, check=False)
+        assert "Error" not in done.stderr + done.stdout
+        assert done.returncode == 0
+
+
+def _sources(pixels: Pixels, way: str) -> list[bytes]:
+    """Return a file, one that says which part of the body it shows, and one that names nobody."""
+    nameless = dataset(pixels)
+    for keyword in ("PatientName", "PatientID", "StudyDate", "StudyInstanceUID", "Modality"):
+        delattr(nameless, keyword)
+    chest = dicom(pixels, BodyPartExamined="CHEST", Laterality=None)
+    return [VARIANTS[way](pixels), chest, file_bytes(nameless)]
 
 
 def test_another_picture_is_another_instance(chest8: Pixels) -> None:

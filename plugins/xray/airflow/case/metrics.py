@@ -55,6 +55,8 @@ GATE_REASONS = (
     "unfamiliar",
 )
 """Why the gate of the shipped model refuses an image. Other models may have other reasons."""
+HEADER_REASONS = ("a view from the side", "another part of the body")
+"""Why the header of a DICOM file says that the image is no frontal view of a chest."""
 WORKER_DIED = "WorkerDied"
 """The error of an attempt whose worker left none."""
 RELEASED, KEPT = "released", "kept"
@@ -101,7 +103,8 @@ def finished(
         return
     model = _model(scored.model)
     if scored.refused:
-        _count("refused", source="gate", reason=_listed(scored.refused, GATE_REASONS))
+        reason = _listed(scored.refused, GATE_REASONS + HEADER_REASONS)
+        _count("refused", source="gate", reason=reason)
     else:
         _count("risk", bin=risk_bin(scored.risk), model=model)
     _count_shadow(scored)

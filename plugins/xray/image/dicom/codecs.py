@@ -1,7 +1,8 @@
-"""JPEG Lossless and JPEG-LS, decoded by GDCM in a process of its own.
+"""JPEG Lossless and other JPEGs, decoded by GDCM in a process of its own.
 
 GDCM is the only free decoder of JPEG Lossless, the most common compression of
-radiographs. A damaged image can make it abort the process that it runs in, so
+radiographs. It also decodes JPEG-LS, JPEG Extended with 12 bits, and what Pillow
+refuses of JPEG 2000. A damaged image can make it abort the process that it runs in, so
 it never runs in a task's own process: ``gdcm_process.py`` is the program that
 calls it.
 """

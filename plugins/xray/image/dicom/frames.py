@@ -211,14 +211,29 @@ def _is_right_aligned(header: Header, values: npt.NDArray[Any]) -> bool:
 
 def _decode_cells(header: Header) -> Frame:
     """Decode the pixel cells; the bits below the significant ones are still in them."""
+    if header.syntax == uid.JPEGExtended12Bit and header.bits > 8:
+        # GDCM decodes it, and finds the kind of JPEG in the frame. pydicom lets GDCM decode it only
+        # as another kind.
+        return _decode_apart(header, uid.JPEGLossless)
     plugin = PLUGINS[header.syntax]
     if plugin == "gdcm":
+        return _decode_apart(header, header.syntax)
+    try:
         with decoding():
-            options = as_pixel_options(header.dataset, pixel_keyword="PixelData")
-            content = header.dataset.PixelData
-        return Frame(*codecs.decode(content, header.syntax, **options))
-    with decoding():
-        values, properties = get_decoder(header.syntax).as_array(
-            header.dataset, index=0, decoding_plugin=plugin
-        )
+            values, properties = get_decoder(header.syntax).as_array(
+                header.dataset, index=0, decoding_plugin=plugin
+            )
+    except ImageError:
+        if header.syntax not in uid.JPEG2000TransferSyntaxes:
+            raise
+        # Pillow refuses some frames that GDCM decodes.
+        return _decode_apart(header, header.syntax)
     return Frame(values, str(properties["photometric_interpretation"]))
+
+
+def _decode_apart(header: Header, syntax: uid.UID) -> Frame:
+    """Decode the pixel cells with GDCM, in a process of its own."""
+    with decoding():
+        options = as_pixel_options(header.dataset, pixel_keyword="PixelData")
+        content = header.dataset.PixelData
+    return Frame(*codecs.decode(content, syntax, **options))

@@ -11,6 +11,7 @@ import io
 from dataclasses import dataclass
 
 from pydicom import uid
+from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 
@@ -37,7 +38,7 @@ PLUGINS = {
 """The transfer syntaxes that are read, each with the pydicom plugin that decodes it."""
 
 _PREFIX_BYTES = 132
-"""The length of the preamble and the prefix DICM (PS3.10, section 7.1)."""
+"""The length of the preamble and of the prefix DICM (PS3.10, section 7.1)."""
 _MAX_HEADER_BYTES = 4 * 1024 * 1024
 """The most bytes that are parsed; the parsed header can take a hundred times as much memory."""
 _RADIOGRAPHS = {
@@ -50,6 +51,16 @@ _RADIOGRAPHS = {
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
 }
 """The SOP classes that are read."""
+
+
+_SIZES = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+"""The elements that give the height and the width of a pixel; the first that is there counts."""
+_MAX_TALLNESS = 4
+_NEEDED = ("PhotometricInterpretation", "BitsAllocated", "PixelRepresentation")
+"""The elements that nothing stands for."""
+_POLARITY = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}
+"""The Photometric Interpretation that goes with each Presentation LUT Shape (PS3.3, section
+C.8.11.3.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class Header:
     bits_below: int
     """The bits of a pixel cell below the significant ones, by the High Bit (PS3.5, section 8.1.1);
     0 in every file since 2006."""
+    tallness: float
+    """The height of a pixel, as a share of its width."""
 
 
 def read_header(source: io.BytesIO, limits: Limits) -> Header:
@@ -90,6 +103,7 @@ def read_header(source: io.BytesIO, limits: Limits) -> Header:
             "The DICOM object has no image: its Rows and Columns are missing.",
             fault=ImageFault.NOT_AN_IMAGE,
         )
+    _complete(dataset)
     with decoding():
         width, height = int(dataset.Columns), int(dataset.Rows)
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -101,20 +115,25 @@ def read_header(source: io.BytesIO, limits: Limits) -> Header:
             f"The DICOM image has {bits} bits per pixel; at most 16 are read.",
             fault=ImageFault.UNSUPPORTED,
         )
-    return Header(dataset, syntax, width, height, frames, bits, bits_below)
+    return Header(dataset, syntax, width, height, frames, bits, bits_below, _tallness(dataset))
 
 
 def _read_elements(source: io.BytesIO) -> tuple[Dataset, uid.UID]:
     """Read the elements before the pixel data, and the transfer syntax.
 
-    pydicom's own function for this would inflate a deflated file to any size.
+    pydicom's own function for this would inflate a deflated file to any size. Some old archives
+    hold files without the preamble, or without all file meta information.
     """
-    source.seek(_PREFIX_BYTES)
+    if source.read(_PREFIX_BYTES)[-4:] != b"DICM":
+        source.seek(0)
     with decoding():
         meta = read_dataset(source, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
         syntax = uid.UID(meta.get("TransferSyntaxUID") or "")
-    _check_syntax(syntax)
     start = source.tell()
+    if not meta:
+        syntax = _guess_syntax(source.read(6))
+        source.seek(start)
+    _check_syntax(syntax)
     head = io.BytesIO(source.read(_MAX_HEADER_BYTES))
     with decoding():
         dataset = read_dataset(
@@ -128,12 +147,69 @@ def _read_elements(source: io.BytesIO) -> tuple[Dataset, uid.UID]:
     return dataset, syntax
 
 
+def _guess_syntax(element: bytes) -> uid.UID:
+    """Return the transfer syntax of a file without file meta information.
+
+    Args:
+        element: the first bytes of the first element: its tag of 4 bytes and, if the syntax is
+            explicit, the 2 letters of its VR.
+    """
+    if len(element) < 6:
+        return uid.UID("")
+    return uid.ExplicitVRLittleEndian if element[4:].isalpha() else uid.ImplicitVRLittleEndian
+
+
+def _complete(dataset: Dataset) -> None:
+    """Add what the header lacks and the rest of it tells.
+
+    Raises:
+        ImageError: the header lacks an element without which the pixels mean nothing.
+    """
+    with decoding():
+        if "PhotometricInterpretation" not in dataset and dataset.get("SamplesPerPixel", 1) == 1:
+            shape = str(dataset.get("PresentationLUTShape") or "")
+            if shape in _POLARITY:
+                dataset.PhotometricInterpretation = _POLARITY[shape]
+        lacks = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
+    if lacks:
+        names = " and ".join(dictionary_description(keyword) for keyword in lacks)
+        raise ImageError(
+            f"The DICOM header lacks {names}: without it, nothing says what the pixels show. "
+            "Export the image again."
+        )
+    with decoding():
+        if dataset.get("SamplesPerPixel") is None:
+            is_grey = dataset.PhotometricInterpretation in (*_POLARITY.values(), "PALETTE COLOR")
+            dataset.SamplesPerPixel = 1 if is_grey else 3
+        if dataset.get("BitsStored") is None:
+            high_bit = dataset.get("HighBit")
+            dataset.BitsStored = dataset.BitsAllocated if high_bit is None else high_bit + 1
+
+
 def _bits_below(dataset: Dataset, bits: int) -> int:
     """Return the bits below the significant ones; 0 for a High Bit that contradicts the others."""
     high_bit = dataset.get("HighBit")
     if high_bit is None or not bits <= int(high_bit) + 1 <= int(dataset.BitsAllocated):
         return 0
     return int(high_bit) + 1 - bits
+
+
+def _tallness(dataset: Dataset) -> float:
+    """Return the height of a pixel as a share of its width; 1 if the header does not say it.
+
+    Raises:
+        ImageError: the sizes are damaged, or differ more than those of any detector.
+    """
+    with decoding():
+        known = (dataset.get(keyword) for keyword in _SIZES)
+        size = next((each for each in known if each), (1, 1))
+        height, width = (float(each) for each in size)
+        tallness = height / width
+    if not 1 / _MAX_TALLNESS <= tallness <= _MAX_TALLNESS:
+        raise ImageError(
+            "The DICOM header gives pixels that are far from square: export the image again."
+        )
+    return tallness
 
 
 def _check_syntax(syntax: uid.UID) -> None:

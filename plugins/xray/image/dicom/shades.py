@@ -2,7 +2,8 @@
 
 Grey values pass the modality LUT or the rescale values, then the VOI LUT or the
 window (PS3.4, section N.2). In the result, 0 is black and the largest value is
-white. Colours stay as they are.
+white. Padding is black, and the shutter covers what is outside of it. Colours
+stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_windowing
 
 from xray.errors import ImageError, ImageFault
 from xray.image.damage import damaged, decoding
+from xray.image.dicom import shutter
 from xray.image.dicom.frames import Frame
 from xray.image.dicom.header import Header
 from xray.image.grey_range import value_range
@@ -77,23 +79,34 @@ def _through_palette(header: Header, values: npt.NDArray[Any]) -> npt.NDArray[np
 def _grey(header: Header, frame: Frame) -> tuple[Image.Image, int]:
     possible = _possible_range(header)
     values = _clip(frame.values, *possible)
-    padding = None
+    padding, shut = _padding(header, values), shutter.covered(header)
     low, high = possible
     if not _has_window(header.dataset):
-        padding = _padding(header, values)
-        native = values if padding is None else values[~padding]
+        hidden = [mask for mask in (padding, shut) if mask is not None]
+        native = values[~np.logical_or.reduce(hidden)] if hidden else values
         low, high = _shown_range(native, possible, is_padded=padding is not None)
         np.clip(values, low, high, out=values)
     # A table of the at most 65536 values costs less than a calculation for each pixel.
     shades = _shades(header, np.arange(low, high + 1, dtype=np.float64))
-    if frame.photometric == "MONOCHROME1":
+    if frame.photometric == "MONOCHROME1" or _is_inverse(header):
         shades = 1 - shades
     depth = 8 if header.bits <= 8 else 16
     levels = np.rint(shades * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
     grey = levels[values.astype(np.uint16) - np.uint16(low % 2**16)]
     if padding is not None:
         grey[padding] = 0
+    if shut is not None:
+        grey[shut] = round(shutter.shade(header) * (2**depth - 1))
     return Image.fromarray(grey), depth
+
+
+def _is_inverse(header: Header) -> bool:
+    """Return whether the smallest value is white by the Presentation LUT Shape.
+
+    With MONOCHROME1, it says the same once more (PS3.3, section C.8.11.3.1.2).
+    """
+    with decoding():
+        return bool(header.dataset.get("PresentationLUTShape") == "INVERSE")
 
 
 def _possible_range(header: Header) -> tuple[int, int]:

@@ -35,6 +35,7 @@ _KEPT = (
     "StudyID",
     "PatientOrientation",
     "Laterality",
+    "BurnedInAnnotation",
 )
 """The elements that a result keeps of its source: the patient, the study and the view."""
 _REQUIRED = (
@@ -42,13 +43,14 @@ _REQUIRED = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientOrientation"),
 )
 """The elements that every image has, empty where the value is unknown (type 2, PS3.5, 7.4.3)."""
+_DERIVATION = "The risk of pneumonia, computed by a model, is printed on the image."
 _DAMAGED_STUDY = (
     "The DICOM header is damaged where it names the patient or the study: export it again."
 )
 
 
 def study_elements(dataset: Dataset) -> Dataset:
-    """Return the elements of ``dataset`` that a result keeps, and the instance's UID.
+    """Return the elements of ``dataset`` that a result keeps, and the instance's class and UID.
 
     Raises:
         ImageError: one of the elements is damaged, so that a result could not name its patient.
@@ -61,6 +63,7 @@ def study_elements(dataset: Dataset) -> Dataset:
     with decoding(_DAMAGED_STUDY):
         for element in elements:
             result.add_new(element.tag, element.VR, element.value)
+        result.SOPClassUID = uid.UID(dataset.get("SOPClassUID") or "")
         result.SOPInstanceUID = uid.UID(dataset.get("SOPInstanceUID") or "")
         # What cannot be written now could not be written into a result.
         pydicom.dcmwrite(io.BytesIO(), result, implicit_vr=False, little_endian=True)
@@ -84,11 +87,13 @@ def write_image(picture: Picture) -> bytes:
         _add_study(result, header, seeds)
         result.SeriesInstanceUID = _uid("series", seeds)
         result.SeriesNumber = None
+        result.SeriesDescription = "Risk of pneumonia"
         result.InstanceNumber = 1
         result.SOPClassUID = uid.SecondaryCaptureImageStorage
         result.SOPInstanceUID = _uid("instance", seeds)
         result.ImageType = ["DERIVED", "SECONDARY"]
         result.ConversionType = "WSD"  # a workstation
+        _add_derivation(result, header)
         _add_pixel_description(result, picture.pixels, picture.depth)
         result["PixelData"] = pydicom.DataElement(
             "PixelData",
@@ -107,8 +112,23 @@ def _add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
     for keyword in _REQUIRED:
         if keyword not in result:
             setattr(result, keyword, None)
+    if not result.get("Laterality"):
+        # Empty where it is unknown, and absent where the part of the body, such as CHEST, has none.
+        result.Laterality = None
+        if result.get("BodyPartExamined"):
+            del result.Laterality
     result.Modality = header.get("Modality") or "OT"
     result.StudyInstanceUID = header.get("StudyInstanceUID") or _uid("study", seeds)
+
+
+def _add_derivation(result: Dataset, header: Dataset) -> None:
+    """Add what the result was made of, and how (PS3.3, section C.7.6.1.1)."""
+    result.DerivationDescription = _DERIVATION
+    source = Dataset()
+    source.ReferencedSOPClassUID = header.get("SOPClassUID") or ""
+    source.ReferencedSOPInstanceUID = header.get("SOPInstanceUID") or ""
+    if source.ReferencedSOPClassUID and source.ReferencedSOPInstanceUID:
+        result.SourceImageSequence = [source]
 
 
 def _add_pixel_description(result: Dataset, image: Image.Image, depth: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -17,8 +19,9 @@ from tests.support import ROOT
 from tests.support.dicom_files import SECRET, dicom
 from tests.support.text_images import letter, with_text
 from xray.image import decode
+from xray.image.dicom import Retained
 from xray.redaction import ENGINE, redact
-from xray.redaction.command import main
+from xray.redaction.command import RETAINED, main
 
 Save = Callable[..., bytes]
 
@@ -101,6 +104,31 @@ def test_the_command_makes_png_of_dicom(tmp_path: Path, lung: Image.Image, as_by
     with Image.open(target / "a.png") as image:
         assert (image.mode, image.size, image.info) == ("L", chest.size, {})
     assert run(source / "a.dcm", tmp_path / "one.png")[1][0]["output"] == str(tmp_path / "one.png")
+
+
+def test_the_command_can_write_deidentified_dicom(tmp_path: Path, lung: Image.Image) -> None:
+    chest = np.asarray(lung.resize((250, 200)))
+    secret, source = tmp_path / "secret", tmp_path / "a.dcm"
+    secret.write_text("a secret of the tests, long enough")
+    source.write_bytes(dicom(chest, Manufacturer="Maker"))
+    options = ("--dicom", "--secret-file", secret)
+    status, printed, _ = run(*options, source, tmp_path / "out.dcm")
+    assert (status, printed[0]["output"]) == (0, str(tmp_path / "out.dcm"))
+    data = (tmp_path / "out.dcm").read_bytes()
+    assert SECRET.encode() not in data
+    assert np.array_equal(decode(data).pixels, redact(Image.fromarray(chest)).image)
+    result = pydicom.dcmread(tmp_path / "out.dcm")
+    assert result.PatientIdentityRemoved == "YES"
+    assert "Manufacturer" not in result
+    assert run(*options, "--retain", "device", source, tmp_path / "kept.dcm")[0] == 0
+    assert pydicom.dcmread(tmp_path / "kept.dcm").Manufacturer == "Maker"
+    status, _, error = run("--dicom", source, tmp_path / "out")
+    assert status == 2
+    assert "--dicom needs the deployment's secret" in error
+
+
+def test_the_options_are_those_of_the_header() -> None:
+    assert {field.name for field in dataclasses.fields(Retained)} == set(RETAINED)
 
 
 def test_the_command_refuses_a_wrong_call(tmp_path: Path) -> None:

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from xray.errors import ImageError
-from xray.image import Format, anonymous, decode, encode
+from xray.image import Format, Picture, anonymous, decode, encode
 from xray.redaction.redactor import ENGINE, redact
 
 
-def redact_files(source: Path, target: Path) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class DicomOutput:
+    """How DICOM files are written as de-identified DICOM."""
+
+    secret: str
+    """The deployment's secret, which keys the identifiers."""
+    retained: frozenset[str] = frozenset()
+    """What is kept beyond the Basic Profile: the fields of :class:`xray.image.dicom.Retained`."""
+
+
+def redact_files(
+    source: Path, target: Path, dicom: DicomOutput | None = None
+) -> list[dict[str, Any]]:
     """Redact a file, or all files in a folder and its subfolders.
 
     Args:
         source: a file or a folder.
         target: where the redacted files go: a file or a folder for a file, a folder for a folder.
+        dicom: how DICOM files are written; None to write them as PNG.
 
     Returns:
         The report: one entry for each file, as :func:`redact_file` returns it.
     """
-    return [redact_file(*paths) for paths in _paths(source, target)]
+    return [redact_file(*paths, dicom) for paths in _paths(source, target)]
 
 
-def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
+def redact_file(
+    source: Path, target: Path, name: str, dicom: DicomOutput | None = None
+) -> dict[str, Any]:
     """Redact one file.
 
-    A quarantined image is not written. A DICOM file becomes a PNG file.
+    A quarantined image is not written. Without ``dicom``, a DICOM file becomes a PNG file.
 
     Args:
         source: the image.
         target: where the redacted image goes. Its folder is created.
         name: the file's name in the report.
+        dicom: how a DICOM file is written; None to write it as PNG.
 
     Returns:
         The report's entry for the file: ``file``, ``output`` (None if nothing was written),
@@ -64,11 +82,22 @@ def redact_file(source: Path, target: Path, name: str) -> dict[str, Any]:
     }
     if redaction.quarantined:
         return entry
-    if original.format is Format.DICOM:
-        target = _png_path(target, source)
+    if original.format is Format.DICOM and dicom:
+        data = _as_dicom(redaction.image, original, dicom)
+    else:
+        data = encode(replace(picture, pixels=redaction.image))
+        target = _png_path(target, source) if original.format is Format.DICOM else target
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(encode(replace(picture, pixels=redaction.image)))
+    target.write_bytes(data)
     return {**entry, "output": str(target)}
+
+
+def _as_dicom(redacted: Image.Image, original: Picture, options: DicomOutput) -> bytes:
+    """Return the redacted image with a de-identified header."""
+    from xray.image.dicom import Retained, deidentified, write_deidentified
+
+    retained = Retained(**dict.fromkeys(options.retained, True))
+    return write_deidentified(redacted, deidentified(original.header, options.secret, retained))
 
 
 def _png_path(target: Path, source: Path) -> Path:

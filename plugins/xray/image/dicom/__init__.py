@@ -5,10 +5,14 @@ logged or passed on, and no message of this package quotes a value that could
 name a patient.
 """
 
+from xray.image.dicom.deidentify import Retained, deidentified
 from xray.image.dicom.read import read_image
-from xray.image.dicom.write import write_image
+from xray.image.dicom.write import write_deidentified, write_image
 
 __all__ = [
+    "Retained",
+    "deidentified",
     "read_image",
+    "write_deidentified",
     "write_image",
 ]

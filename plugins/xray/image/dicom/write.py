@@ -1,9 +1,10 @@
-"""The result as DICOM: a Secondary Capture that names its patient and study."""
+"""Results as DICOM: Secondary Captures, of the same patient and study, or de-identified."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 
 import numpy as np
 import pydicom
@@ -14,6 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from xray.errors import ImageError
 from xray.image.damage import decoding
+from xray.image.dicom import deidentify
 from xray.image.dicom.quiet import quietly
 from xray.image.picture import Picture
 
@@ -67,7 +69,18 @@ def study_elements(dataset: Dataset) -> Dataset:
         result.SOPInstanceUID = uid.UID(dataset.get("SOPInstanceUID") or "")
         # What cannot be written now could not be written into a result.
         pydicom.dcmwrite(io.BytesIO(), result, implicit_vr=False, little_endian=True)
+    _add_what_may_be_kept(result, dataset)
     return result
+
+
+def _add_what_may_be_kept(result: Dataset, dataset: Dataset) -> None:
+    """Add what a de-identified header is made of; a damaged element is left out."""
+    for keyword in deidentify.KEPT:
+        with suppress(ImageError), decoding():
+            if keyword in dataset and keyword not in result:
+                element = dataset[keyword]
+                if dictionary_VR(element.tag) == element.VR:
+                    result.add_new(element.tag, element.VR, element.value)
 
 
 def write_image(picture: Picture) -> bytes:
@@ -86,21 +99,43 @@ def write_image(picture: Picture) -> bytes:
         result = Dataset()
         _add_study(result, header, seeds)
         result.SeriesInstanceUID = _uid("series", seeds)
-        result.SeriesNumber = None
         result.SeriesDescription = "Risk of pneumonia"
-        result.InstanceNumber = 1
-        result.SOPClassUID = uid.SecondaryCaptureImageStorage
         result.SOPInstanceUID = _uid("instance", seeds)
-        result.ImageType = ["DERIVED", "SECONDARY"]
-        result.ConversionType = "WSD"  # a workstation
         _add_derivation(result, header)
-        _add_pixel_description(result, picture.pixels, picture.depth)
-        result["PixelData"] = pydicom.DataElement(
-            "PixelData",
-            "OW" if pixels.dtype == np.uint16 else "OB",
-            content + b"\0" * (len(content) % 2),
-        )
-        return _file(result)
+        return _secondary_capture(result, picture.pixels, picture.depth, content)
+
+
+def write_deidentified(image: Image.Image, header: Dataset) -> bytes:
+    """Encode an anonymised image as a Secondary Capture; equal arguments give equal bytes.
+
+    Args:
+        image: the redacted pixels, in mode L.
+        header: the result of :func:`~xray.image.dicom.deidentify.deidentified`.
+    """
+    with quietly():
+        result = Dataset()
+        for element in header:
+            result.add_new(element.tag, element.VR, element.value)
+        content = np.asarray(image).tobytes()
+        seeds = [str(header.SOPInstanceUID), hashlib.sha256(content).hexdigest()]
+        result.SOPInstanceUID = _uid("instance", seeds)
+        result.Modality = header.get("Modality") or "OT"
+        _add_laterality(result)
+        return _secondary_capture(result, image, 8, content)
+
+
+def _secondary_capture(result: Dataset, image: Image.Image, depth: int, content: bytes) -> bytes:
+    """Add what each Secondary Capture has, and the pixels, and return the file."""
+    result.SeriesNumber = None
+    result.InstanceNumber = 1
+    result.SOPClassUID = uid.SecondaryCaptureImageStorage
+    result.ImageType = ["DERIVED", "SECONDARY"]
+    result.ConversionType = "WSD"  # a workstation
+    _add_pixel_description(result, image, depth)
+    result["PixelData"] = pydicom.DataElement(
+        "PixelData", "OW" if image.mode == "I;16" else "OB", content + b"\0" * (len(content) % 2)
+    )
+    return _file(result)
 
 
 def _add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
@@ -112,13 +147,17 @@ def _add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
     for keyword in _REQUIRED:
         if keyword not in result:
             setattr(result, keyword, None)
+    _add_laterality(result)
+    result.Modality = header.get("Modality") or "OT"
+    result.StudyInstanceUID = header.get("StudyInstanceUID") or _uid("study", seeds)
+
+
+def _add_laterality(result: Dataset) -> None:
+    """Add an empty Laterality if it is unknown. A part of the body such as CHEST has none."""
     if not result.get("Laterality"):
-        # Empty where it is unknown, and absent where the part of the body, such as CHEST, has none.
         result.Laterality = None
         if result.get("BodyPartExamined"):
             del result.Laterality
-    result.Modality = header.get("Modality") or "OT"
-    result.StudyInstanceUID = header.get("StudyInstanceUID") or _uid("study", seeds)
 
 
 def _add_derivation(result: Dataset, header: Dataset) -> None:

@@ -37,6 +37,13 @@ class Policy(StrEnum):
     ALWAYS = "always"
 
 
+class DicomForm(StrEnum):
+    """The form of the anonymised copy of a DICOM image."""
+
+    DICOM = "dicom"
+    PNG = "png"
+
+
 class KeyDecoding(StrEnum):
     """The encoding of the object key in a notification."""
 
@@ -89,6 +96,27 @@ class Settings:
         default=False,
         metadata=_about(
             "Whether a thin line marks the places of an anonymised image that had text"
+        ),
+    )
+    anonymized_dicom: DicomForm = field(
+        default=DicomForm.DICOM,
+        metadata=_about("The form of the anonymised copy of a DICOM image"),
+    )
+    retain_dates: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether an anonymised DICOM image keeps its dates, moved by a number of days that is "
+            "secret and the same for all images of a patient"
+        ),
+    )
+    retain_device: bool = field(
+        default=False,
+        metadata=_about("Whether an anonymised DICOM image keeps what names the device"),
+    )
+    retain_characteristics: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether an anonymised DICOM image keeps the patient's sex, age, size and weight"
         ),
     )
     patient_pattern: str = field(

@@ -206,12 +206,13 @@ def run_of(token: str) -> str:
 
 def _places(work: Work, pinned: Pinned, number: int) -> list[Place]:
     """Return the places that an attempt may write to."""
-    from xray.image import Format, anonymous_format
+    from xray.image import Format
 
-    buckets, source, form = work.buckets, work.source, Format(pinned.format)
-    suffix = anonymous_format(form).suffix
+    buckets, source = work.buckets, work.source
+    suffix = work.anonymized_format(pinned).suffix
     anonymized, *_ = work.anonymized_keys(pinned.etag, suffix)
-    evidence = source.evidence_key(suffix if form is Format.DICOM else "")
+    is_dicom = Format(pinned.format) is Format.DICOM
+    evidence = source.evidence_key(Format.PNG.suffix if is_dicom else "")
     quarantined = [quarantined_key(work.case_id, number, suffix)]
     quarantined += [picture_name(work.case_id, number, view) for view in View]
     return [

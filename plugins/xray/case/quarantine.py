@@ -183,14 +183,21 @@ def _masked(
     work: Work, scored: Scored, stored: StoredObject, boxes: Sequence[Box]
 ) -> tuple[bytes, str, str]:
     """Return the image to publish, its media type and its suffix."""
-    from xray.image import ANY_SIZE, anonymous, decode, encode, print_caption
+    from xray.image import ANY_SIZE, Format, anonymous, decode, encode, print_caption
     from xray.redaction import masked
 
-    picture = anonymous(decode(stored.data, limits=ANY_SIZE))  # 0.1.0 kept depth and colour.
+    quarantined = decode(stored.data, limits=ANY_SIZE)
+    picture = anonymous(quarantined)  # 0.1.0 kept depth and colour.
     caption = anonymous_caption_of(scored, work.settings)
     drawn = print_caption(masked(picture.pixels, boxes), caption)
-    form = picture.format
-    return encode(replace(picture, pixels=drawn)), form.content_type, form.suffix
+    form = quarantined.format
+    if form is Format.DICOM:
+        from xray.image.dicom import with_pixels
+
+        data = with_pixels(stored.data, drawn)
+    else:
+        data = encode(replace(picture, pixels=drawn))
+    return data, form.content_type, form.suffix
 
 
 def _read_quarantined(

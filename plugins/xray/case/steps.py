@@ -153,7 +153,8 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     from xray.redaction import redact
 
     # The original image is redacted, as the caption of the annotated image is text as well.
-    picture, settings = anonymous(read_pinned_image(work, pinned)), work.settings
+    original, settings = read_pinned_image(work, pinned), work.settings
+    picture = anonymous(original)
     redaction = redact(
         picture.pixels,
         keep_markers=settings.keep_markers,
@@ -162,7 +163,24 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     drawn = redaction.image
     if not redaction.quarantined:
         drawn = print_caption(drawn, anonymous_caption_of(scored, settings))
+    if work.anonymized_format(pinned) is not picture.format:
+        picture = _as_dicom(work, picture, original)
     return replace(stage(work, "anonymized", picture, drawn), redaction=redaction.summary())
+
+
+def _as_dicom(work: Work, picture: Picture, original: Picture) -> Picture:
+    """Return an anonymous picture with the original's header, de-identified."""
+    from xray.image import Format
+    from xray.image.dicom import Retained, deidentified
+
+    settings, (secret, *_) = work.settings, work.keyring.pseudonym_secrets
+    retained = Retained(
+        dates=settings.retain_dates,
+        device=settings.retain_device,
+        characteristics=settings.retain_characteristics,
+    )
+    header = deidentified(original.header, secret, retained)
+    return replace(picture, format=Format.DICOM, header=header)
 
 
 def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:

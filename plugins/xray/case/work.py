@@ -20,13 +20,13 @@ from xray.case.source import OBJECT_DIGITS, Source
 from xray.case.values import Decision, Pinned, Staged
 from xray.errors import NotFoundError, ObjectError
 from xray.pseudonym import Keyring
-from xray.settings import Settings
+from xray.settings import DicomForm, Settings
 from xray.storage import ObjectStore
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xray.image import Limits, Picture
+    from xray.image import Format, Limits, Picture
 
 _THUMBNAIL = "thumbnail.jpg"
 """The name of the staged thumbnail within the case."""
@@ -105,6 +105,15 @@ class Work:
         """Return the keys of the anonymised image: see :meth:`Source.anonymized_keys`."""
         pattern = self.settings.patient_pattern
         return self.source.anonymized_keys(self.keyring, etag, suffix, pattern)
+
+    def anonymized_format(self, pinned: Pinned) -> Format:
+        """Return the format of the anonymised image."""
+        from xray.image import Format, anonymous_format
+
+        form = Format(pinned.format)
+        if form is Format.DICOM and self.settings.anonymized_dicom is DicomForm.DICOM:
+            return form
+        return anonymous_format(form)
 
     @property
     def limits(self) -> Limits:

@@ -51,7 +51,7 @@ class DicomFormat:
 
     form = Format.DICOM
     anonymous_form = Format.PNG
-    """A DICOM file always names a patient and a study."""
+    """Without a header that was de-identified: see :mod:`xray.image.dicom.deidentify`."""
 
     def sniff(self, data: bytes) -> bool:
         """Return whether the preamble is followed by the prefix (PS3.10, section 7.1).

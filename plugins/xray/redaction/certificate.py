@@ -30,7 +30,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from xray import VERSION
 from xray.errors import ImageError
@@ -83,8 +83,7 @@ def certify(
         ImageError: the image is not 8-bit grey, so that more of it would be published than was
             inspected.
     """
-    with Image.open(io.BytesIO(image)) as opened:  # Reads the header alone.
-        mode, (width, height) = opened.mode, opened.size
+    mode, (width, height) = _mode_and_size(image)
     if mode != _MODE:
         raise ImageError(
             f"An anonymised image must be 8-bit grey (mode {_MODE}), not of mode {mode}: only that "
@@ -113,6 +112,16 @@ def certify(
     }
     seal = {"algorithm": _ALGORITHM, "value": _seal(secrets[0], content)}
     return _written({**content, "seal": seal})
+
+
+def _mode_and_size(image: bytes) -> tuple[str, tuple[int, int]]:
+    """Return the mode of the pixels as they are stored, in Pillow's name, and their size."""
+    try:
+        with Image.open(io.BytesIO(image)) as opened:  # Reads the header alone.
+            return opened.mode, opened.size
+    except UnidentifiedImageError:  # DICOM
+        pixels = decode(image, limits=ANY_SIZE).pixels
+        return pixels.mode, pixels.size
 
 
 def certificate_problem(image: bytes, document: bytes, secrets: Sequence[str]) -> str | None:

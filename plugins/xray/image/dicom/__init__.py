@@ -7,12 +7,13 @@ name a patient.
 
 from xray.image.dicom.deidentify import Retained, deidentified
 from xray.image.dicom.read import read_image
-from xray.image.dicom.write import write_deidentified, write_image
+from xray.image.dicom.write import with_pixels, write_deidentified, write_image
 
 __all__ = [
     "Retained",
     "deidentified",
     "read_image",
+    "with_pixels",
     "write_deidentified",
     "write_image",
 ]

@@ -89,9 +89,12 @@ def write_image(picture: Picture) -> bytes:
     The UIDs are made from the source's UID and the pixels.
 
     Args:
-        picture: a picture whose header is the result of :func:`study_elements`, or None.
+        picture: a picture whose header is the result of :func:`study_elements` or of
+            :func:`~xray.image.dicom.deidentify.deidentified`, or None.
     """
     header = Dataset() if picture.header is None else picture.header
+    if header.get("DeidentificationMethod") == deidentify.METHOD:
+        return write_deidentified(picture.pixels, header)
     pixels = np.ascontiguousarray(np.asarray(picture.pixels))
     content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     seeds = [str(header.get("SOPInstanceUID", "")), hashlib.sha256(content).hexdigest()]
@@ -122,6 +125,19 @@ def write_deidentified(image: Image.Image, header: Dataset) -> bytes:
         result.Modality = header.get("Modality") or "OT"
         _add_laterality(result)
         return _secondary_capture(result, image, 8, content)
+
+
+def with_pixels(data: bytes, image: Image.Image) -> bytes:
+    """Return a file of :func:`write_deidentified` with other pixels.
+
+    Args:
+        data: the file.
+        image: the new pixels, in mode L and of the same size.
+    """
+    with quietly():
+        header = pydicom.dcmread(io.BytesIO(data))
+        del header.PixelData
+        return write_deidentified(image, header)
 
 
 def _secondary_capture(result: Dataset, image: Image.Image, depth: int, content: bytes) -> bytes:

@@ -128,9 +128,9 @@ def test_wide_pixels_become_square_in_any_depth(chest8: Pixels) -> None:
     assert (seen.pixels.mode, seen.depth) == ("I;16", 16)
 
 
-def test_pixels_that_are_almost_square_stay_as_they_are(chest8: Pixels) -> None:
-    seen = decode(dicom(chest8, PixelSpacing=[0.1001, 0.1])).pixels
-    assert np.array_equal(seen, chest8)
+@pytest.mark.parametrize("spacing", [[0.1001, 0.1], 0.3, None])
+def test_other_spacings_change_nothing(chest8: Pixels, spacing: object) -> None:
+    assert np.array_equal(decode(dicom(chest8, PixelSpacing=spacing)).pixels, chest8)
 
 
 def test_an_enlarged_image_keeps_the_limits(chest8: Pixels) -> None:

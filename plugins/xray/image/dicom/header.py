@@ -14,6 +14,7 @@ from pydicom import uid
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 
 from xray.errors import ImageError, ImageFault
 from xray.image.damage import decoding
@@ -54,8 +55,9 @@ _RADIOGRAPHS = {
 
 
 _SIZES = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-"""The elements that give the height and the width of a pixel; the first that is there counts."""
+"""The elements that give the height and the width of a pixel; the first that has both counts."""
 _MAX_TALLNESS = 4
+"""The largest share that is taken for that of a pixel, and not for damage."""
 _NEEDED = ("PhotometricInterpretation", "BitsAllocated", "PixelRepresentation")
 """The elements that nothing stands for."""
 _POLARITY = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}
@@ -198,12 +200,12 @@ def _tallness(dataset: Dataset) -> float:
     """Return the height of a pixel as a share of its width; 1 if the header does not say it.
 
     Raises:
-        ImageError: the sizes are damaged, or differ more than those of any detector.
+        ImageError: the sizes are no numbers, or differ more than those of any detector.
     """
     with decoding():
         known = (dataset.get(keyword) for keyword in _SIZES)
-        size = next((each for each in known if each), (1, 1))
-        height, width = (float(each) for each in size)
+        pairs = (each for each in known if isinstance(each, MultiValue) and len(each) == 2)
+        height, width = (float(each) for each in next(pairs, (1, 1)))
         tallness = height / width
     if not 1 / _MAX_TALLNESS <= tallness <= _MAX_TALLNESS:
         raise ImageError(

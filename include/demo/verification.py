@@ -156,11 +156,13 @@ def expected_results(directory: Path, settings: Settings) -> list[Expected]:
     for path in files_to_upload(directory):
         key = str(path.relative_to(directory))
         try:
-            prediction = model.predict(decode(path.read_bytes(), limits=limits).eight_bit())
+            picture = decode(path.read_bytes(), limits=limits)
         except ImageError as error:
             results.append(Expected(path, key, None, None, str(error)))
             continue
-        label = Label.UNSURE if prediction.refused else settings.label(prediction.risk)
+        prediction = model.predict(picture.eight_bit())
+        is_refused = picture.unfit or prediction.refused
+        label = Label.UNSURE if is_refused else settings.label(prediction.risk)
         if key in labels:
             label = Label(labels[key]["label"])
         results.append(Expected(path, key, label, prediction.risk, None))

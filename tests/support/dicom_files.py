@@ -197,6 +197,11 @@ VARIANTS: dict[str, Callable[[Pixels], bytes]] = {
         WindowWidth=511,
     ),
     "a VOI LUT": with_voi_lut,
+    "signed, no window": lambda p: dicom(p.astype(np.int16) * 100 - 9000),
+    "left-aligned": lambda p: dicom(twelve_bits(p) << 4, BitsStored=12, HighBit=15),
+    "padded": lambda p: dicom(
+        np.where(p == 0, -2000, p.astype(np.int16) * 4), PixelPaddingValue=-2000
+    ),
     "RLE": rle,
     "implicit": lambda p: file_bytes(dataset(p), uid.ImplicitVRLittleEndian),
     "JPEG": lambda p: embedded(p, compressed(p, "JPEG", quality=95), uid.JPEGBaseline8Bit),

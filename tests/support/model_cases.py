@@ -75,6 +75,7 @@ class Picture:
     pixels: Pixels
     format: image.Format = image.Format.PNG
     depth: int = 8
+    unfit: str | None = None
 
     def eight_bit(self) -> Pixels:
         return self.pixels

@@ -16,10 +16,11 @@ from botocore.stub import Stubber
 from PIL import Image
 
 from tests.support import ROOT
-from tests.support.cases import BUCKET, KEY, case
+from tests.support.cases import BUCKET, KEY, case, upload
 from tests.support.dicom_files import dicom
 from xray.case import Source, Work, hand_over, steps
 from xray.errors import ImageError, NotFoundError, ObjectError
+from xray.image import decode
 from xray.risk import RiskModel, shared_model
 from xray.settings import Policy, Settings
 from xray.storage import ObjectStore
@@ -136,14 +137,14 @@ def test_a_shadow_model_that_fails_does_not_fail_the_case(
 
 
 def test_an_image_whose_header_names_another_view_is_unsure(
-    s3: Any, work: Work, chest: Image.Image
+    s3: Any, store: ObjectStore, sick: bytes
 ) -> None:
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=dicom(np.asarray(chest), ViewPosition="LL"))
-    scored = steps.classify(work, steps.fetch(work))
-    assert (scored.label, scored.refused) == ("Unsure", "a view from the side")
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=dicom(np.asarray(chest), ViewPosition="PA"))
-    scored = steps.classify(work, steps.fetch(work))
-    assert scored.refused is None
+    pixels = np.asarray(decode(sick).pixels.convert("L"))
+    for view, refused in (("LL", "a view from the side"), ("PA", None)):
+        work = upload(s3, store, dicom(pixels, ViewPosition=view))
+        scored = steps.classify(work, steps.fetch(work))
+        assert scored.refused == refused
+        assert (scored.label == "Unsure") is bool(refused)
 
 
 def test_a_review_is_off_by_default_and_for_unsure_cases_only(work: Work) -> None:

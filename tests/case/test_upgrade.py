@@ -1,7 +1,8 @@
 """Cases that began before an upgrade end after it
 
 ``values_before_manifests.json`` holds what the version before manifests wrote for one case: the
-conf of its run, the results of its tasks as Airflow kept them, and its audit record.
+conf of its run, the results of its tasks as Airflow kept them, and its audit record. The image of
+the case is ``image_before_manifests.jpeg``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from xray.errors import PermanentError, SettingsError
 from xray.storage import ObjectStore
 
 BEFORE = json.loads(Path(__file__).with_name("values_before_manifests.json").read_text())
+IMAGE = Path(__file__).with_name("image_before_manifests.jpeg")
 
 
 @pytest.fixture
-def work(s3: Any, store: ObjectStore, sick: bytes) -> Work:
+def work(s3: Any, store: ObjectStore) -> Work:
     """The case, in a task of this version."""
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=sick)
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=IMAGE.read_bytes())
     source = Source.from_conf(BEFORE["conf"], KEYRING)
     pinned = Pinned.from_json(BEFORE["fetch"])
     return case(store, source, carried_id=pinned.case_id, claim=pinned.claim)

@@ -62,7 +62,7 @@ class Visitor:
 
     def _keep(self, message: Any) -> None:
         if message.type == "error":
-            self.problems.append(message.text)
+            self.problems.append(f"{message.text} {message.location.get('url', '')}")
 
     def open(self, path: str) -> Page:
         """Open a page."""

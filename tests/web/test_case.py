@@ -227,6 +227,8 @@ def test_a_case_whose_results_were_deleted_names_nobody(
     assert "A request for erasure. dr. b has asked for it." in text_of(page.text)
     assert "<img src" not in page.text
     assert logged_in("user").get(f"{address}/pictures/original/full").status_code == 404
+    assert logged_in("user").get(f"{address}/pictures/original/preview").status_code == 204
+    assert logged_in("user").get(f"{address}/pictures/anonymised/preview").status_code == 204
 
 
 def test_a_case_that_waits_shows_its_form_to_those_who_may_answer(

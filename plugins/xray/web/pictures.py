@@ -19,6 +19,7 @@ from xray.case.known import Kind, Known
 from xray.case.pictures import THUMBNAIL_TYPE, View, picture_name, thumbnail_key
 from xray.errors import ImageError, NotFoundError, TransientError, XrayError
 from xray.storage import ObjectStream
+from xray.store_errors import PreconditionError
 from xray.web import rendering
 
 CONTENT_TYPES = frozenset(view.content_type for view in View)
@@ -95,7 +96,9 @@ def thumbnail(bucket: str, case_id: str) -> Response:
 def of_case(known: Known, kind: Kind, view: View) -> Response:
     """Return the response with a picture of a case.
 
-    A PNG or a JPEG is sent as it is stored, unless its greys are to be stretched.
+    A PNG or a JPEG is sent as it is stored, unless its greys are to be stretched. If there is no
+    such picture, the answer for a preview is 204, as for a thumbnail: the page that shows it may be
+    a moment older than the store.
 
     Args:
         known: what the store knows of the case.
@@ -108,11 +111,14 @@ def of_case(known: Known, kind: Kind, view: View) -> Response:
     """
     place = known.pictures().get(kind)
     if place is None:
-        raise HTTPException(404, ABSENT, headers=HEADERS)
+        return _absent(view)
     with _answered(ABSENT):
-        stored = connections.object_store().stream(
-            place.bucket, place.key, version_id=place.version_id, etag=place.etag
-        )
+        try:
+            stored = connections.object_store().stream(
+                place.bucket, place.key, version_id=place.version_id, etag=place.etag
+            )
+        except (NotFoundError, PreconditionError):
+            return _absent(view)
         try:
             first = next(stored.chunks, b"")
             content_type = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
@@ -129,6 +135,13 @@ def of_case(known: Known, kind: Kind, view: View) -> Response:
         return Response(
             rendering.render(data, view, settings), media_type=view.content_type, headers=HEADERS
         )
+
+
+def _absent(view: View) -> Response:
+    """Return the answer if there is no such picture."""
+    if view is View.PREVIEW:
+        return Response(status_code=204, headers=HEADERS)
+    raise HTTPException(404, ABSENT, headers=HEADERS)
 
 
 @contextmanager

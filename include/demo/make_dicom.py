@@ -17,9 +17,9 @@ import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from include.demo.make_images import IMAGES
 from xray.image import decode
 
-IMAGES = Path(__file__).resolve().parent / "images"
 Pixels = npt.NDArray[np.uint8]
 
 

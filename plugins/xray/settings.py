@@ -239,6 +239,11 @@ class Settings:
         """Return whether a person is to look at a case with this ``label`` before it goes on."""
         return self.review_unsure and label == Label.UNSURE
 
+    def retained(self) -> set[str]:
+        """Return what an anonymised DICOM image keeps beyond the Basic Profile."""
+        names = ("dates", "device", "characteristics")
+        return {name for name in names if getattr(self, f"retain_{name}")}
+
     def wants_anonymized(self, label: str) -> bool:
         """Return whether the policy asks for an anonymised copy of a case with this ``label``."""
         match self.anonymize:

@@ -149,7 +149,7 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
 
     No risk is printed on an image that is to be quarantined: a person may still redact it.
     """
-    from xray.image import anonymous, print_caption
+    from xray.image import anonymous, deidentified, print_caption
     from xray.redaction import redact
 
     # The original image is redacted, as the caption of the annotated image is text as well.
@@ -164,23 +164,9 @@ def anonymize(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     if not redaction.quarantined:
         drawn = print_caption(drawn, anonymous_caption_of(scored, settings))
     if work.anonymized_format(pinned) is not picture.format:
-        picture = _as_dicom(work, picture, original)
+        secret, *_ = work.keyring.pseudonym_secrets
+        picture = deidentified(picture, original, secret, settings.retained())
     return replace(stage(work, "anonymized", picture, drawn), redaction=redaction.summary())
-
-
-def _as_dicom(work: Work, picture: Picture, original: Picture) -> Picture:
-    """Return an anonymous picture with the original's header, de-identified."""
-    from xray.image import Format
-    from xray.image.dicom import Retained, deidentified
-
-    settings, (secret, *_) = work.settings, work.keyring.pseudonym_secrets
-    retained = Retained(
-        dates=settings.retain_dates,
-        device=settings.retain_device,
-        characteristics=settings.retain_characteristics,
-    )
-    header = deidentified(original.header, secret, retained)
-    return replace(picture, format=Format.DICOM, header=header)
 
 
 def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:

@@ -8,6 +8,8 @@ decoded. Each format is one :class:`FormatHandler`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from xray.errors import ImageError, ImageFault
@@ -121,6 +123,25 @@ def anonymous(picture: Picture) -> Picture:
     Text that is visible in 8-bit grey stays.
     """
     return Picture(picture.eight_bit().convert("L"), anonymous_format(picture.format))
+
+
+def deidentified(
+    picture: Picture, original: Picture, secret: str, retained: Iterable[str]
+) -> Picture:
+    """Return an anonymous picture of a DICOM image as DICOM, with its header de-identified.
+
+    Args:
+        picture: the result of :func:`anonymous`.
+        original: the DICOM image.
+        secret: the deployment's secret, which keys the identifiers.
+        retained: what is kept beyond the Basic Profile: the fields of
+            :class:`xray.image.dicom.Retained`.
+    """
+    from xray.image import dicom
+
+    kept = dicom.Retained(**dict.fromkeys(retained, True))
+    header = dicom.deidentified(original.header, secret, kept)
+    return replace(picture, format=Format.DICOM, header=header)
 
 
 def anonymous_format(form: Format) -> Format:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from xray.errors import ImageError
-from xray.image import Format, Picture, anonymous, decode, encode
+from xray.image import Format, anonymous, decode, deidentified, encode
 from xray.redaction.redactor import ENGINE, redact
 
 
@@ -83,21 +81,12 @@ def redact_file(
     if redaction.quarantined:
         return entry
     if original.format is Format.DICOM and dicom:
-        data = _as_dicom(redaction.image, original, dicom)
-    else:
-        data = encode(replace(picture, pixels=redaction.image))
-        target = _png_path(target, source) if original.format is Format.DICOM else target
+        picture = deidentified(picture, original, dicom.secret, dicom.retained)
+    elif original.format is Format.DICOM:
+        target = _png_path(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
+    target.write_bytes(encode(replace(picture, pixels=redaction.image)))
     return {**entry, "output": str(target)}
-
-
-def _as_dicom(redacted: Image.Image, original: Picture, options: DicomOutput) -> bytes:
-    """Return the redacted image with a de-identified header."""
-    from xray.image.dicom import Retained, deidentified, write_deidentified
-
-    retained = Retained(**dict.fromkeys(options.retained, True))
-    return write_deidentified(redacted, deidentified(original.header, options.secret, retained))
 
 
 def _png_path(target: Path, source: Path) -> Path:

@@ -18,10 +18,10 @@ from xray.image import Limits, decode
 
 FOLDER = Path(pydicom.data.__file__).parent / "test_files"
 LIMITS = Limits(min_side=1, max_frames=1000)
-REFUSED = {
-    "32 bits": "bits per pixel; at most 16 are read",
-    "deflated": "stored as Deflated Explicit VR Little Endian",
-}
+REFUSED = (
+    "bits per pixel; at most 16 are read",
+    "stored as Deflated Explicit VR Little Endian",
+)
 """The reasons for which an image that pydicom shows may be refused."""
 ONLY_HERE = {"JPEG-lossy.dcm", "JPGExtended.dcm"}
 """Images that pydicom does not decode: JPEG Extended with 12 bits."""
@@ -82,7 +82,7 @@ def test_an_image_looks_as_pydicom_shows_it(path: Path) -> None:
     try:
         picture = decode(data, limits=LIMITS)
     except ImageError as error:
-        reasons = [reason for reason in REFUSED.values() if reason in str(error)]
+        reasons = [reason for reason in REFUSED if reason in str(error)]
         assert expected is None or reasons, error
         assert not reasons or error.fault is ImageFault.UNSUPPORTED
         return

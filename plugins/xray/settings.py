@@ -44,6 +44,10 @@ class DicomForm(StrEnum):
     PNG = "png"
 
 
+RETAINABLE = ("dates", "device", "characteristics")
+"""What an anonymised DICOM image can keep: the fields of :class:`xray.image.dicom.Retained`."""
+
+
 class KeyDecoding(StrEnum):
     """The encoding of the object key in a notification."""
 
@@ -241,8 +245,7 @@ class Settings:
 
     def retained(self) -> set[str]:
         """Return what an anonymised DICOM image keeps beyond the Basic Profile."""
-        names = ("dates", "device", "characteristics")
-        return {name for name in names if getattr(self, f"retain_{name}")}
+        return {name for name in RETAINABLE if getattr(self, f"retain_{name}")}
 
     def wants_anonymized(self, label: str) -> bool:
         """Return whether the policy asks for an anonymised copy of a case with this ``label``."""

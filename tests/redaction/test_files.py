@@ -21,7 +21,8 @@ from tests.support.text_images import letter, with_text
 from xray.image import decode
 from xray.image.dicom import Retained
 from xray.redaction import ENGINE, redact
-from xray.redaction.command import RETAINED, main
+from xray.redaction.command import main
+from xray.settings import RETAINABLE
 
 Save = Callable[..., bytes]
 
@@ -128,7 +129,7 @@ def test_the_command_can_write_deidentified_dicom(tmp_path: Path, lung: Image.Im
 
 
 def test_the_options_are_those_of_the_header() -> None:
-    assert {field.name for field in dataclasses.fields(Retained)} == set(RETAINED)
+    assert {field.name for field in dataclasses.fields(Retained)} == set(RETAINABLE)
 
 
 def test_the_command_refuses_a_wrong_call(tmp_path: Path) -> None:

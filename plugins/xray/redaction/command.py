@@ -20,9 +20,8 @@ from pathlib import Path
 from xray.command_line import add_secret_option, given_secrets
 from xray.redaction.certificate import certificate_problem, conclusion
 from xray.redaction.files import DicomOutput, redact_files
+from xray.settings import RETAINABLE
 
-RETAINED = ("dates", "device", "characteristics")
-"""The values of ``--retain``: the fields of :class:`xray.image.dicom.Retained`."""
 VERIFY = "verify"
 """The first argument of a call that checks a certificate."""
 
@@ -65,7 +64,7 @@ def _redact(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--retain",
         action="append",
-        choices=RETAINED,
+        choices=RETAINABLE,
         default=[],
         help="with --dicom, what is kept beyond the Basic Profile; may be given several times",
     )

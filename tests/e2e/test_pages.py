@@ -217,6 +217,7 @@ def test_a_quarantined_image_is_released_with_a_drawn_box(
     decision = page.get_by_role("region", name=re.compile("^Release:"))
     release = decision.get_by_role("button", name="Mask and release")
     expect(release).to_be_enabled()  # The script is there, which draws the boxes.
+    page.wait_for_load_state()  # Until then, a page that was reloaded may scroll back.
     picture = decision.get_by_alt_text("The image in quarantine")
     loaded(picture).evaluate("image => image.scrollIntoView({ block: 'center' })")
     place = picture.bounding_box()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -94,6 +95,19 @@ def chest() -> Image.Image:
     rng = np.random.default_rng(3)
     small = Image.fromarray(rng.integers(0, 256, (12, 16), np.uint8).astype(np.uint8))
     return small.resize((640, 480), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def unredactable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redaction that leaves text on every image."""
+    from xray import redaction
+
+    done = redaction.redact
+
+    def redact(image: Image.Image, *args: Any, **options: Any) -> Any:
+        return dataclasses.replace(done(image), verified=False)
+
+    monkeypatch.setattr(redaction, "redact", redact)
 
 
 @pytest.fixture

@@ -44,6 +44,17 @@ class DicomForm(StrEnum):
     PNG = "png"
 
 
+class Outputs(StrEnum):
+    """Where the results of DICOM images go, beside the buckets."""
+
+    BUCKETS = "buckets"
+    """Nowhere else."""
+    ANNOTATED_TO_PACS = "annotated_to_pacs"
+    """The annotated image, and the structured report if there is one, go to the PACS."""
+    ANONYMIZED_TO_PACS = "anonymized_to_pacs"
+    """The anonymised image goes to the PACS, which is then one for research."""
+
+
 RETAINABLE = ("dates", "device", "characteristics")
 """What an anonymised DICOM image can keep: the fields of :class:`xray.image.dicom.Retained`."""
 
@@ -121,6 +132,13 @@ class Settings:
         default=False,
         metadata=_about(
             "Whether an anonymised DICOM image keeps the patient's sex, age, size and weight"
+        ),
+    )
+    outputs: Outputs = field(
+        default=Outputs.BUCKETS,
+        metadata=_about(
+            "Which results of DICOM images go to the PACS of the connection xray_pacs, beside the "
+            "buckets"
         ),
     )
     patient_pattern: str = field(

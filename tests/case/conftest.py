@@ -54,16 +54,3 @@ def upside_down(s3: Any, store: ObjectStore, sick: bytes) -> Work:
     picture = decode(sick)
     turned = picture.pixels.transpose(Image.Transpose.ROTATE_180)
     return upload(s3, store, encode(dataclasses.replace(picture, pixels=turned)))
-
-
-@pytest.fixture
-def unredactable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A redaction that leaves text on every image."""
-    from xray import redaction
-
-    done = redaction.redact
-
-    def redact(image: Image.Image, *args: Any, **options: Any) -> Any:
-        return dataclasses.replace(done(image), verified=False)
-
-    monkeypatch.setattr(redaction, "redact", redact)

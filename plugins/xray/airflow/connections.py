@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from xray.errors import SettingsError
+from xray import pacs
+from xray.errors import BlockedError, SettingsError, TransientError
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -22,6 +23,11 @@ KAFKA_CONNECTION = "xray_kafka"
 """Type kafka: the brokers and the consumer group."""
 API_CONNECTION = "xray_api"
 """Type http: the REST API of this Airflow, with the login of a service account."""
+PACS_CONNECTION = pacs.CONNECTION
+"""Type http: the address of a PACS that speaks DICOMweb, for the setting ``outputs``."""
+PACS_SECONDS = (5.0, 60.0)
+"""The timeouts of a request to the PACS, to connect and to answer, in seconds. The ``timeout`` in
+the connection's extra takes precedence."""
 KAFKA_SECONDS = 10.0
 """The timeout of a single request to a Kafka broker, in seconds."""
 
@@ -99,6 +105,45 @@ def _models(data_path: str | None) -> Loader:
     from botocore.loaders import create_loader
 
     return create_loader(data_path)
+
+
+def request_to_pacs(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> pacs.Answer:
+    """Send a request to the PACS of the connection ``xray_pacs``: see :data:`xray.pacs.Request`.
+
+    Raises:
+        BlockedError: the connection is missing or wrong, or the certificate is not trusted.
+        TransientError: there is no answer.
+    """
+    from airflow.providers.http.hooks.http import HttpHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+    from requests.exceptions import InvalidURL, RequestException, SSLError
+
+    hook = HttpHook(method=method, http_conn_id=PACS_CONNECTION)
+    try:
+        extra = hook.get_connection(PACS_CONNECTION).extra_dejson
+        options = {
+            "timeout": extra.get("timeout", PACS_SECONDS),
+            "check_response": False,
+            "allow_redirects": False,  # A request that stores would become one that reads.
+        }
+        response = hook.run(path, body or None, dict(headers), options)
+    except AirflowNotFoundException:
+        raise BlockedError(
+            f"The Airflow connection {PACS_CONNECTION} is not defined: add it, with the address of "
+            "the PACS."
+        ) from None
+    except SSLError:
+        raise BlockedError(
+            "The certificate of the PACS is not trusted, or the PACS does not trust ours: correct "
+            f"verify and cert in the extra of {PACS_CONNECTION}."
+        ) from None
+    except (InvalidURL, ValueError):
+        raise BlockedError(
+            f"The address of {PACS_CONNECTION} is wrong: correct its host, with http:// or https://."
+        ) from None
+    except RequestException as error:
+        raise TransientError(f"The PACS does not answer ({type(error).__name__}).") from None
+    return pacs.Answer(response.status_code, response.content)
 
 
 def check_kafka_connection(config: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from xray import audit
+from xray import audit, pacs
 from xray.case.claim import claim, forgotten, last_claim, own_claim, quarantined_key
 from xray.case.converge import converge
 from xray.case.manifest import Output, Request
@@ -28,7 +28,7 @@ from xray.case.values import (
 from xray.case.work import Work, clear_stage, record, recorded, unstage, unstage_thumbnail
 from xray.case.writer import Writer, writing
 from xray.errors import StaleError
-from xray.settings import Settings
+from xray.settings import Outputs, Settings
 from xray.suffixes import CERTIFICATE_KEY
 
 
@@ -60,6 +60,7 @@ def _end(
     """Publish if the case owns the object, record the attempt, and converge the object."""
     manifest = claim(work, pinned)
     own, outputs = own_claim(work, manifest), list[Output]()
+    facts = dict[str, Any]()
     decision = Decision.DELETED if forgotten(work, manifest) else Decision.SUPERSEDED
     if own:
         annotated = _ready(work, annotated, lambda: annotate(work, pinned, scored))
@@ -72,7 +73,9 @@ def _end(
                 put_marker(work, pinned, scored, waiting)
             writer.commit(pinned.sha256, waiting)
             outputs, decision = writer.outputs, _decision(anonymized)
-    facts = {"redaction": anonymized.redaction} if anonymized and anonymized.redaction else {}
+            facts = writer.sent_facts()
+    if anonymized and anonymized.redaction:
+        facts["redaction"] = anonymized.redaction
     written = record(
         work,
         audit.SUCCEEDED,
@@ -107,7 +110,8 @@ def publish_anonymized(
     *,
     masked: int | None = None,
 ) -> None:
-    """Publish an anonymised image with its certificate.
+    """Publish an anonymised image with its certificate, and send it to the PACS if the settings
+    say so.
 
     The certificate is written first, so that no image is without one.
 
@@ -125,6 +129,7 @@ def publish_anonymized(
     Raises:
         ImageError: the image is not 8-bit grey.
         StaleError: the attempt no longer owns the object.
+        ObjectError, TransientError: the store or the PACS refuses, or cannot answer now.
     """
     from xray.redaction import certify
 
@@ -143,6 +148,8 @@ def publish_anonymized(
     # On record, the certificate follows its image.
     writer.outputs.remove(certificate)
     writer.outputs.append(certificate)
+    if settings.outputs is Outputs.ANONYMIZED_TO_PACS and content_type == pacs.MEDIA_TYPE:
+        writer.send(image)
 
 
 def anonymous_metadata(scored: Scored, settings: Settings) -> dict[str, str]:
@@ -186,7 +193,10 @@ def _publish_all(
 def _publish_identified(
     writer: Writer, work: Work, pinned: Pinned, scored: Scored, annotated: Staged
 ) -> None:
-    """Publish the picture of the evidence if the settings ask for it, then the annotated image."""
+    """Publish the picture of the evidence if the settings ask for it, then the annotated image.
+
+    The annotated image of a DICOM image goes to the PACS as well, if the settings say so.
+    """
     exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
     metadata = {
         **anonymous_metadata(scored, work.settings),
@@ -202,6 +212,8 @@ def _publish_identified(
         key = work.source.evidence_key(evidence.suffix if pinned.format == "DICOM" else "")
         _publish(writer, work, key, evidence, metadata)
     _publish(writer, work, work.source.processed_key(), annotated, metadata)
+    if work.settings.outputs is Outputs.ANNOTATED_TO_PACS and pinned.format == "DICOM":
+        writer.send(unstage(work, annotated))
 
 
 def _publish(

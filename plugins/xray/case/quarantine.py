@@ -25,7 +25,7 @@ from xray.case.requests import (
 from xray.case.steps import anonymous_caption_of
 from xray.case.values import Decision, Pinned, Scored
 from xray.case.work import Work, record, recorded
-from xray.case.writer import writing
+from xray.case.writer import Writer, writing
 from xray.errors import ObjectError, StaleError
 from xray.storage import StoredObject
 from xray.suffixes import BucketSuffix
@@ -107,11 +107,13 @@ def release(
             first = agreement.first_answer(work, request, choice)
         boxes = [*(first["boxes"] if first else ()), *boxes]
         outputs: Sequence[Output] = ()
+        sent = dict[str, Any]()
         try:
             if choice == WITHHOLD:
                 reserve(work, request, answer)
             else:
-                outputs = _publish(work, pinned, scored, request, boxes, answer)
+                writer = _publish(work, pinned, scored, request, boxes, answer)
+                outputs, sent = writer.outputs, writer.sent_facts()
         except StaleError:
             _end_claim(work)
             raise
@@ -123,6 +125,7 @@ def release(
             scored=scored.to_json(),
             decision=Decision.QUARANTINED if choice == WITHHOLD else Decision.ANONYMIZED,
             outputs=[output.to_record() for output in outputs],
+            **sent,
             release={
                 **answer,
                 "boxes": [list(box) for box in boxes],
@@ -155,8 +158,8 @@ def _publish(
     request: Request,
     boxes: Sequence[Box],
     answer: dict[str, Any],
-) -> Sequence[Output]:
-    """Publish a quarantined image with the ``boxes`` masked, and its certificate."""
+) -> Writer:
+    """Publish a quarantined image with the ``boxes`` masked, and return what has written it."""
     manifest, _ = work.manifest.read()
     if superseded(work, upload_of(work.source, pinned), manifest):
         refuse(work, request, answer, "Nothing was released: a newer upload has taken the place.")
@@ -176,7 +179,7 @@ def _publish(
             writer.commit(pinned.sha256, manifest.waiting, kept=manifest.outputs)
     except StaleError as error:
         refuse(work, request, answer, str(error))
-    return writer.outputs
+    return writer
 
 
 def _masked(

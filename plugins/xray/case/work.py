@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from xray import audit
+from xray import audit, pacs
 from xray.case.buckets import Buckets
 from xray.case.manifest import Manifest, ManifestFile, Request
 from xray.case.pictures import THUMBNAIL_TYPE
@@ -80,6 +80,8 @@ class Work:
     """The number of the case's claim on the object; 0 if it has none."""
     close_form: Callable[[Request], None] = _leave_open
     """Closes a form that waits for a person, because its request was withdrawn."""
+    request_to_pacs: pacs.Request = pacs.no_pacs
+    """Sends a request to the PACS, if results go there."""
 
     @property
     def buckets(self) -> Buckets:
@@ -221,6 +223,7 @@ def _entry(work: Work, outcome: str, *, nameless: bool, **facts: Any) -> dict[st
         source["key"] = None
         if "outputs" in facts:  # The keys of outputs name the object, and no output stays.
             facts |= {"outputs": [], "decision": Decision.DELETED}
+            facts.pop("sent", None)
     return {
         "outcome": outcome,
         "token": work.token,

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
+from xray import pacs
 from xray.case.claim import own_claim
 from xray.case.converge import remove_unfinished
 from xray.case.manifest import Claim, Manifest, Output, Place, Request
@@ -39,6 +41,9 @@ class Writer:
     there is another one, the manifest is read again. An attempt that no longer owns the object
     writes nothing; the owner writes over whatever is there.
 
+    An instance is sent to the PACS by the owner alone, too, and before the outputs are committed:
+    while the PACS cannot take it, nothing is published.
+
     Args:
         work: the case.
         manifest: the manifest, as it was when the attempt owned the object.
@@ -51,6 +56,8 @@ class Writer:
         """The claim of the attempt."""
         self.outputs: list[Output] = []
         """What was written, in order."""
+        self.sent: list[pacs.Sent] = []
+        """What was sent to the PACS, in order."""
         self._replaced: dict[Place, StoredObject] = {}
 
     def write(
@@ -97,6 +104,16 @@ class Writer:
             return output
         raise TransientError(f"Other programs keep writing the same object in {bucket}.")
 
+    def send(self, data: bytes) -> None:
+        """Send a DICOM instance to the PACS. Unlike an output, it cannot be taken back.
+
+        Raises:
+            StaleError: the attempt no longer owns the object.
+            ObjectError, TransientError: the PACS refuses, or cannot answer now.
+        """
+        self._check_owner()
+        self.sent.append(pacs.send(self._work.request_to_pacs, data))
+
     def commit(
         self, content: str, waiting: Request | None = None, *, kept: Iterable[Output] = ()
     ) -> None:
@@ -121,6 +138,10 @@ class Writer:
 
         if own_claim(work, work.manifest.change(edit)) != self.own:
             raise StaleError(_TAKEN_OVER)
+
+    def sent_facts(self) -> dict[str, Any]:
+        """Return the audit record's field for what was sent, if anything was."""
+        return {"sent": [one.to_record() for one in self.sent]} if self.sent else {}
 
     def undo(self) -> None:
         """Put back the live outputs that were replaced; new ones are left to the convergence."""

@@ -73,7 +73,14 @@ def _succeeded(record: Record) -> list[str]:
         sentences.append(f"The shadow model: {said}")
     if redaction := record.get("redaction"):
         sentences.append(_redaction(redaction))
-    return sentences
+    return [*sentences, *_sent(record)]
+
+
+def _sent(record: Record) -> list[str]:
+    """Return how many results went to the PACS, if any did."""
+    count = len(record.get("sent", ()))
+    results = "result was" if count == 1 else "results were"
+    return [f"{count} DICOM {results} sent to the PACS."] if count else []
 
 
 def _redaction(redaction: Mapping[str, Any]) -> str:
@@ -105,6 +112,7 @@ def _released(record: Record) -> list[str]:
     return [
         f"{both or _person(release['by'])} chose {release['choice']!r}{masked}.",
         DECISIONS[Decision(record["decision"])],
+        *_sent(record),
     ]
 
 

@@ -99,6 +99,7 @@ def _work(
         carried_id=pinned.case_id if pinned else params.get("case_id"),
         claim=request["claim"] if request else pinned.claim if pinned else 0,
         close_form=forms.close,
+        request_to_pacs=connections.request_to_pacs,
     )
 
 

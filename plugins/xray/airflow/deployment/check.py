@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m xray check",
-        description="Check the connections, the secret, the settings, the model, the buckets, the "
-        "topics, the account of Airflow's API and the DAGs. Run it where Airflow is configured, in "
-        "the environment of a scheduler or worker.",
+        description="Check the connections, the secret, the settings, the model, the PACS, the "
+        "buckets, the topics, the account of Airflow's API and the DAGs. Run it where Airflow is "
+        "configured, in the environment of a scheduler or worker.",
     )
     parser.add_argument(
         "--send",
@@ -106,6 +106,7 @@ def _answers(table: Table) -> Iterator[Answer]:
     yield from guarded("secret", lambda: [configured.secret_answer()])
     yield from guarded("settings", configured.settings_answers)
     yield from guarded("model", configured.model_answers)
+    yield from guarded("PACS", configured.pacs_answers)
     if connections.S3_CONNECTION in usable:
         yield from guarded("store", lambda: stores.answers(clients.s3_hook().get_conn()))
     else:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from xray import pacs
 from xray.airflow import config, connections, notices
-from xray.airflow.deployment.table import Answer, limit, problem, well
+from xray.airflow.deployment.table import Answer, limit, problem, unknown, well
 from xray.errors import SettingsError, XrayError
+from xray.settings import Outputs
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -182,6 +184,22 @@ def model_answers() -> Iterator[Answer]:
     with suppress(SettingsError):  # The check of the settings tells of it.
         if directory := config.settings().shadow_model:
             yield _model_answer("shadow model", Path(directory), " Cases go on without it.")
+
+
+def pacs_answers() -> Iterator[Answer]:
+    """Yield whether the PACS answers, if the settings send results there."""
+    with suppress(SettingsError):  # The check of the settings tells of it.
+        if config.settings().outputs is not Outputs.BUCKETS:
+            yield _pacs_answer()
+
+
+def _pacs_answer() -> Answer:
+    if pacs.check(connections.request_to_pacs):
+        return well("PACS", f"The PACS of {connections.PACS_CONNECTION} answers.")
+    return unknown(
+        "PACS",
+        f"The PACS of {connections.PACS_CONNECTION} offers no searches, so it was not tried.",
+    )
 
 
 def _model_answer(name: str, directory: Path | None, effect: str = "") -> Answer:

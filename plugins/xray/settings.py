@@ -155,6 +155,13 @@ class Settings:
             "Whether a picture of the evidence is published beside the annotated image"
         ),
     )
+    structured_report: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether a structured report with the risk is published beside the annotated DICOM "
+            "image"
+        ),
+    )
     review_unsure: bool = field(
         default=False, metadata=_about("Whether an Unsure case waits for a person's decision")
     )

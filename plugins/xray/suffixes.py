@@ -20,6 +20,8 @@ PROCESSED_KEY = "-processed"
 """Before the extension in the key of an annotated image."""
 EVIDENCE_KEY = "-evidence"
 """Before the extension in the key of a picture of the evidence."""
+REPORT_KEY = "-report"
+"""Before the extension in the key of a structured report."""
 CERTIFICATE_KEY = ".json"
 """After the whole key of an anonymised image, in the key of its certificate."""
 

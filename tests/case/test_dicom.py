@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 
 from tests.case.test_quarantine import decide, held, request_of
 from tests.support import KEYRING, SECRET
-from tests.support.cases import BUCKET, objects, published, run_case, upload
+from tests.support.cases import BUCKET, KEY, objects, published, run_case, upload
 from tests.support.dicom_files import SECRET as NAME
-from tests.support.dicom_files import dicom
+from tests.support.dicom_files import dicom, file_bytes
 from xray.case import Work, quarantine
 from xray.image import decode
 from xray.pseudonym import Keyring
@@ -68,6 +68,30 @@ def test_an_anonymised_dicom_image_is_dicom_and_names_nobody(s3: Any, work: Work
     before = published(s3)
     run_case(dataclasses.replace(work, token="store:7"))
     assert published(s3) == before, "a rerun gives the same bytes"
+
+
+def test_a_structured_report_is_beside_the_annotated_image(s3: Any, work: Work) -> None:
+    run_case(with_settings(work, "store:6", structured_report=True))
+    found = objects(s3, f"{BUCKET}-processed")
+    (key,) = (key for key in found if "-report" in key)
+    data, kind, metadata = found[key]
+    assert kind == "application/dicom"
+    assert metadata["label"] == "Pneumonia"
+    report, source = header(data), header(work.store.get(BUCKET, KEY).data)
+    assert report.StudyInstanceUID == source.StudyInstanceUID
+    run_case(with_settings(work, "store:7", structured_report=True))
+    assert objects(s3, f"{BUCKET}-processed") == found, "a rerun gives the same bytes"
+    run_case(with_settings(work, "store:8"))
+    assert key not in objects(s3, f"{BUCKET}-processed"), "without the setting, it is gone"
+
+
+def test_an_image_without_uids_has_no_report(s3: Any, store: ObjectStore, work: Work) -> None:
+    dataset = header(work.store.get(BUCKET, KEY).data)
+    del dataset.SeriesInstanceUID
+    settings = Settings(structured_report=True, anonymize=Policy.NEVER)
+    run_case(dataclasses.replace(upload(s3, store, file_bytes(dataset)), settings=settings))
+    (key,) = objects(s3, f"{BUCKET}-processed")
+    assert "-processed" in key
 
 
 def test_settings_keep_dates_and_characteristics(s3: Any, work: Work) -> None:

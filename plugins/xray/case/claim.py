@@ -215,9 +215,11 @@ def _places(work: Work, pinned: Pinned, number: int) -> list[Place]:
     evidence = source.evidence_key(Format.PNG.suffix if is_dicom else "")
     quarantined = [quarantined_key(work.case_id, number, suffix)]
     quarantined += [picture_name(work.case_id, number, view) for view in View]
+    report = [(buckets.processed, source.report_key())] if is_dicom else []
     return [
         (buckets.processed, source.processed_key()),
         (buckets.processed, evidence),
+        *report,
         (buckets.manifests, thumbnail_key(work.case_id)),
         (buckets.anonymized, anonymized),
         (buckets.anonymized, anonymized + CERTIFICATE_KEY),

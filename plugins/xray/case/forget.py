@@ -187,10 +187,11 @@ def _places_on_record(work: Work, cases: Iterable[str]) -> set[Place]:
 
 
 def _annotated(work: Work) -> set[Place]:
-    """Return the places of the annotated image and of the pictures of its evidence, if they are
+    """Return the places of the annotated image and of what was published beside it, if they are
     there."""
     bucket, source = work.buckets.processed, work.source
-    keys = (source.processed_key(), source.evidence_key(), source.evidence_key(".png"))
+    beside = (source.evidence_key(), source.evidence_key(".png"), source.report_key())
+    keys = (source.processed_key(), *beside)
     return {(bucket, key) for key in keys if work.store.head(bucket, key)}
 
 

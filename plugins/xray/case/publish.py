@@ -15,7 +15,13 @@ from xray.case.converge import converge
 from xray.case.manifest import Output, Request
 from xray.case.pictures import THUMBNAIL_TYPE, picture_name, render, thumbnail_key
 from xray.case.requests import put_marker, release_request, remove_markers
-from xray.case.steps import annotate, anonymize, anonymous_caption_of, draw_evidence
+from xray.case.steps import (
+    annotate,
+    anonymize,
+    anonymous_caption_of,
+    draw_evidence,
+    structured_report,
+)
 from xray.case.values import (
     SOURCE_ETAG,
     SOURCE_MODIFIED,
@@ -193,9 +199,10 @@ def _publish_all(
 def _publish_identified(
     writer: Writer, work: Work, pinned: Pinned, scored: Scored, annotated: Staged
 ) -> None:
-    """Publish the picture of the evidence if the settings ask for it, then the annotated image.
+    """Publish what the settings ask for beside the annotated image, then that image.
 
-    The annotated image of a DICOM image goes to the PACS as well, if the settings say so.
+    The report and the annotated image of a DICOM image go to the PACS as well, if the settings say
+    so.
     """
     exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
     metadata = {
@@ -207,21 +214,22 @@ def _publish_identified(
         SOURCE_ETAG: pinned.etag,
         SOURCE_MODIFIED: pinned.modified,
     }
-    if work.settings.evidence and scored.evidence and not scored.refused:
+    settings, source, is_dicom = work.settings, work.source, pinned.format == "DICOM"
+    bucket, report = work.buckets.processed, None
+    if settings.evidence and scored.evidence and not scored.refused:
         evidence = draw_evidence(work, pinned, scored)
-        key = work.source.evidence_key(evidence.suffix if pinned.format == "DICOM" else "")
-        _publish(writer, work, key, evidence, metadata)
-    _publish(writer, work, work.source.processed_key(), annotated, metadata)
-    if work.settings.outputs is Outputs.ANNOTATED_TO_PACS and pinned.format == "DICOM":
-        writer.send(unstage(work, annotated))
-
-
-def _publish(
-    writer: Writer, work: Work, key: str, staged: Staged, metadata: dict[str, str]
-) -> None:
-    """Copy a staged image to the bucket of annotated images."""
-    image = unstage(work, staged)
-    writer.write(work.buckets.processed, key, image, staged.content_type, metadata)
+        key = source.evidence_key(evidence.suffix if is_dicom else "")
+        data = unstage(work, evidence)
+        writer.write(bucket, key, data, evidence.content_type, metadata)
+    if settings.structured_report and is_dicom:
+        report = structured_report(work, pinned, scored)
+    if report:
+        writer.write(bucket, source.report_key(), report, pacs.MEDIA_TYPE, metadata)
+    image = unstage(work, annotated)
+    writer.write(bucket, source.processed_key(), image, annotated.content_type, metadata)
+    if settings.outputs is Outputs.ANNOTATED_TO_PACS and is_dicom:
+        for data in filter(None, (image, report)):
+            writer.send(data)
 
 
 def _quarantine(writer: Writer, work: Work, anonymized: Staged, scored: Scored) -> None:

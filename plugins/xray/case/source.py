@@ -19,7 +19,7 @@ from xray.pseudonym import Keyring, pseudonym
 from xray.seal import seal, unseal
 from xray.settings import PATIENT_PATTERN
 from xray.storage import ListedObject
-from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY
+from xray.suffixes import EVIDENCE_KEY, PROCESSED_KEY, REPORT_KEY
 
 RUN_PREFIX = "xray__"
 """What the id of a case's DAG run starts with."""
@@ -213,6 +213,10 @@ class Source(Value):
             suffix: added at the end if the picture's format is not the image's.
         """
         return self._beside(EVIDENCE_KEY) + suffix
+
+    def report_key(self) -> str:
+        """Return the key of the structured report: ``-report`` before the extension."""
+        return self._beside(REPORT_KEY)
 
     def _beside(self, before_extension: str) -> str:
         extension = PurePosixPath(self.key).suffix

@@ -180,6 +180,24 @@ def draw_evidence(work: Work, pinned: Pinned, scored: Scored) -> Staged:
     return stage(work, "evidence", Picture(drawn, form), print_caption(drawn, caption_of(scored)))
 
 
+def structured_report(work: Work, pinned: Pinned, scored: Scored) -> bytes | None:
+    """Return the structured report of a DICOM image; None if the image has no UIDs to refer to.
+
+    Its time is that at which the store received the image, so that a rerun gives the same bytes.
+    """
+    from xray.image.dicom.report import write_report
+
+    return write_report(
+        read_pinned_image(work, pinned).header,
+        Label(scored.label),
+        scored.risk,
+        model=scored.model,
+        caption=caption_of(scored),
+        at=datetime.fromisoformat(pinned.modified),
+        refused=bool(scored.refused),
+    )
+
+
 def caption_of(scored: Scored) -> str:
     """Return the text that is printed on the annotated image."""
     return _caption(scored, scored.risk, decimals=2)

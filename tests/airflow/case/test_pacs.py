@@ -108,6 +108,22 @@ def test_the_annotated_image_is_in_the_study_of_the_original(
     assert pacs.files() == [received], "a rerun stores nothing twice"
 
 
+def test_the_structured_report_goes_with_the_annotated_image(
+    s3: Any, pacs: Orthanc, case: Callable[..., Work]
+) -> None:
+    work = case(Outputs.ANNOTATED_TO_PACS, structured_report=True)
+    run_case(work)
+    stored = {data for data, *_ in objects(s3, f"{BUCKET}-processed").values()}
+    assert set(pacs.files()) == stored
+    assert len(stored) == 2
+    assert len(last_record(work)["sent"]) == 2
+    (study,) = pacs.rest("studies?expand")
+    modalities = {
+        pacs.rest(f"series/{name}")["MainDicomTags"]["Modality"] for name in study["Series"]
+    }
+    assert modalities == {"DX", "SR"}
+
+
 def test_the_anonymised_image_names_nobody_in_the_pacs(
     s3: Any, pacs: Orthanc, case: Callable[..., Work]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -19,32 +20,21 @@ from xray.image.dicom import deidentify
 from xray.image.dicom.quiet import quietly
 from xray.image.picture import Picture
 
-_KEPT = (
-    "SpecificCharacterSet",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "Modality",
-    "ReferringPhysicianName",
-    "StudyDescription",
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "BodyPartExamined",
-    "ViewPosition",
-    "StudyInstanceUID",
-    "StudyID",
-    "PatientOrientation",
-    "Laterality",
-    "BurnedInAnnotation",
-)
-"""The elements that a result keeps of its source: the patient, the study and the view."""
-_REQUIRED = (
+STUDY_REQUIRED = (
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientOrientation"),
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
 )
-"""The elements that every image has, empty where the value is unknown (type 2, PS3.5, 7.4.3)."""
+"""The elements of the patient and the study that every instance has, empty where the value is
+unknown (type 2, PS3.5, section 7.4.3)."""
+_STUDY = ("SpecificCharacterSet", *STUDY_REQUIRED, "StudyDescription", "StudyInstanceUID")
+"""The elements of the patient and the study that a result keeps of its source."""
+_VIEW = (
+    *("Modality", "BodyPartExamined", "ViewPosition"),
+    *("PatientOrientation", "Laterality", "BurnedInAnnotation"),
+)
+"""The elements that say what the image shows."""
+_KEPT = (*_STUDY, *_VIEW)
+"""All elements that a result keeps of its source."""
 _DERIVATION = "The risk of pneumonia, computed by a model, is printed on the image."
 _DAMAGED_STUDY = (
     "The DICOM header is damaged where it names the patient or the study: export it again."
@@ -100,10 +90,11 @@ def write_image(picture: Picture) -> bytes:
     seeds = [str(header.get("SOPInstanceUID", "")), hashlib.sha256(content).hexdigest()]
     with quietly():
         result = Dataset()
-        _add_study(result, header, seeds)
-        result.SeriesInstanceUID = _uid("series", seeds)
+        add_study(result, header, seeds)
+        _add_view(result, header)
+        result.SeriesInstanceUID = derived_uid("series", seeds)
         result.SeriesDescription = "Risk of pneumonia"
-        result.SOPInstanceUID = _uid("instance", seeds)
+        result.SOPInstanceUID = derived_uid("instance", seeds)
         _add_derivation(result, header)
         return _secondary_capture(result, picture.pixels, picture.depth, content)
 
@@ -121,7 +112,7 @@ def write_deidentified(image: Image.Image, header: Dataset) -> bytes:
             result.add_new(element.tag, element.VR, element.value)
         content = np.asarray(image).tobytes()
         seeds = [str(header.SOPInstanceUID), hashlib.sha256(content).hexdigest()]
-        result.SOPInstanceUID = _uid("instance", seeds)
+        result.SOPInstanceUID = derived_uid("instance", seeds)
         result.Modality = header.get("Modality") or "OT"
         _add_laterality(result)
         return _secondary_capture(result, image, 8, content)
@@ -151,21 +142,38 @@ def _secondary_capture(result: Dataset, image: Image.Image, depth: int, content:
     result["PixelData"] = pydicom.DataElement(
         "PixelData", "OW" if image.mode == "I;16" else "OB", content + b"\0" * (len(content) % 2)
     )
-    return _file(result)
+    return file_bytes(result)
 
 
-def _add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
-    """Add the elements of the patient and the study."""
-    for keyword in _KEPT:
+def add_study(result: Dataset, header: Dataset, seeds: list[str]) -> None:
+    """Add the elements of the patient and the study.
+
+    Args:
+        result: where they are added.
+        header: the result of :func:`study_elements`.
+        seeds: what the UID of the study is made from if the source has none.
+    """
+    _copy(result, header, _STUDY)
+    for keyword in STUDY_REQUIRED:
+        if keyword not in result:
+            setattr(result, keyword, None)
+    result.StudyInstanceUID = header.get("StudyInstanceUID") or derived_uid("study", seeds)
+
+
+def _add_view(result: Dataset, header: Dataset) -> None:
+    """Add the elements that say what the image shows."""
+    _copy(result, header, _VIEW)
+    if "PatientOrientation" not in result:
+        result.PatientOrientation = None
+    _add_laterality(result)
+    result.Modality = header.get("Modality") or "OT"
+
+
+def _copy(result: Dataset, header: Dataset, keywords: Iterable[str]) -> None:
+    for keyword in keywords:
         if keyword in header:
             element = header[keyword]
             result.add_new(element.tag, element.VR, element.value)
-    for keyword in _REQUIRED:
-        if keyword not in result:
-            setattr(result, keyword, None)
-    _add_laterality(result)
-    result.Modality = header.get("Modality") or "OT"
-    result.StudyInstanceUID = header.get("StudyInstanceUID") or _uid("study", seeds)
 
 
 def _add_laterality(result: Dataset) -> None:
@@ -200,17 +208,18 @@ def _add_pixel_description(result: Dataset, image: Image.Image, depth: int) -> N
     result.PixelRepresentation = 0
 
 
-def _uid(purpose: str, seeds: list[str]) -> uid.UID:
+def derived_uid(purpose: str, seeds: list[str]) -> uid.UID:
     """Return a UID that is the same for the same purpose and seeds."""
     return uid.generate_uid(entropy_srcs=[purpose, *seeds])
 
 
-def _file(result: Dataset) -> bytes:
+def file_bytes(result: Dataset) -> bytes:
+    """Return the file of an instance, in Explicit VR Little Endian."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = result.SOPClassUID
     meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _uid("implementation", ["xray"])
+    meta.ImplementationClassUID = derived_uid("implementation", ["xray"])
     result.file_meta = meta
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, result, enforce_file_format=True)

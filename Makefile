@@ -20,8 +20,8 @@ env: .venv/made  ## the environment, from the lock
 env-file:  ## random secrets for docker compose, in .env; keeps those that are there
 	@$(PYTHON) -m include.stack.env_file
 
-demo: env  ## the whole pipeline on synthetic X-rays; ONCE=1, IMAGES=DIR, BACKFILL=1
-	@$(BIN)/python -m include.demo.run $(if $(ONCE),--once) $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKFILL),--backfill)
+demo: env  ## the whole pipeline on synthetic X-rays; ONCE=1, IMAGES=DIR, BACKFILL=1, PACS=1
+	@$(BIN)/python -m include.demo.run $(if $(ONCE),--once) $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKFILL),--backfill) $(if $(PACS),--pacs)
 
 lint: env  ## style, import rules and types
 	$(BIN)/ruff check .
@@ -32,8 +32,8 @@ lint: env  ## style, import rules and types
 test: lint  ## everything that needs no server of its own; prints the coverage of plugins/xray
 	$(BIN)/python -m pytest --cov -n 2 --dist loadfile --no-loadscope-reorder
 
-test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, Chromium, debootstrap
-	$(BIN)/python -m pytest --real tests/airflow tests/e2e/test_stack.py tests/e2e/test_pages.py tests/stack/test_alerts.py tests/real
+test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, Chromium, Orthanc, dicom3tools, debootstrap
+	$(BIN)/python -m pytest --real tests/airflow tests/image/dicom tests/deploy/test_orthanc.py tests/e2e/test_stack.py tests/e2e/test_pages.py tests/stack/test_alerts.py tests/real
 
 bench: env  ## measure: PART=cases, cases_page, profile, settings, waiting, notifications, redaction, or model with DATA=DIR
 	@$(BIN)/python -m bench $(PART) $(if $(DATA),--data "$(DATA)") $(if $(FULL),--full-size "$(FULL)")

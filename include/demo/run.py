@@ -1,4 +1,4 @@
-"""The demo: ``make demo``, or ``python -m include.demo.run [--once] [--images DIR] [--backfill]``.
+"""The demo: ``make demo``, or ``python -m include.demo.run``; ``--help`` lists the options.
 
 Starts the embedded stack, uploads chest X-rays, shows the progress of the cases, and verifies each
 of them. Writes ``report.json``, ``contact-sheet.png`` and a copy of the audit trail.
@@ -11,9 +11,10 @@ import json
 import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from rich.live import Live
 from include.demo.api import Api
 from include.demo.contact_sheet import Row, draw_contact_sheet
 from include.demo.names import names_in_database
+from include.demo.pacs import SETTINGS as PACS_SETTINGS
+from include.demo.pacs import verify_pacs
 from include.demo.stack import HOME, ROOT, Stack
 from include.demo.table import case_table
 from include.demo.verification import (
@@ -34,6 +37,8 @@ from include.demo.verification import (
     verify_case,
 )
 from include.servers.processes import Child, StartError, wait_until
+from include.servers.real import orthanc
+from include.servers.real.orthanc import Orthanc
 from xray import audit
 from xray.airflow.config import CASE_DAG
 from xray.case import RUN_PREFIX, Buckets, Source
@@ -74,14 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"[red]There are no files in {options.images}.")
         return 2
     began = time.monotonic()
+    if options.pacs and not orthanc.is_installed():
+        console.print(f"[red]{orthanc.INSTALL}")
+        return 2
     console.print("Starting a broker, an object store and Airflow …")
     try:
-        with Stack(notify=not options.backfill) as stack:
+        with _stack(options) as (stack, pacs):
+            login = _login(stack, pacs)
             console.print(f"Ready after {time.monotonic() - began:.0f} s.")
-            console.print(_login(stack), soft_wrap=True)
-            right = run_cases(stack, expected, options)
+            console.print(login, soft_wrap=True)
+            right = run_cases(stack, expected, options, pacs)
             if not options.once:
-                console.print(_login(stack), "Press Ctrl-C to stop.", soft_wrap=True)
+                console.print(login, "Press Ctrl-C to stop.", soft_wrap=True)
                 signal.pause()
     except StartError as error:
         console.print(f"[red]{error}")
@@ -91,7 +100,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if right else 1
 
 
-def run_cases(stack: Stack, expected: Sequence[Expected], options: argparse.Namespace) -> bool:
+@contextmanager
+def _stack(options: argparse.Namespace) -> Iterator[tuple[Stack, Orthanc | None]]:
+    """Start the stack, and the PACS if there is to be one."""
+    if not options.pacs:
+        with Stack(notify=not options.backfill) as stack:
+            yield stack, None
+        return
+    with tempfile.TemporaryDirectory(prefix="xray-pacs-") as home, Orthanc(Path(home)) as pacs:
+        connection = {"AIRFLOW_CONN_XRAY_PACS": pacs.connection}
+        with Stack(
+            notify=not options.backfill, settings=PACS_SETTINGS, airflow_settings=connection
+        ) as stack:
+            yield stack, pacs
+
+
+def run_cases(
+    stack: Stack,
+    expected: Sequence[Expected],
+    options: argparse.Namespace,
+    pacs: Orthanc | None = None,
+) -> bool:
     """Upload, watch, verify and report the cases; return whether all came out right."""
     with stack.api() as api:
         uploaded = upload(stack, expected)
@@ -104,7 +133,11 @@ def run_cases(stack: Stack, expected: Sequence[Expected], options: argparse.Name
     verdict = verify_audit(store, options.out / "audit", stack.keyring.secrets)
     extra = unexpected_objects(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
     extra += named_in_airflow(stack, cases)
+    received, missing = verify_pacs(pacs, cases) if pacs else (None, [])
+    extra += missing
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
+    if received:
+        console.print(received)
     return print_summary(cases, wrong, extra, verdict, options.out)
 
 
@@ -262,11 +295,14 @@ def print_summary(
     return not problems
 
 
-def _login(stack: Stack) -> str:
-    return (
-        f"Cases:   [bold]{stack.url}/plugin/cases[/]\n"
-        f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}"
-    )
+def _login(stack: Stack, pacs: Orthanc | None) -> str:
+    lines = [
+        f"Cases:   [bold]{stack.url}/plugin/cases[/]",
+        f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}",
+    ]
+    if pacs:
+        lines.append(f"PACS:    [bold]{pacs.page}[/], user {pacs.login}, password {pacs.password}")
+    return "\n".join(lines)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -277,6 +313,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--backfill",
         action="store_true",
         help="start the cases by a backfill, without notifications",
+    )
+    parser.add_argument(
+        "--pacs",
+        action="store_true",
+        help="start a PACS (Orthanc), which gets the results of DICOM images",
     )
     parser.add_argument(
         "--out", type=Path, default=OUT, help="the folder of the report and the contact sheet"

@@ -114,6 +114,16 @@ class Case:
         outputs = self._last_record.get("outputs", ())
         return [output for output in outputs if output["bucket"] == bucket]
 
+    @property
+    def format(self) -> str | None:
+        """The format of the image."""
+        return self._last_record.get("pinned", {}).get("format")
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """The DICOM instances that were sent to the PACS."""
+        return list(self._last_record.get("sent", ()))
+
     def caption(self) -> str:
         """Return the caption for the contact sheet."""
         if self.risk is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from sqlalchemy import create_engine, delete, select
@@ -29,9 +30,14 @@ from include.demo.verification import (
 )
 from include.servers.embedded.object_store import configure_notifications
 from include.servers.processes import wait_until
+from include.servers.real import orthanc
+from include.servers.real.orthanc import Orthanc
 from include.stack import check
 from tests.support import bad_files
+from tests.support.dicom_files import SECRET as NAMED_IN_HEADER
+from tests.support.dicom_files import dicom
 from tests.support.people import WebHook
+from tests.support.programs import dicom_errors, need_orthanc
 from tests.support.stacks import running
 from xray import audit
 from xray.airflow.config import TOPIC
@@ -62,7 +68,19 @@ def hook() -> Iterator[WebHook]:
 
 
 @pytest.fixture(scope="module")
-def stack(real: bool, hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc | None]:
+    """Start a PACS; None if this machine has none."""
+    if not orthanc.is_installed():
+        yield None
+        return
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(
+    real: bool, hook: WebHook, pacs: Orthanc | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """Start the embedded stack; with --real, on Apache Kafka and a gateway with notifications."""
     home = tmp_path_factory.mktemp("stack")
     # OpenLineage is on, for the test that looks for names in its events. Without the preload, each
@@ -77,6 +95,8 @@ def stack(real: bool, hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -
             [{"notifier": NOTIFIER, "on": list(Event), "arguments": {"http_conn_id": "hook"}}]
         ),
     }
+    if pacs:
+        settings["AIRFLOW_CONN_XRAY_PACS"] = pacs.connection
     with running(home, real=real, airflow_settings=settings) as stack:
         yield stack
 
@@ -700,6 +720,28 @@ def test_a_check_of_the_deployment(stack: Stack, real: bool, api: Api) -> None:
     login = json.loads(env["AIRFLOW_CONN_XRAY_API"])["password"]
     for hidden in (stack.secret, login, "demo_", "PNEUMONIA/"):
         assert hidden not in done.stdout
+
+
+def test_results_of_dicom_go_to_the_pacs(
+    stack: Stack, real: bool, api: Api, pacs: Orthanc | None
+) -> None:
+    need_orthanc(real)
+    assert pacs
+    sick = next(path for path in run.IMAGES.rglob("*.jpeg") if "Bruno" in path.name)
+    pixels = np.asarray(decode(sick.read_bytes()).pixels.convert("L"))
+    upload_alone(stack, api, "by hand.dcm", dicom(pixels))
+    settings = {"outputs": "annotated_to_pacs", "structured_report": True}
+    conf = {"bucket": BUCKET, "key": "by hand.dcm", **settings}
+    path = trigger(stack, api, "xray_case", conf, "success", "failed")
+    assert api.get(path)["state"] == "success", api.get(path)["note"]
+    store = ObjectStore(stack.s3)
+    keys = [f"by hand-{name}.dcm" for name in ("processed", "report")]
+    published = [store.get(BUCKETS.processed, key).data for key in keys]
+    assert sorted(pacs.files()) == sorted(published)
+    assert [dicom_errors(data, real) for data in published] == [[], []]
+    logs = [path for path in stack.home.rglob("*.log") if "xray_case" in str(path)]
+    named = [path.name for path in logs if NAMED_IN_HEADER in path.read_text(errors="replace")]
+    assert (bool(logs), named) == (True, [])
 
 
 def test_the_database_was_never_locked(stack: Stack, cases: list[Case]) -> None:

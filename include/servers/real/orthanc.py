@@ -1,6 +1,6 @@
 """Orthanc, a PACS: one server on a free port, which speaks DICOMweb and requires a login.
 
-The server and its plugins are the installed ones: ``apt-get install orthanc orthanc-dicomweb``.
+The server and its plugins are the installed ones: see :data:`INSTALL`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from include.servers.processes import free_port
 
 PROGRAM = "Orthanc"
 PLUGINS = Path("/usr/share/orthanc/plugins")
-INSTALL = "Orthanc is not installed: apt-get install orthanc orthanc-dicomweb"
+PYTHON = "libOrthancPython.so"
+"""The plugin that runs scripts."""
+INSTALL = "Orthanc is not installed: apt-get install orthanc orthanc-dicomweb orthanc-python"
 
 
 def is_installed() -> bool:
-    """Return whether this machine has Orthanc and its DICOMweb plugin."""
-    return bool(shutil.which(PROGRAM)) and (PLUGINS / "libOrthancDicomWeb.so").exists()
+    """Return whether this machine has Orthanc and its plugins for DICOMweb and Python."""
+    files = (PLUGINS / name for name in ("libOrthancDicomWeb.so", PYTHON))
+    return bool(shutil.which(PROGRAM)) and all(file.exists() for file in files)
 
 
 @dataclass
@@ -51,6 +54,11 @@ class Orthanc(ProcessServer):
         return f"http://127.0.0.1:{self.port}/dicom-web"
 
     @property
+    def page(self) -> str:
+        """The address of the page for people."""
+        return f"http://127.0.0.1:{self.port}/app/explorer.html"
+
+    @property
     def connection(self) -> str:
         """The Airflow connection ``xray_pacs``, in JSON."""
         return json.dumps(
@@ -64,12 +72,21 @@ class Orthanc(ProcessServer):
 
     def rest(self, path: str) -> Any:
         """Return the answer of Orthanc's own API."""
-        return self._get(path).raise_for_status().json()
+        return self._ask("GET", path).json()
 
     def files(self) -> list[bytes]:
         """Return all instances that the server has, as DICOM files."""
-        names = self.rest("instances")
-        return [self._get(f"instances/{name}/file").raise_for_status().content for name in names]
+        return [
+            self._ask("GET", f"instances/{name}/file").content for name in self.rest("instances")
+        ]
+
+    def upload(self, data: bytes) -> str:
+        """Let the server have an instance, and return Orthanc's own id of it."""
+        return str(self._ask("POST", "instances", content=data).json()["ID"])
+
+    def delete(self, name: str) -> None:
+        """Delete the instance with an id of Orthanc's own."""
+        self._ask("DELETE", f"instances/{name}")
 
     @property
     def log(self) -> Path:
@@ -101,13 +118,15 @@ class Orthanc(ProcessServer):
     def answers(self) -> bool:
         """Return whether the server answers."""
         try:
-            return self._get("system").status_code == 200
-        except httpx.TransportError:
+            self.rest("system")
+        except httpx.HTTPError:
             return False
+        return True
 
-    def _get(self, path: str) -> httpx.Response:
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         address = f"http://127.0.0.1:{self.port}/{path}"
-        return httpx.get(address, auth=(self.login, self.password), timeout=30)
+        login = (self.login, self.password)
+        return httpx.request(method, address, auth=login, timeout=30, **options).raise_for_status()
 
     @property
     def _file(self) -> Path:

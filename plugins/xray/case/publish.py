@@ -215,7 +215,7 @@ def _publish_identified(
         SOURCE_MODIFIED: pinned.modified,
     }
     settings, source, is_dicom = work.settings, work.source, pinned.format == "DICOM"
-    bucket, report = work.buckets.processed, None
+    bucket, report, first = work.buckets.processed, None, len(writer.outputs)
     if settings.evidence and scored.evidence and not scored.refused:
         evidence = draw_evidence(work, pinned, scored)
         key = source.evidence_key(evidence.suffix if is_dicom else "")
@@ -227,6 +227,7 @@ def _publish_identified(
         writer.write(bucket, source.report_key(), report, pacs.MEDIA_TYPE, metadata)
     image = unstage(work, annotated)
     writer.write(bucket, source.processed_key(), image, annotated.content_type, metadata)
+    writer.outputs.insert(first, writer.outputs.pop())  # On record, the image comes first.
     if settings.outputs is Outputs.ANNOTATED_TO_PACS and is_dicom:
         for data in filter(None, (image, report)):
             writer.send(data)

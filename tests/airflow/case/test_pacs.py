@@ -13,7 +13,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from include.servers.real import orthanc
 from include.servers.real.orthanc import Orthanc
 from tests.case.test_quarantine import decide, request_of
 from tests.support import KEYRING
@@ -28,6 +27,7 @@ from tests.support.cases import (
 )
 from tests.support.dicom_files import SECRET as NAME
 from tests.support.dicom_files import dicom
+from tests.support.programs import need_orthanc
 from xray import audit
 from xray.airflow import connections
 from xray.airflow.deployment import configured
@@ -42,10 +42,7 @@ from xray.storage import ObjectStore
 @pytest.fixture
 def pacs(real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orthanc]:
     """Start an empty Orthanc, to which the connection leads."""
-    if not orthanc.is_installed():
-        if real:
-            pytest.fail(orthanc.INSTALL)
-        pytest.skip(orthanc.INSTALL)
+    need_orthanc(real)
     with Orthanc(tmp_path / "orthanc") as server:
         monkeypatch.setenv("AIRFLOW_CONN_XRAY_PACS", server.connection)
         yield server

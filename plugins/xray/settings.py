@@ -136,10 +136,7 @@ class Settings:
     )
     outputs: Outputs = field(
         default=Outputs.BUCKETS,
-        metadata=_about(
-            "Which results of DICOM images go to the PACS of the connection xray_pacs, beside the "
-            "buckets"
-        ),
+        metadata=_about("Which results of DICOM images go to the PACS of the connection xray_pacs"),
     )
     patient_pattern: str = field(
         default=PATIENT_PATTERN,
@@ -158,8 +155,7 @@ class Settings:
     structured_report: bool = field(
         default=False,
         metadata=_about(
-            "Whether a structured report with the risk is published beside the annotated DICOM "
-            "image"
+            "Whether a structured report is published beside the annotated DICOM image"
         ),
     )
     review_unsure: bool = field(

@@ -185,9 +185,9 @@ def structured_report(work: Work, pinned: Pinned, scored: Scored) -> bytes | Non
 
     Its time is that at which the store received the image, so that a rerun gives the same bytes.
     """
-    from xray.image.dicom.report import write_report
+    from xray.image.dicom import report
 
-    return write_report(
+    return report.write_report(
         read_pinned_image(work, pinned).header,
         Label(scored.label),
         scored.risk,

@@ -3,6 +3,8 @@
 pydicom's messages quote element values, which name patients. None of them is
 logged or passed on, and no message of this package quotes a value that could
 name a patient.
+
+The module :mod:`~xray.image.dicom.report` is imported by itself: it needs highdicom.
 """
 
 from xray.image.dicom.deidentify import Retained, deidentified
@@ -13,6 +15,7 @@ __all__ = [
     "Retained",
     "deidentified",
     "read_image",
+    "report",  # noqa: F822 - a module, which is not imported here
     "with_pixels",
     "write_deidentified",
     "write_image",

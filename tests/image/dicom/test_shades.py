@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
+import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.support.dicom_files import VARIANTS, Pixels, dataset, dicom, file_bytes, twelve_bits
 from xray.errors import ImageError
@@ -33,6 +35,40 @@ def test_the_risk_is_that_of_the_same_picture_as_png(
     risk = model.score(as_png.eight_bit())
     assert 0.05 < risk < 0.95, "an inverted or clipped picture would have another risk"
     assert abs(model.score(picture.eight_bit()) - risk) < SAME_RISK
+
+
+def with_overlay(pixels: Pixels, *, in_pixel_data: bool) -> bytes:
+    """A file of 12 bits with an overlay that says TEXT, beside the pixels or in their unused bits.
+
+    The second way was retired from the standard, and is in old archives.
+    """
+    drawn = Image.new("1", (pixels.shape[1], pixels.shape[0]))
+    ImageDraw.Draw(drawn).text((20, 20), "TEXT", fill=1, font_size=40)
+    mask, source = np.asarray(drawn), dataset(twelve_bits(pixels), BitsStored=12)
+    source.add_new(0x60000010, "US", pixels.shape[0])
+    source.add_new(0x60000011, "US", pixels.shape[1])
+    source.add_new(0x60000040, "CS", "G")
+    source.add_new(0x60000050, "SS", [1, 1])
+    source.add_new(0x60000100, "US", 16 if in_pixel_data else 1)
+    source.add_new(0x60000102, "US", 15 if in_pixel_data else 0)
+    if in_pixel_data:
+        values = twelve_bits(pixels) | (mask.astype(np.uint16) << 15)
+        source.PixelData = values.tobytes()
+    else:
+        source.add_new(0x60003000, "OW", np.packbits(mask, bitorder="little").tobytes())
+    return file_bytes(source)
+
+
+@pytest.mark.parametrize("in_pixel_data", [False, True])
+def test_an_overlay_is_no_part_of_the_image_and_of_no_result(
+    chest8: Pixels, in_pixel_data: bool
+) -> None:
+    plain = decode(dicom(twelve_bits(chest8), BitsStored=12))
+    picture = decode(with_overlay(chest8, in_pixel_data=in_pixel_data))
+    assert np.array_equal(np.asarray(picture.pixels), np.asarray(plain.pixels))
+    result = pydicom.dcmread(io.BytesIO(encode(picture)))
+    assert not [element for element in result if element.tag.group in range(0x6000, 0x6100)]
+    assert not [element for element in picture.header if element.tag.group >= 0x6000]
 
 
 def test_an_inverted_picture_has_another_risk(chest8: Pixels, model: RiskModel) -> None:

@@ -22,11 +22,16 @@ has to mend the deployment first. Each message is one sentence for people. It sa
 what to do, and never contains the object key, which is patient data.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class XrayError(Exception):
     """Base class of all failures that this package raises on purpose."""
+
+    facts: Mapping[str, Any] = {}
+    """Further fields of the failure's audit record: what cannot be taken back."""
 
 
 class PermanentError(XrayError):

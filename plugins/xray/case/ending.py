@@ -31,6 +31,8 @@ def abandon(work: Work, error: BaseException | None, pinned: Pinned | None) -> s
     """
     reason, kind = describe(error)
     facts: dict[str, Any] = {"pinned": pinned.to_record()} if pinned else {}
+    if isinstance(error, XrayError):
+        facts |= error.facts
     if isinstance(error, SettingsError):
         facts["settings"] = None
     # A token of this one try: the first reason that is recorded for a try stays.

@@ -79,7 +79,7 @@ def _end(
                 put_marker(work, pinned, scored, waiting)
             writer.commit(pinned.sha256, waiting)
             outputs, decision = writer.outputs, _decision(anonymized)
-            facts = writer.sent_facts()
+        facts = writer.sent_facts()  # Also if a later case has taken over since.
     if anonymized and anonymized.redaction:
         facts["redaction"] = anonymized.redaction
     written = record(

@@ -178,7 +178,7 @@ def _publish(
             )
             writer.commit(pinned.sha256, manifest.waiting, kept=manifest.outputs)
     except StaleError as error:
-        refuse(work, request, answer, str(error))
+        refuse(work, request, answer, str(error), **error.facts)
     return writer
 
 

@@ -189,8 +189,10 @@ def reserve(
     return manifest
 
 
-def refuse(work: Work, request: Request, answer: dict[str, Any], reason: str) -> NoReturn:
-    """Record that an answer was refused.
+def refuse(
+    work: Work, request: Request, answer: dict[str, Any], reason: str, **facts: Any
+) -> NoReturn:
+    """Record that an answer was refused, with further fields of the record.
 
     Raises:
         StaleError: always, with the reason.
@@ -202,6 +204,7 @@ def refuse(work: Work, request: Request, answer: dict[str, Any], reason: str) ->
         request=request.to_record(),
         answer=answer,
         error=reason,
+        **facts,
     )
     raise StaleError(reason)
 

@@ -185,6 +185,7 @@ def writing(work: Work, manifest: Manifest, own: Claim) -> Iterator[Writer]:
     try:
         yield writer
     except XrayError as error:
+        error.facts = writer.sent_facts()
         with suppress(XrayError):
             writer.undo()
             if isinstance(error, BlockedError):

@@ -91,7 +91,8 @@ def _redaction(redaction: Mapping[str, Any]) -> str:
 
 
 def _failed(record: Record) -> list[str]:
-    return [f"{record['run']['task']}: {record.get('error') or 'The reason is not known.'}"]
+    reason = record.get("error") or "The reason is not known."
+    return [f"{record['run']['task']}: {reason}", *_sent(record)]
 
 
 def _reviewed(record: Record) -> list[str]:
@@ -123,7 +124,10 @@ def _agreed(record: Record) -> list[str]:
 
 def _refused(record: Record) -> list[str]:
     answer = record["answer"]
-    return [f"{_person(answer['by'])} chose {answer['choice']!r}. {record['error']}"]
+    return [
+        f"{_person(answer['by'])} chose {answer['choice']!r}. {record['error']}",
+        *_sent(record),
+    ]
 
 
 def _withdrawn(record: Record) -> list[str]:

@@ -32,7 +32,7 @@ from xray import audit
 from xray.airflow import connections
 from xray.airflow.deployment import configured
 from xray.airflow.deployment.table import Mark
-from xray.case import Decision, Work, publish, quarantine
+from xray.case import Decision, Work, ending, publish, quarantine
 from xray.errors import BlockedError, TransientError
 from xray.image import decode
 from xray.settings import Outputs, Policy, Settings
@@ -71,6 +71,13 @@ def case(s3: Any, store: ObjectStore, original: bytes) -> Callable[..., Work]:
 
 def last_record(work: Work) -> dict[str, Any]:
     return audit.records(work.store, work.buckets.audit, work.case_id, KEYRING.secrets)[-1]
+
+
+def later_than(work: Work) -> Work:
+    """A later case of the same object, which sends nothing."""
+    source = dataclasses.replace(work.source, event_time="2026-01-02T00:00:00Z")
+    settings = Settings(anonymize=Policy.NEVER)
+    return dataclasses.replace(work, source=source, settings=settings, token="run-2:store:6")
 
 
 def in_bucket(s3: Any, suffix: str) -> bytes:
@@ -164,6 +171,50 @@ def test_nothing_is_published_while_the_pacs_is_away(
     assert pacs.files() == [in_bucket(s3, "processed")]
 
 
+def test_what_was_sent_before_a_failure_is_on_record(
+    s3: Any, pacs: Orthanc, case: Callable[..., Work]
+) -> None:
+    """The PACS takes the image, and goes away before the report."""
+    work = case(Outputs.ANNOTATED_TO_PACS, structured_report=True)
+    sent = 0
+
+    def only_one(*arguments: Any) -> Any:
+        nonlocal sent
+        if sent:
+            pacs.kill()
+        sent += 1
+        return connections.request_to_pacs(*arguments)
+
+    work = dataclasses.replace(work, request_to_pacs=only_one)
+    pinned, scored, annotated, anonymized = run_steps(work)
+    work = carried(work, pinned)
+    with pytest.raises(TransientError) as raised:
+        publish.store(work, pinned, scored, annotated, anonymized)
+    ending.abandon(work, raised.value, pinned)
+    pacs.start()
+    (received,) = pacs.files()
+    record = last_record(work)
+    assert record["outcome"] == audit.FAILED
+    assert [one["size"] for one in record["sent"]] == [len(received)]
+    assert published(s3) == [{}, {}]
+
+
+def test_a_case_that_is_taken_over_while_it_sends_has_it_on_record(
+    pacs: Orthanc, case: Callable[..., Work]
+) -> None:
+    work = case(Outputs.ANNOTATED_TO_PACS)
+
+    def meanwhile(*arguments: Any) -> Any:
+        answer = connections.request_to_pacs(*arguments)
+        run_case(later_than(work))
+        return answer
+
+    outcome = run_case(dataclasses.replace(work, request_to_pacs=meanwhile))
+    assert outcome.decision is Decision.SUPERSEDED
+    assert len(pacs.files()) == 1
+    assert len(last_record(work)["sent"]) == 1
+
+
 def test_a_refused_login_blocks_the_case_and_leaves_nothing(
     s3: Any, pacs: Orthanc, case: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,13 +229,7 @@ def test_a_refused_login_blocks_the_case_and_leaves_nothing(
 def test_a_case_that_was_taken_over_sends_nothing(pacs: Orthanc, case: Callable[..., Work]) -> None:
     work = case(Outputs.ANNOTATED_TO_PACS)
     pinned, scored, annotated, anonymized = run_steps(work)
-    later = dataclasses.replace(
-        work, settings=Settings(anonymize=Policy.NEVER), token="run-2:store:6"
-    )
-    later = dataclasses.replace(
-        later, source=dataclasses.replace(later.source, event_time="2026-01-02T00:00:00Z")
-    )
-    run_case(later)
+    run_case(later_than(work))
     outcome = publish.store(carried(work, pinned), pinned, scored, annotated, anonymized)
     assert outcome.decision is Decision.SUPERSEDED
     assert pacs.files() == []

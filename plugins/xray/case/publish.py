@@ -199,11 +199,8 @@ def _publish_all(
 def _publish_identified(
     writer: Writer, work: Work, pinned: Pinned, scored: Scored, annotated: Staged
 ) -> None:
-    """Publish what the settings ask for beside the annotated image, then that image.
-
-    The report and the annotated image of a DICOM image go to the PACS as well, if the settings say
-    so.
-    """
+    """Publish what the settings ask for beside the annotated image, then that image, and send
+    DICOM to the PACS if the settings say so."""
     exact = {} if scored.refused else {"risk": f"{scored.risk:.6f}"}
     metadata = {
         **anonymous_metadata(scored, work.settings),
@@ -214,21 +211,20 @@ def _publish_identified(
         SOURCE_ETAG: pinned.etag,
         SOURCE_MODIFIED: pinned.modified,
     }
-    settings, source, is_dicom = work.settings, work.source, pinned.format == "DICOM"
-    bucket, report, first = work.buckets.processed, None, len(writer.outputs)
-    if settings.evidence and scored.evidence and not scored.refused:
+    bucket, source, is_dicom = work.buckets.processed, work.source, pinned.format == "DICOM"
+    first, report = len(writer.outputs), None
+    if work.settings.evidence and scored.evidence and not scored.refused:
         evidence = draw_evidence(work, pinned, scored)
         key = source.evidence_key(evidence.suffix if is_dicom else "")
-        data = unstage(work, evidence)
-        writer.write(bucket, key, data, evidence.content_type, metadata)
-    if settings.structured_report and is_dicom:
+        writer.write(bucket, key, unstage(work, evidence), evidence.content_type, metadata)
+    if work.settings.structured_report and is_dicom:
         report = structured_report(work, pinned, scored)
     if report:
         writer.write(bucket, source.report_key(), report, pacs.MEDIA_TYPE, metadata)
     image = unstage(work, annotated)
     writer.write(bucket, source.processed_key(), image, annotated.content_type, metadata)
     writer.outputs.insert(first, writer.outputs.pop())  # On record, the image comes first.
-    if settings.outputs is Outputs.ANNOTATED_TO_PACS and is_dicom:
+    if work.settings.outputs is Outputs.ANNOTATED_TO_PACS and is_dicom:
         for data in filter(None, (image, report)):
             writer.send(data)
 

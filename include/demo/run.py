@@ -11,12 +11,11 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -24,8 +23,6 @@ from rich.live import Live
 from include.demo.api import Api
 from include.demo.contact_sheet import Row, draw_contact_sheet
 from include.demo.names import names_in_database
-from include.demo.pacs import SETTINGS as PACS_SETTINGS
-from include.demo.pacs import verify_pacs
 from include.demo.stack import HOME, ROOT, Stack
 from include.demo.table import case_table
 from include.demo.verification import (
@@ -37,8 +34,6 @@ from include.demo.verification import (
     verify_case,
 )
 from include.servers.processes import Child, StartError, wait_until
-from include.servers.real import orthanc
-from include.servers.real.orthanc import Orthanc
 from xray import audit
 from xray.airflow.config import CASE_DAG
 from xray.case import RUN_PREFIX, Buckets, Source
@@ -46,6 +41,9 @@ from xray.errors import XrayError
 from xray.pseudonym import Keyring
 from xray.settings import Settings
 from xray.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from include.demo.pacs import DemoPacs
 
 IMAGES = Path(__file__).resolve().parent / "images"
 OUT = ROOT / "out" / "demo"
@@ -79,9 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"[red]There are no files in {options.images}.")
         return 2
     began = time.monotonic()
-    if options.pacs and not orthanc.is_installed():
-        console.print(f"[red]{orthanc.INSTALL}")
-        return 2
     console.print("Starting a broker, an object store and Airflow …")
     try:
         with _stack(options) as (stack, pacs):
@@ -101,25 +96,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _stack(options: argparse.Namespace) -> Iterator[tuple[Stack, Orthanc | None]]:
+def _stack(options: argparse.Namespace) -> Iterator[tuple[Stack, DemoPacs | None]]:
     """Start the stack, and the PACS if there is to be one."""
-    if not options.pacs:
-        with Stack(notify=not options.backfill) as stack:
-            yield stack, None
-        return
-    with tempfile.TemporaryDirectory(prefix="xray-pacs-") as home, Orthanc(Path(home)) as pacs:
-        connection = {"AIRFLOW_CONN_XRAY_PACS": pacs.connection}
-        with Stack(
-            notify=not options.backfill, settings=PACS_SETTINGS, airflow_settings=connection
-        ) as stack:
-            yield stack, pacs
+    with ExitStack() as started:
+        pacs = None
+        if options.pacs:
+            # The image of the local stack has this module, and no servers.
+            from include.demo.pacs import running_pacs
+
+            pacs = started.enter_context(running_pacs())
+        options_of_pacs = pacs.options if pacs else {}
+        yield started.enter_context(Stack(notify=not options.backfill, **options_of_pacs)), pacs
 
 
 def run_cases(
     stack: Stack,
     expected: Sequence[Expected],
     options: argparse.Namespace,
-    pacs: Orthanc | None = None,
+    pacs: DemoPacs | None = None,
 ) -> bool:
     """Upload, watch, verify and report the cases; return whether all came out right."""
     with stack.api() as api:
@@ -133,7 +127,7 @@ def run_cases(
     verdict = verify_audit(store, options.out / "audit", stack.keyring.secrets)
     extra = unexpected_objects(cases, store) + [f"{p.name} {p.reason}" for p in verdict.problems]
     extra += named_in_airflow(stack, cases)
-    received, missing = verify_pacs(pacs, cases) if pacs else (None, [])
+    received, missing = pacs.verify(cases) if pacs else (None, [])
     extra += missing
     draw_sheet(stack, cases, options.out / "contact-sheet.png")
     if received:
@@ -295,13 +289,13 @@ def print_summary(
     return not problems
 
 
-def _login(stack: Stack, pacs: Orthanc | None) -> str:
+def _login(stack: Stack, pacs: DemoPacs | None) -> str:
     lines = [
         f"Cases:   [bold]{stack.url}/plugin/cases[/]",
         f"Airflow: [bold]{stack.url}[/], user {stack.user}, password {stack.password}",
     ]
     if pacs:
-        lines.append(f"PACS:    [bold]{pacs.page}[/], user {pacs.login}, password {pacs.password}")
+        lines.append(pacs.login)
     return "\n".join(lines)
 
 

@@ -93,6 +93,19 @@ def _take_in_airflow(visitor: Visitor) -> None:
     expect(frame.get_by_role("heading", name=re.compile("^Case "))).to_be_visible()
     page.wait_for_load_state("networkidle")
     _save(page, "failed-case")
+    _take_form(visitor)
+
+
+def _take_form(visitor: Visitor) -> None:
+    """Take the picture of the settings in the form of a new run."""
+    page = visitor.open("/dags/xray_case")
+    page.set_viewport_size({"width": 900, "height": 640})
+    page.get_by_role("button", name=re.compile("^Trigger")).first.click()
+    section = page.get_by_role("button", name=re.compile("^Settings of this case"))
+    section.click()
+    expect(page.get_by_text("below which an image is labelled Normal")).to_be_visible()
+    section.evaluate("section => section.scrollIntoView()")
+    _save(page, "settings")
 
 
 def _open_first(page: Page) -> None:

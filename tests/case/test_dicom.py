@@ -17,6 +17,7 @@ from tests.support.cases import BUCKET, KEY, objects, published, run_case, uploa
 from tests.support.dicom_files import SECRET as NAME
 from tests.support.dicom_files import dicom, file_bytes
 from xray.case import Work, quarantine
+from xray.case.known import Kind, look_up
 from xray.image import decode
 from xray.pseudonym import Keyring
 from xray.redaction import certificate_problem
@@ -79,6 +80,8 @@ def test_a_structured_report_is_beside_the_annotated_image(s3: Any, work: Work) 
     assert metadata["label"] == "Pneumonia"
     report, source = header(data), header(work.store.get(BUCKET, KEY).data)
     assert report.StudyInstanceUID == source.StudyInstanceUID
+    known = look_up(work.store, BUCKET, work.case_id, KEYRING)
+    assert set(known.pictures()) == {Kind.ORIGINAL, Kind.ANNOTATED, Kind.ANONYMIZED}
     run_case(with_settings(work, "store:7", structured_report=True))
     assert objects(s3, f"{BUCKET}-processed") == found, "a rerun gives the same bytes"
     run_case(with_settings(work, "store:8"))

@@ -92,8 +92,10 @@ class Known:
         return None
 
     def _kind(self, bucket: str, key: str) -> Kind | None:
-        """Return the kind of an output; None for a certificate, and for a view of a picture."""
+        """Return the kind of an output; None for what is no picture, and for a view of one."""
         if bucket == self.buckets.processed and self.source:
+            if key == self.source.report_key():
+                return None
             annotated = key == self.source.processed_key()
             return Kind.ANNOTATED if annotated else Kind.EVIDENCE
         if bucket == self.buckets.anonymized and not key.endswith(CERTIFICATE_KEY):

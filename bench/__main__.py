@@ -37,6 +37,8 @@ PARTS: dict[str, Any] = {
 }
 """The modules of the parts, with ``add_options(parser)``, ``run(options, console)`` and
 ``table(result)``, and perhaps ``FIGURES``."""
+WIDTH = 160
+"""Columns of the output that is not a terminal."""
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 if every part was measured."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console = Console()
+    console = _console()
     for name in [options.part] if options.part else PARTS:
         try:
             result = PARTS[name].run(options, console)
@@ -61,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not partial:
             console.print(f"The figures are in {RESULTS.parent.name}/{RESULTS.name}.")
     return 0
+
+
+def _console() -> Console:
+    """Return a console on which no table is cut, also if the output goes to a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, WIDTH))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

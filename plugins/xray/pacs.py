@@ -19,6 +19,9 @@ from xray.errors import BlockedError, ObjectError, TransientError, XrayError
 
 CONNECTION = "xray_pacs"
 """The Airflow connection, for the messages of errors."""
+NOT_DEFINED = (
+    f"The Airflow connection {CONNECTION} is not defined: add it, with the address of the PACS."
+)
 MEDIA_TYPE = "application/dicom"
 _JSON = "application/dicom+json"
 _FAILED, _REASON = "00081198", "00081197"
@@ -63,7 +66,7 @@ class Sent:
 
 def no_pacs(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Refuse a request: where there is no Airflow, there is no connection."""
-    raise BlockedError(f"The Airflow connection {CONNECTION} is not defined: add it.")
+    raise BlockedError(NOT_DEFINED)
 
 
 def send(request: Request, data: bytes) -> Sent:
@@ -122,11 +125,10 @@ def _instance(data: bytes) -> str:
 
 def _problem(answer: Answer) -> XrayError | None:
     """Return what went wrong with an instance; None if the PACS has it."""
-    reasons = [reason for reason in _reasons(answer.body) if reason not in _DUPLICATE]
-    if reasons:
-        return _refusal(reasons[0])
-    duplicate = answer.status == 409 and any(_reasons(answer.body))
-    return None if duplicate else _problem_of(answer.status)
+    reasons = list(_reasons(answer.body))
+    if refusals := [reason for reason in reasons if reason not in _DUPLICATE]:
+        return _refusal(refusals[0])
+    return None if reasons and answer.status == 409 else _problem_of(answer.status)
 
 
 def _reasons(body: bytes) -> Iterator[int]:

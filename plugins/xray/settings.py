@@ -48,7 +48,7 @@ class Outputs(StrEnum):
     """Where the results of DICOM images go, beside the buckets."""
 
     BUCKETS = "buckets"
-    """Nowhere else."""
+    """The results stay in the buckets."""
     ANNOTATED_TO_PACS = "annotated_to_pacs"
     """The annotated image, and the structured report if there is one, go to the PACS."""
     ANONYMIZED_TO_PACS = "anonymized_to_pacs"

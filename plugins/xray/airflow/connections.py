@@ -128,10 +128,7 @@ def request_to_pacs(method: str, path: str, body: bytes, headers: Mapping[str, s
         }
         response = hook.run(path, body or None, dict(headers), options)
     except AirflowNotFoundException:
-        raise BlockedError(
-            f"The Airflow connection {PACS_CONNECTION} is not defined: add it, with the address of "
-            "the PACS."
-        ) from None
+        raise BlockedError(pacs.NOT_DEFINED) from None
     except SSLError:
         raise BlockedError(
             "The certificate of the PACS is not trusted, or the PACS does not trust ours: correct "

@@ -94,10 +94,9 @@ class Known:
     def _kind(self, bucket: str, key: str) -> Kind | None:
         """Return the kind of an output; None for what is no picture, and for a view of one."""
         if bucket == self.buckets.processed and self.source:
-            if key == self.source.report_key():
-                return None
-            annotated = key == self.source.processed_key()
-            return Kind.ANNOTATED if annotated else Kind.EVIDENCE
+            if key == self.source.processed_key():
+                return Kind.ANNOTATED
+            return Kind.EVIDENCE if key.startswith(self.source.evidence_key()) else None
         if bucket == self.buckets.anonymized and not key.endswith(CERTIFICATE_KEY):
             return Kind.ANONYMIZED
         if bucket == self.buckets.quarantine and not is_picture(key):

@@ -121,15 +121,10 @@ def _group(
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """Return the measurements about pneumonia."""
     algorithm = sr.AlgorithmIdentification(name=_PRODUCT, version=model)
-    certainty = (
-        []
-        if risk is None
-        else [
-            sr.Measurement(
-                name=_CERTAINTY, value=round(100 * risk, 2), unit=_PERCENT, algorithm_id=algorithm
-            )
-        ]
-    )
+    certainty = []
+    if risk is not None:
+        percent = round(100 * risk, 2)
+        certainty.append(sr.Measurement(_CERTAINTY, percent, _PERCENT, algorithm_id=algorithm))
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=derived_uid("finding", seeds), identifier="Pneumonia"

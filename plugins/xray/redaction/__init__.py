@@ -6,7 +6,7 @@ takes for text (:mod:`~xray.redaction.ocr`), are text if the reader can read the
 marker that stands alone (:mod:`~xray.redaction.markers`) stays, unless the caller says otherwise.
 
 **Removing** (:mod:`~xray.redaction.fill`). The whole rectangle of a text, with a margin, is drawn
-anew from its surroundings.
+anew from its surroundings, and so is the plate below it (:mod:`~xray.redaction.plates`).
 
 **Checking** (:mod:`~xray.redaction.check`). The network looks at the result again with another
 contrast, and the reader reads what it finds. Text that is still there is removed too, and the

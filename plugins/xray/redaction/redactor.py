@@ -13,6 +13,7 @@ from xray.redaction.check import look_again
 from xray.redaction.fill import filled, outlined
 from xray.redaction.find import Finder
 from xray.redaction.geometry import Box, Grey, Mask, bounding_boxes
+from xray.redaction.plates import with_plates
 from xray.redaction.thresholds import THRESHOLDS
 from xray.redaction.views import Magnifier, flattened, stretched
 
@@ -95,8 +96,7 @@ def redact(image: Image.Image, *, keep_markers: bool = True, outline: bool = Fal
     finder = Finder(stretched(magnifier.enlarge(pixels)), keep_markers)
     finder.find()
     check = Check()
-    found, result, verified = _checked(pixels, magnifier, finder, check)
-    mask = magnifier.reduce(found)
+    mask, result, verified = _checked(pixels, magnifier, finder, check)
     return Redaction(
         image=Image.fromarray(outlined(result, mask) if outline else result),
         boxes=bounding_boxes(mask),
@@ -114,19 +114,20 @@ def _checked(
     """Remove what was found, and look again until nothing is left or the rounds run out.
 
     Returns:
-        The mask of all text in the enlarged picture, the picture without it, and whether the last
-        look read all its candidates and found nothing.
+        The mask of what was removed, the picture without it, and whether the last look read all
+        its candidates and found nothing.
     """
     mask, new = finder.mask, None
+    markers = magnifier.reduce(finder.markers)
     while True:
-        removed = magnifier.reduce(mask)
+        removed = with_plates(pixels, magnifier.reduce(mask), markers)
         result = filled(pixels, removed)
         if removed.mean() > THRESHOLDS.max_masked or check.rounds == THRESHOLDS.rounds:
-            return mask, result, False
+            return removed, result, False
         look = look_again(stretched(magnifier.enlarge(result)), mask, finder.markers, new)
         check.rounds += 1
         check.read += look.read
         check.regions += len(bounding_boxes(look.mask))
         if not look.mask.any():
-            return mask, result, look.is_complete and finder.is_complete
+            return removed, result, look.is_complete and finder.is_complete
         mask, new = mask | look.mask, look.mask

@@ -242,11 +242,26 @@ class Thresholds:
     min_stretch_range: float = 8.0
     """Minimum grey levels between these percentiles, so that noise is not stretched."""
 
-    # Removal (fill.py, redactor.py).
+    # Removal (fill.py, plates.py, redactor.py).
 
     min_fill_reach: int = 8
     """Minimum width of the surroundings from which a part is filled, in pixels. A large part is
     filled from surroundings that are as wide as its shorter side."""
+    min_plate_reach: int = 16
+    """Minimum width of the surroundings in which a plate ends, in pixels. It is usually the
+    longer side of the text."""
+    min_plate_share: float = 0.3
+    """Share of the pixels beside a text that have the grey level of its plate, at least."""
+    plate_noise: int = 10
+    """Grey levels by which a pixel of a plate differs from the plate's level, at most."""
+    plate_solidity: float = 0.85
+    """Share of its rectangle that a plate fills together with the removed text, at least."""
+    plate_margin: int = 3
+    """Pixels around a plate that are removed with it: its edge is blurred by compression."""
+    plate_quantile: float = 0.3
+    """Share of the pixels around a plate that may have nearly the same grey level."""
+    plate_step: int = 16
+    """Grey levels by which all others differ from the plate's, at least."""
     max_masked: float = 0.5
     """Share of the image that is text, above which it is a document and is quarantined."""
     rounds: int = 5

@@ -1,0 +1,106 @@
+"""Plates: the even ground that was put below a text or a code.
+
+Without its text, a plate is an even area with sharp edges where there was anatomy. It says where
+text was, and the risk model sees it. So a plate is removed together with its text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from xray.redaction.geometry import Grey, Mask, Rectangle
+from xray.redaction.thresholds import THRESHOLDS
+
+
+def with_plates(pixels: Grey, removed: Mask, kept: Mask) -> Mask:
+    """Return ``removed`` together with the plates below it.
+
+    Args:
+        pixels: the picture, shape (height, width).
+        removed: 1 where text is removed.
+        kept: 1 where a marker stays. A plate with a marker on it stays, too.
+    """
+    result = removed.copy()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(removed)
+    for number in range(1, count):
+        left, top, width, height, _ = stats[number].tolist()
+        reach = max(THRESHOLDS.min_plate_reach, width, height)
+        here = np.s_[
+            max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
+        ]
+        text = (labels[here] == number).astype(np.uint8)
+        area, level = _even_area(pixels[here], removed[here], text)
+        if not area.any() or not _is_whole(area, here, pixels.shape):
+            continue
+        plate = _plate(pixels[here], removed[here], area, level)
+        if not (plate & kept[here]).any():
+            result[here] |= plate
+    return result
+
+
+def _even_area(pixels: Grey, removed: Mask, text: Mask) -> tuple[Mask, int]:
+    """Return the area around ``text`` that has one grey level, with all removed text on it.
+
+    Returns:
+        The mask of the area, which is empty if the ``text`` has no even surroundings, and the
+        level.
+    """
+    around = (cv2.dilate(text, np.ones((7, 7), np.uint8)) > 0) & (removed == 0)
+    values = pixels[around]
+    if not values.size:
+        return np.zeros_like(text), 0
+    noise = THRESHOLDS.plate_noise
+    near = np.convolve(np.bincount(values, minlength=256), np.ones(2 * noise + 1), "same")
+    level = int(near.argmax())
+    if near[level] < THRESHOLDS.min_plate_share * values.size:
+        return np.zeros_like(text), level
+    even = np.abs(pixels.astype(np.int16) - level) <= noise
+    _, labels = cv2.connectedComponents((even | (removed > 0)).astype(np.uint8), connectivity=4)
+    return (labels == labels[text > 0][0]).astype(np.uint8), level
+
+
+def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
+    """Return the rectangle of an even ``area`` if it is a plate, and an empty mask if it is not.
+
+    A plate is a rectangle, and almost everything around it has another grey level.
+    """
+    box: Any = cv2.minAreaRect(cv2.findNonZero(area))
+    width, height = box[1]
+    plate = _drawn(box, area.shape, THRESHOLDS.plate_margin)
+    outside = (_drawn(box, area.shape, 3 * THRESHOLDS.plate_margin) > plate) & (removed == 0)
+    is_solid = area.sum() >= THRESHOLDS.plate_solidity * width * height
+    if is_solid and outside.any():
+        step = np.abs(pixels[outside].astype(np.int16) - level)
+        if np.quantile(step, THRESHOLDS.plate_quantile) >= THRESHOLDS.plate_step:
+            return plate
+    return np.zeros_like(area)
+
+
+def _is_whole(area: Mask, here: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    """Return whether the ``area`` in the part ``here`` of a picture can be a whole plate.
+
+    An area that reaches the edge of the part goes on outside of it. An area in a corner of the
+    picture is left alone: it is likely the shadow of the collimator.
+    """
+    near = 2 * THRESHOLDS.plate_margin
+    sides = area[:near], area[-near:], area[:, :near], area[:, -near:]
+    is_outermost = (
+        here[0].start == 0,
+        here[0].stop >= shape[0],
+        here[1].start == 0,
+        here[1].stop >= shape[1],
+    )
+    reached = [last for side, last in zip(sides, is_outermost, strict=True) if side.any()]
+    return all(reached) and len(reached) < 2
+
+
+def _drawn(box: Rectangle, shape: tuple[int, ...], margin: float) -> Mask:
+    """Return the mask of a rotated rectangle with a margin on each side, in pixels."""
+    centre, (width, height), angle = box
+    mask = np.zeros(shape, np.uint8)
+    corners = cv2.boxPoints((centre, (width + 2 * margin, height + 2 * margin), angle))
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    return mask

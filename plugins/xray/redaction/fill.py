@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from xray.redaction.geometry import Box, Mask
+from xray.redaction.geometry import Box, Mask, surroundings
 from xray.redaction.thresholds import THRESHOLDS
 
 _NO_WEIGHT = 1e-3
@@ -49,9 +49,7 @@ def filled(pixels: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
     for number in range(1, count):
         left, top, width, height, _ = (int(n) for n in stats[number])
         reach = max(THRESHOLDS.min_fill_reach, min(width, height))
-        here = np.s_[
-            max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
-        ]
+        here = surroundings(left, top, width, height, reach)
         known = (mask[here] == 0).astype(np.float32)
         values = pixels[here].astype(np.float32)
         if not known.any():

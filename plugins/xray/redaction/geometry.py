@@ -41,6 +41,14 @@ def covered_part(mask: Mask) -> tuple[slice, slice]:
     return slice(top, top + max(1, height)), slice(left, left + max(1, width))
 
 
+def surroundings(left: int, top: int, width: int, height: int, reach: int) -> tuple[slice, slice]:
+    """Return the rows and the columns up to ``reach`` pixels around a box."""
+    return (
+        slice(max(0, top - reach), top + height + reach),
+        slice(max(0, left - reach), left + width + reach),
+    )
+
+
 def is_line(width: float, height: float) -> bool:
     """Return whether a rectangle of this size is as long as a line, and too long for a marker."""
     return max(width, height) >= THRESHOLDS.line_ratio * min(width, height)
@@ -73,7 +81,12 @@ def both_margins(height: float) -> float:
 
 def draw_rectangle(mask: Mask, rectangle: Rectangle) -> None:
     """Cover ``rectangle`` and its margin in ``mask``, in place."""
-    corners = cv2.boxPoints(with_margin(rectangle))
+    cover(mask, with_margin(rectangle))
+
+
+def cover(mask: Mask, rectangle: Rectangle) -> None:
+    """Cover ``rectangle`` in ``mask``, in place."""
+    corners = cv2.boxPoints(rectangle)
     cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
 
 

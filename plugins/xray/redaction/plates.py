@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from xray.redaction.geometry import Grey, Mask, Rectangle
+from xray.redaction.geometry import Grey, Mask, Rectangle, cover, surroundings
 from xray.redaction.thresholds import THRESHOLDS
 
 
@@ -28,9 +28,7 @@ def with_plates(pixels: Grey, removed: Mask, kept: Mask) -> Mask:
     for number in range(1, count):
         left, top, width, height, _ = stats[number].tolist()
         reach = max(THRESHOLDS.min_plate_reach, width, height)
-        here = np.s_[
-            max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach
-        ]
+        here = surroundings(left, top, width, height, reach)
         text = (labels[here] == number).astype(np.uint8)
         area, level = _even_area(pixels[here], removed[here], text)
         if not area.any() or not _is_whole(area, here, pixels.shape):
@@ -48,7 +46,8 @@ def _even_area(pixels: Grey, removed: Mask, text: Mask) -> tuple[Mask, int]:
         The mask of the area, which is empty if the ``text`` has no even surroundings, and the
         level.
     """
-    around = (cv2.dilate(text, np.ones((7, 7), np.uint8)) > 0) & (removed == 0)
+    side = 2 * THRESHOLDS.plate_margin + 1
+    around = (cv2.dilate(text, np.ones((side, side), np.uint8)) > 0) & (removed == 0)
     values = pixels[around]
     if not values.size:
         return np.zeros_like(text), 0
@@ -69,14 +68,14 @@ def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
     """
     box: Any = cv2.minAreaRect(cv2.findNonZero(area))
     width, height = box[1]
+    nothing = np.zeros_like(area)
+    if area.sum() < THRESHOLDS.plate_solidity * width * height:
+        return nothing
     plate = _drawn(box, area.shape, THRESHOLDS.plate_margin)
     outside = (_drawn(box, area.shape, 3 * THRESHOLDS.plate_margin) > plate) & (removed == 0)
-    is_solid = area.sum() >= THRESHOLDS.plate_solidity * width * height
-    if is_solid and outside.any():
-        step = np.abs(pixels[outside].astype(np.int16) - level)
-        if np.quantile(step, THRESHOLDS.plate_quantile) >= THRESHOLDS.plate_step:
-            return plate
-    return np.zeros_like(area)
+    step = np.abs(pixels[outside].astype(np.int16) - level)
+    differs = step.size and np.quantile(step, THRESHOLDS.plate_quantile) >= THRESHOLDS.plate_step
+    return plate if differs else nothing
 
 
 def _is_whole(area: Mask, here: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
@@ -101,6 +100,5 @@ def _drawn(box: Rectangle, shape: tuple[int, ...], margin: float) -> Mask:
     """Return the mask of a rotated rectangle with a margin on each side, in pixels."""
     centre, (width, height), angle = box
     mask = np.zeros(shape, np.uint8)
-    corners = cv2.boxPoints((centre, (width + 2 * margin, height + 2 * margin), angle))
-    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    cover(mask, (centre, (width + 2 * margin, height + 2 * margin), angle))
     return mask

@@ -15,6 +15,8 @@ STRETCH = 1.75
 squeezed into a square, and in this data set the classes differ in shape."""
 UNTOUCHED = 0.1
 """Share of the images that are at most mirrored."""
+MOST_CUT = 0.3
+"""The largest part of the width or of the height that is cut off."""
 
 
 def augment(images: tf.Tensor) -> tf.Tensor:
@@ -25,7 +27,7 @@ def augment(images: tf.Tensor) -> tf.Tensor:
     and the share :data:`UNTOUCHED` of the images is at most mirrored. If every image were changed,
     an original image would look unusually clean to the network, and so healthy.
     """
-    originals = tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
+    originals = mirrored(images)
     changed = _move(images)
     for change, share in ((_resharpen, 0.7), (_relight, 0.5), (_reexpose, 0.6), (_roughen, 0.4)):
         changed = tf.where(_some(images, share), change(changed), changed)
@@ -139,3 +141,23 @@ def _write(images: tf.Tensor) -> tf.Tensor:
     ink = tf.image.resize(tf.cast(ink, tf.float32), (side, side), method="nearest") > 0.5
     line = _inside(images, _each(images, 0.02, 0.3), _each(images, 0.008, 0.03))
     return tf.where(line & ink & _some(images, 0.33), _each(images, 120.0, 255.0), images)
+
+
+def mirrored(images: tf.Tensor) -> tf.Tensor:
+    """Mirror a half of the images."""
+    return tf.where(_some(images, 0.5), images, tf.reverse(images, [2]))
+
+
+def cut(images: tf.Tensor) -> tf.Tensor:
+    """Mirror a half of the images, and cut off a part of the width or of the height of each.
+
+    What is left is resized to the shape of the whole.
+    """
+    count, shape = tf.shape(images)[0], tf.shape(images)[1:3]
+    off = tf.random.uniform((count,), 0.0, MOST_CUT)
+    before = tf.random.uniform((count,))
+    is_wide = tf.random.uniform((count,)) < 0.5
+    across, down = tf.where(is_wide, off, 0.0), tf.where(is_wide, 0.0, off)
+    top, left = down * before, across * before
+    boxes = tf.stack([top, left, top + 1 - down, left + 1 - across], axis=1)
+    return tf.image.crop_and_resize(mirrored(images), boxes, tf.range(count), shape)

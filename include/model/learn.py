@@ -100,7 +100,7 @@ def learn(
     folder.mkdir(parents=True, exist_ok=True)
     options = config["optimizer"]
     steps = max(1, len(training) // options["batch"])
-    model = _with_input_layer(core, PairedModel)
+    model = with_input_layer(core, PairedModel)
     model.agreement = options["agreement"]
     model.compile(
         optimizer=_optimizer(options, steps),
@@ -129,7 +129,7 @@ def learn(
 
 def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return the logits of uint8 ``images``, shape (n,), each with its mirror image averaged."""
-    model = _with_input_layer(core)
+    model = with_input_layer(core)
     means = np.zeros(len(images))
     for start in range(0, len(images), 64):
         batch = images[start : start + 64].astype(np.float32)
@@ -153,7 +153,7 @@ def curve(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in ("loss", "val_loss")}
 
 
-def _with_input_layer(core: keras.Model, kind: type[keras.Model] = keras.Model) -> keras.Model:
+def with_input_layer(core: keras.Model, kind: type[keras.Model] = keras.Model) -> keras.Model:
     """Return a model from images in 0 to 255 to the logit of a network of :func:`network.build`."""
     images = keras.Input(core.input_shape[1:], name="image")
     return kind(images, core(LocalContrast()(images))[0])

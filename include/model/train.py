@@ -32,6 +32,7 @@ from include.model.convert import convert
 from include.model.data import Example, blind, examples, folds, held_out, load_images
 from include.model.learn import Examples, augmented_images, curve, learn, logits
 from include.model.pictures import curves
+from include.model.steady import steady
 from xray.risk.figures import auc_figure, calibration, fit_scale, rates
 
 HERE = Path(__file__).resolve().parent
@@ -91,17 +92,14 @@ def train(
 ) -> list[keras.Model]:
     """Train the members, or only the one that ``--member`` names."""
     chosen = range(config["members"]["count"]) if options.member is None else [options.member]
-    return [
-        learn(
-            training[fold != k],
-            validation,
-            config,
-            epochs=config["members"]["epochs"],
-            seed=config["seed"] + k,
-            folder=options.work / f"member-{k}",
-        )
-        for k in chosen
-    ]
+    members = []
+    for k in chosen:
+        seen, seed = training[fold != k], config["seed"] + k
+        folder, epochs = options.work / f"member-{k}", config["members"]["epochs"]
+        member = learn(seen, validation, config, epochs=epochs, seed=seed, folder=folder)
+        steady(member, seen, config, seed=seed + 100, folder=folder)
+        members.append(member)
+    return members
 
 
 def round_weights(member: keras.Model) -> None:
@@ -247,7 +245,7 @@ def _claim(work: Path, config: dict[str, Any], everything: list[Example]) -> Non
         SystemExit: the folder belongs to a training of another configuration or other images.
     """
     names = ",".join(example.path.name for example in everything)
-    learned = {k: v for k, v in config.items() if k not in ("gate", "min_auc")}
+    learned = {k: v for k, v in config.items() if k not in ("gate", "min_auc", "steady")}
     learned["members"] = config["members"]["count"]  # Epochs may be added.
     mine = {"config": learned, "images": hashlib.sha256(names.encode()).hexdigest()}
     mark = work / "training.json"

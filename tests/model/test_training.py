@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,6 +139,12 @@ rate = 1e-3
 weight_decay = 0.02
 ema = 0.9
 smoothing = 0.05
+[steady]
+epochs = 1
+weight = 1.0
+rate = 1e-3
+ema = 0.9
+share = 0.5
 [gate]
 member = 1
 components = 4
@@ -185,6 +192,18 @@ class Training:
         """Return the lines of a learning curve."""
         return (self.folder / work / f"member-{member}" / "curve.csv").read_text().splitlines()
 
+    def steady(self, work: str, member: int) -> np.ndarray:
+        """Return all weights after the last steps, one after the other."""
+        (found,) = (self.folder / work / f"member-{member}").glob("steady-*.weights.h5")
+        weights = []
+        with h5py.File(found) as file:
+            file.visititems(
+                lambda _, part: (
+                    weights.append(part[()].ravel()) if isinstance(part, h5py.Dataset) else None
+                )
+            )
+        return np.concatenate(weights)
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
@@ -219,7 +238,14 @@ def test_a_small_training_writes_all_files(trained: Training) -> None:
 def test_the_same_seed_gives_the_same_numbers(trained: Training) -> None:
     trained.run("--member", "1", work="same")
     assert trained.curve("same", 1) == trained.curve("work", 1)
+    assert np.array_equal(trained.steady("same", 1), trained.steady("work", 1))
     assert trained.curve("work", 0) != trained.curve("work", 1)
+
+
+def test_what_is_trained_is_not_trained_again(trained: Training) -> None:
+    said = trained.run("--member", "1")
+    assert "member-1: already trained" in said
+    assert "member-1: already steady" in said
 
 
 def test_an_interrupted_training_continues(trained: Training) -> None:

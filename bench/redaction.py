@@ -11,7 +11,8 @@ The kinds that are files are decoded first. This project publishes what its reda
 
 The risk of each result is compared twice, on the kinds that show a chest to the model: with the
 risk of the same image before text was written on it, which is what the fill should restore, and
-with the risk of the image with its text, which itself changes the risk.
+with the risk of the image with its text, which itself changes the risk. With ``--data DIR``, the
+masks are filled on real X-rays as well (:mod:`bench.real_chests`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from rich.console import Console
 
-from bench import corpus, readers, redaction_sizes
+from bench import corpus, readers, real_chests, redaction_sizes
 from bench.corpus import Sample
 from bench.redaction_figures import KINDS, summary, table
 from xray.errors import ImageError
@@ -90,7 +91,6 @@ def add_options(parser: Any) -> None:
     parser.add_argument(
         "--presidio",
         type=Path,
-        default=None,
         help="a Python that has presidio-image-redactor and a spaCy model",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
@@ -109,7 +109,9 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         ProcessPoolExecutor(options.workers) as pool,
     ):
         folder = Path(name)
-        for done, found in enumerate(pool.map(partial(_measure, ways, folder), jobs), 1):
+        for done, found in enumerate(
+            pool.map(partial(_measure, ways, folder, options.data), jobs), 1
+        ):
             rows += found
             _report(console, done, len(jobs), found)
         if options.presidio:
@@ -170,7 +172,7 @@ def _listed(rows: list[dict[str, Any]], mark: str) -> list[dict[str, Any]]:
     ]
 
 
-def _measure(ways: list[str], folder: Path, job: Job) -> list[dict[str, Any]]:
+def _measure(ways: list[str], folder: Path, chests: Path | None, job: Job) -> list[dict[str, Any]]:
     """Judge ways on one sample, and save the sample for Presidio."""
     cv2.setNumThreads(1)
     sample = corpus.sample(SEED, job.index, job.kind)
@@ -178,7 +180,7 @@ def _measure(ways: list[str], folder: Path, job: Job) -> list[dict[str, Any]]:
         _grey(sample.image).save(folder / job.file, compress_level=1)
     except ImageError:
         return [_row(way, job, sample, quarantined=True) for way in ways]
-    return [_judge(sample, job, way) for way in ways]
+    return [_judge(sample, job, way, chests=chests) for way in ways]
 
 
 def _measure_presidio(folder: Path, job: Job) -> dict[str, Any]:
@@ -225,7 +227,14 @@ def _corner(image: Image.Image) -> Image.Image:
     return result
 
 
-def _judge(sample: Sample, job: Job, way: str, outcome: Outcome | None = None) -> dict[str, Any]:
+def _judge(
+    sample: Sample,
+    job: Job,
+    way: str,
+    outcome: Outcome | None = None,
+    *,
+    chests: Path | None = None,
+) -> dict[str, Any]:
     """Run one way on one sample, unless its outcome is known, and return the figures."""
     began = time.process_time()
     outcome = outcome or _work(way, sample)
@@ -246,13 +255,19 @@ def _judge(sample: Sample, job: Job, way: str, outcome: Outcome | None = None) -
         false_area=float((changed & (sample.zone == 0)).mean()),
         risk_from_bare=_risk_moved(sample.bare, image) if scored else None,
         risk_from_text=_risk_moved(sample.image, image) if scored else None,
+        risk_on_real=(
+            _risk_moved(*real_chests.redacted(chests, job.index, outcome.mask))
+            if scored and chests and outcome.mask is not None
+            else None
+        ),
         cpu_seconds=seconds,
     )
 
 
 def _row(way: str, job: Job, sample: Sample, **figures: Any) -> dict[str, Any]:
     """Return the figures of one sample; those of a refused file are mostly unknown."""
-    unknown = ("characters", "false_area", "risk_from_bare", "risk_from_text", "cpu_seconds")
+    risks = ("risk_from_bare", "risk_from_text", "risk_on_real")
+    unknown = ("characters", "false_area", *risks, "cpu_seconds")
     return {
         "way": way,
         "index": job.index,

@@ -32,6 +32,7 @@ _COLUMNS = (
     "false area",
     "|Δrisk| to bare",
     "to text",
+    "on real",
     "CPU-s",
 )
 
@@ -60,6 +61,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "false_area_p95": round(float(np.percentile(areas, 95)), 5) if areas else None,
         "risk_from_bare": _mean(_known(rows, "risk_from_bare"), 5),
         "risk_from_text": _mean(_known(rows, "risk_from_text"), 5),
+        "risk_on_real": _mean(_known(rows, "risk_on_real"), 5),
         "cpu_seconds": _mean(_known(rows, "cpu_seconds"), 3),
     }
 
@@ -81,7 +83,7 @@ def table(result: dict[str, Any]) -> Table:
     for name in _COLUMNS:
         shown.add_column(name, justify="right")
     for way, figures in result["ways"].items():
-        for group in (*GROUPS, "clean"):
+        for group in ("all", *GROUPS, "clean"):
             if group in figures:
                 shown.add_row(f"{NAMES[way]}: {group}", *_cells(figures[group]))
     for kind in KINDS:
@@ -106,6 +108,7 @@ def _cells(figures: dict[str, Any]) -> list[str]:
         _cell(figures["false_area"], ".2%"),
         _cell(figures["risk_from_bare"], ".4f"),
         _cell(figures["risk_from_text"], ".4f"),
+        _cell(figures["risk_on_real"], ".4f"),
         _cell(figures["cpu_seconds"], ".2f"),
     ]
 

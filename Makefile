@@ -35,7 +35,7 @@ test: lint  ## everything that needs no server of its own; prints the coverage o
 test-real: lint  ## the same flows on real servers, the faults, a soak, and a fresh Debian; needs Java 17, Maven, Go, Chromium, Orthanc, dicom3tools, debootstrap
 	$(BIN)/python -m pytest --real tests/airflow tests/image/dicom tests/deploy/test_orthanc.py tests/e2e/test_stack.py tests/e2e/test_pages.py tests/stack/test_alerts.py tests/real
 
-bench: env  ## measure: PART=cases, cases_page, profile, settings, waiting, notifications, redaction, or model with DATA=DIR
+bench: env  ## measure: PART=cases, cases_page, profile, settings, waiting, notifications, redaction, or model; DATA=DIR for the last two
 	@$(BIN)/python -m bench $(PART) $(if $(DATA),--data "$(DATA)") $(if $(FULL),--full-size "$(FULL)")
 
 train: env  ## train the model: DATA=DIR with NORMAL/ and PNEUMONIA/

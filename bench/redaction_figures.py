@@ -22,6 +22,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "new": tuple(corpus.NEW),
 }
 """Groups of kinds."""
+NAMED = {"all": "all, with kept markers"}
+"""Names of groups that do not say enough."""
 KINDS = (*corpus.SHARES, *corpus.NEW)
 _COLUMNS = (
     "images",
@@ -85,7 +87,7 @@ def table(result: dict[str, Any]) -> Table:
     for way, figures in result["ways"].items():
         for group in ("all", *GROUPS, "clean"):
             if group in figures:
-                shown.add_row(f"{NAMES[way]}: {group}", *_cells(figures[group]))
+                shown.add_row(f"{NAMES[way]}: {NAMED.get(group, group)}", *_cells(figures[group]))
     for kind in KINDS:
         if kind in result["ways"].get("xray", {}):
             shown.add_row(f"  {kind}", *_cells(result["ways"]["xray"][kind]))

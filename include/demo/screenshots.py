@@ -84,7 +84,8 @@ def _take_in_airflow(visitor: Visitor) -> None:
         page.mouse.down()
         page.mouse.move(place["x"] + 0.8 * place["width"], place["y"] + bottom * place["height"])
         page.mouse.up()
-    page.mouse.wheel(0, -10_000)
+    # A turn of the mouse wheel takes effect later, and the picture showed a part of its way.
+    page.evaluate("window.scrollTo({ top: 0, behavior: 'instant' })")
     _save(page, "release-boxes")
     visitor.open("/xray/cases?state=failed")
     run_id = f"xray__{page.locator(f'{ROWS} th a').get_attribute('title')}"

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bench import odd_images
 from include.demo.stack import ROOT
-from include.model.data import HELD_OUT, examples, held_out
+from include.model.data import held_out_examples
 from xray.image import decode
 from xray.risk import Prediction, RiskModel, preprocess
 from xray.settings import Label, Settings
@@ -107,7 +107,7 @@ def changes() -> dict[str, Change]:
 def _paths(directory: Path | None) -> list[Path]:
     if directory is None:
         return sorted(DEMO.rglob("*.jpeg"))
-    return [e.path for e in examples(directory) if held_out(e.patient, share=HELD_OUT)]
+    return [e.path for e in held_out_examples(directory)]
 
 
 def _milliseconds(model: RiskModel, images: list[Image.Image]) -> dict[str, float]:

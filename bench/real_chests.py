@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from include.model.data import HELD_OUT, examples, held_out
+from include.model.data import held_out_examples
 from xray.redaction import filled
 
 
@@ -37,6 +37,6 @@ def redacted(directory: Path, index: int, mask: Any) -> tuple[Image.Image, Image
 @cache
 def _chests(directory: Path) -> tuple[list[Path], list[Path]]:
     """Return the files of healthy and of sick chests."""
-    found = [e for e in examples(directory) if held_out(e.patient, share=HELD_OUT)]
+    found = held_out_examples(directory)
     healthy, sick = ([e.path for e in found if e.target == target] for target in (0, 1))
     return healthy, sick

@@ -57,6 +57,11 @@ def held_out(patient: str, *, share: float) -> bool:
     return zlib.crc32(patient.encode()) / 2**32 < share
 
 
+def held_out_examples(directory: Path) -> list[Example]:
+    """Return the images of the patients that the shipped model was not fitted to."""
+    return [e for e in examples(directory) if held_out(e.patient, share=HELD_OUT)]
+
+
 def folds(patients: list[str], count: int) -> np.ndarray:
     """Return the index of the fold of each image, 0 to ``count`` - 1, shape (n,).
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from include.model.data import CLASSES, HELD_OUT, Example, examples, held_out
+from include.model.data import CLASSES, Example, examples, held_out_examples
 from xray.errors import XrayError
 from xray.image import decode
 from xray.risk import RiskModel
@@ -41,9 +41,7 @@ def count_labels(scored: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 def evaluate(directory: Path, model: RiskModel, *, held_out_only: bool = False) -> dict[str, Any]:
     """Return the report that ``--json`` writes."""
-    chosen = examples(directory)
-    if held_out_only:
-        chosen = [e for e in chosen if held_out(e.patient, share=HELD_OUT)]
+    chosen = held_out_examples(directory) if held_out_only else examples(directory)
     scored, errors = _scores(directory, chosen, model)
     targets = np.array([float(row["label"] == "PNEUMONIA") for row in scored])
     risks = np.array([row["risk"] for row in scored])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,29 +103,69 @@ def learn(
     steps = max(1, len(training) // options["batch"])
     model = with_input_layer(core, PairedModel)
     model.agreement = options["agreement"]
-    model.compile(
-        optimizer=_optimizer(options, steps),
-        loss=keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=options["smoothing"]
-        ),
-        jit_compile=False,
-    )
-    model.fit(
+    fit(
+        model,
+        _optimizer(options, steps),
         _batches(training, options["batch"], seed),
+        smoothing=options["smoothing"],
+        backup=folder / "backup",
+        callbacks=[keras.callbacks.CSVLogger(str(folder / "curve.csv"), append=True)],
         steps_per_epoch=steps,
         epochs=epochs,
         validation_data=_plain(validation),
-        callbacks=[
-            keras.callbacks.CSVLogger(str(folder / "curve.csv"), append=True),
-            keras.callbacks.BackupAndRestore(
-                str(folder / "backup"), double_checkpoint=True, delete_checkpoint=False
-            ),
-        ],
-        verbose="auto",
     )
     _settle(core, training.images)
     core.save_weights(final)
     return core
+
+
+def fit(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    batches: tf.data.Dataset,
+    *,
+    smoothing: float,
+    backup: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **options: Any,
+) -> None:
+    """Fit a network to classes; an interrupted fit continues from its backup.
+
+    Args:
+        model: the network.
+        optimizer: changes its weights.
+        batches: of images, targets and weights.
+        smoothing: of the labels.
+        backup: the folder of the checkpoints.
+        callbacks: are called as well.
+        options: further arguments of :meth:`keras.Model.fit`.
+    """
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing),
+        jit_compile=False,
+    )
+    checkpoints = keras.callbacks.BackupAndRestore(
+        str(backup), double_checkpoint=True, delete_checkpoint=False
+    )
+    model.fit(batches, callbacks=[*callbacks, checkpoints], verbose="auto", **options)
+
+
+def shuffled(
+    arrays: Sequence[np.ndarray], views: Callable[..., Any], batch: int, seed: int
+) -> tf.data.Dataset:
+    """Return endless batches of rows of ``arrays``, each changed by ``views``.
+
+    Batches are made one after the other, so that a seed gives the same numbers on every machine.
+    """
+    return (
+        tf.data.Dataset.from_tensor_slices(tuple(arrays))
+        .shuffle(len(arrays[0]), seed=seed)
+        .repeat()
+        .batch(batch)
+        .map(views, num_parallel_calls=1)
+        .prefetch(2)
+    )
 
 
 def logits(core: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -196,15 +237,7 @@ def _batches(examples: Examples, batch: int, seed: int) -> tf.data.Dataset:
         )
 
     arrays = (examples.images, examples.classes.astype(np.float32)[:, None], examples.weights())
-    # Batches are made one after the other, so that a seed gives the same numbers on every machine.
-    return (
-        tf.data.Dataset.from_tensor_slices(arrays)
-        .shuffle(len(examples), seed=seed)
-        .repeat()
-        .batch(batch)
-        .map(augmented, num_parallel_calls=1)
-        .prefetch(2)
-    )
+    return shuffled(arrays, augmented, batch, seed)
 
 
 def _plain(examples: Examples) -> tf.data.Dataset:

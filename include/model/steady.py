@@ -24,7 +24,7 @@ import tensorflow as tf
 from keras import ops
 
 from include.model.augmentation import augment, cut, mirrored
-from include.model.learn import Examples, logits, with_input_layer
+from include.model.learn import Examples, fit, logits, shuffled, with_input_layer
 from include.model.network import build
 from include.model.patches import patched
 
@@ -93,23 +93,14 @@ def steady(
             layer.trainable = False
     model = with_input_layer(calm, SteadyModel)
     model.steadiness = options["weight"]
-    model.compile(
-        optimizer=_optimizer(options, config["optimizer"]["weight_decay"], steps),
-        loss=keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=config["optimizer"]["smoothing"]
-        ),
-        jit_compile=False,
-    )
-    model.fit(
+    fit(
+        model,
+        _optimizer(options, config["optimizer"]["weight_decay"], steps),
         _batches(training, logits(core, training.images), batch, seed),
+        smoothing=config["optimizer"]["smoothing"],
+        backup=folder / name,
         steps_per_epoch=steps,
         epochs=options["epochs"],
-        callbacks=[
-            keras.callbacks.BackupAndRestore(
-                str(folder / name), double_checkpoint=True, delete_checkpoint=False
-            )
-        ],
-        verbose="auto",
     )
     share, before, after = options["share"], core.get_weights(), calm.get_weights()
     core.set_weights([a + share * (b - a) for a, b in zip(before, after, strict=True)])
@@ -157,11 +148,4 @@ def _batches(training: Examples, wanted: np.ndarray, batch: int, seed: int) -> t
         wanted.astype(np.float32)[:, None],
         training.weights(),
     )
-    return (
-        tf.data.Dataset.from_tensor_slices(arrays)
-        .shuffle(len(training), seed=seed)
-        .repeat()
-        .batch(batch)
-        .map(views, num_parallel_calls=1)
-        .prefetch(2)
-    )
+    return shuffled(arrays, views, batch, seed)

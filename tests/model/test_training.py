@@ -193,7 +193,7 @@ class Training:
         return (self.folder / work / f"member-{member}" / "curve.csv").read_text().splitlines()
 
     def steady(self, work: str, member: int) -> np.ndarray:
-        """Return all weights after the last steps, one after the other."""
+        """Return all weights after the last epochs, one after the other."""
         (found,) = (self.folder / work / f"member-{member}").glob("steady-*.weights.h5")
         weights = []
         with h5py.File(found) as file:

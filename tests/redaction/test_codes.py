@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -53,6 +54,35 @@ def test_bars_are_found_at_any_angle(angle: float) -> None:
     turned = np.asarray(Image.fromarray(picture).rotate(angle, fillcolor=90))
     where = np.asarray(Image.fromarray(black).rotate(angle))
     assert covered(bar_codes(turned), turned.shape)[where].mean() > 0.98
+
+
+def test_two_codes_end_to_end_are_both_found(lung: Image.Image) -> None:
+    row = code("Code128", NAME, 2)[:1]
+    one, other = (np.repeat(row, height, axis=0) for height in (100, 90))
+    between = np.full((6, row.shape[1]), 255, np.uint8)
+    picture, black = with_code(lung.resize((1000, 800)), np.vstack([one, between, other]))
+    assert covered(bar_codes(picture), picture.shape)[black].mean() > 0.98
+
+
+def test_a_line_beside_the_end_of_a_code_is_no_bar() -> None:
+    drawn = np.repeat(code("Code128", NAME, 2)[:1], 120, axis=0)
+    picture, black = with_code(Image.new("L", (700, 700), 90), drawn)
+    bottom, right = (places.max() for places in np.nonzero(black))
+    picture[bottom - 8 : bottom + 112, right + 6 : right + 9] = 20
+    found = covered(bar_codes(picture), picture.shape)
+    assert found[black].all()
+    assert not found[bottom + 30 :].any()
+
+
+@pytest.mark.parametrize("most", [0.4, 0.5])
+def test_bars_that_lie_nearly_level_are_found_though_their_directions_differ(most: float) -> None:
+    picture = np.full((400, 400), 90, np.uint8)
+    for number in range(20):
+        slope = 1 if number < most * 20 else -1
+        ends = [(100, 100 + 9 * number), (300, 100 + 9 * number + slope)]
+        cv2.line(picture, *ends, 250, 3)
+    found = covered(bar_codes(picture), picture.shape)
+    assert found[picture == 250].mean() > 0.98
 
 
 def test_what_is_no_code_has_no_bars(lung: Image.Image) -> None:

@@ -76,6 +76,45 @@ def test_the_shadow_of_the_collimator_stays(
     assert np.array_equal(with_plates(pixels, text, _without_markers(text)), text)
 
 
+@pytest.mark.parametrize(
+    "box", [(0, 0, 120, 40), (0, 100, 500, 140)], ids=["corner", "from side to side"]
+)
+def test_a_label_is_removed_where_a_shadow_would_stay(
+    lung: Image.Image, box: tuple[int, int, int, int]
+) -> None:
+    pixels, text = _with_plate(np.asarray(lung), box, 250)
+    mask = with_plates(pixels, text, _without_markers(text))
+    left, top, right, bottom = box
+    assert mask[top:bottom, left:right].all()
+    assert not mask[bottom + 10 :].any()
+
+
+@pytest.mark.parametrize("level", [0, 250])
+def test_a_plate_ends_where_it_ends_though_the_removed_text_goes_on(
+    lung: Image.Image, level: int
+) -> None:
+    pixels, text = _with_plate(np.asarray(lung), (200, 100, 320, 140), level)
+    text[90:120, 240:350] = 1
+    mask = with_plates(pixels, text, _without_markers(text))
+    assert mask[100:140, 200:320].all()
+    assert not (mask & ~text)[:95].any()
+    assert not (mask & ~text)[:, 328:].any()
+
+
+def test_a_plate_of_which_the_removed_text_leaves_one_end_is_removed(lung: Image.Image) -> None:
+    pixels, text = _with_plate(np.asarray(lung), (200, 100, 320, 140), 250)
+    text[94:146, 216:326] = 1
+    assert with_plates(pixels, text, _without_markers(text))[100:140, 200:320].all()
+
+
+def test_a_plate_beside_anatomy_of_nearly_its_level_is_removed(lung: Image.Image) -> None:
+    pixels, text = _with_plate(np.asarray(lung), (200, 100, 320, 140), 190)
+    pixels[140:200, 240:300] = 197
+    mask = with_plates(pixels, text, _without_markers(text))
+    assert mask[100:140, 200:320].all()
+    assert not mask[150:].any()
+
+
 def test_text_on_anatomy_or_on_an_even_picture_has_no_plate(lung: Image.Image) -> None:
     for pixels in (np.asarray(lung), np.full((400, 500), 90, np.uint8)):
         _, text = _with_plate(pixels, (200, 100, 320, 140), 0)

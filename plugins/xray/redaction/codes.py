@@ -78,6 +78,7 @@ def _groups(bars: list[npt.NDArray[Any]], shape: tuple[int, ...]) -> list[npt.ND
     if len(bars) < THRESHOLDS.min_bars:
         return []
     lengths, angles = np.array([_length_and_angle(corners) for corners in bars]).T
+    centres = np.array([corners.mean(axis=0) for corners in bars])
     canvas = np.zeros(shape, np.uint8)
     for corners in bars:
         cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
@@ -87,14 +88,34 @@ def _groups(bars: list[npt.NDArray[Any]], shape: tuple[int, ...]) -> list[npt.ND
     owner = np.array([_label(labels, corners) for corners in bars])
     groups = []
     for number in np.unique(owner).tolist():
-        here = np.flatnonzero(owner == number)
-        length, angle = np.median(lengths[here]), np.median(angles[here])
-        turn = np.abs((angles[here] - angle + 90) % 180 - 90)
-        is_as_long = np.abs(lengths[here] - length) <= THRESHOLDS.bar_difference * length
-        alike = here[is_as_long & (turn <= THRESHOLDS.bar_turn)]
-        if len(alike) >= THRESHOLDS.min_bars:
-            groups.append(np.concatenate([bars[n] for n in alike]))
+        rest = np.flatnonzero(owner == number)
+        while len(rest) >= THRESHOLDS.min_bars:
+            is_alike = _is_alike(lengths[rest], angles[rest], centres[rest])
+            if is_alike.sum() >= THRESHOLDS.min_bars:
+                groups.append(np.concatenate([bars[n] for n in rest[is_alike]]))
+            elif not is_alike.any():
+                break
+            rest = rest[~is_alike]
     return groups
+
+
+def _is_alike(
+    lengths: npt.NDArray[Any], angles: npt.NDArray[Any], centres: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """Return which bars have the length and the direction of most, and lie side by side."""
+    length, angle = _middle(lengths), _middle(angles)
+    turn = np.abs((angles - angle + 90) % 180 - 90)
+    along = centres @ (np.cos(np.radians(angle)), np.sin(np.radians(angle)))
+    return (
+        (np.abs(lengths - length) <= THRESHOLDS.bar_difference * length)
+        & (turn <= THRESHOLDS.bar_turn)
+        & (np.abs(along - _middle(along)) <= THRESHOLDS.bar_offset * length)
+    )
+
+
+def _middle(values: npt.NDArray[Any]) -> float:
+    """Return the median, or the lower one of two: their mean can be far from both."""
+    return float(np.quantile(values, 0.5, method="lower"))
 
 
 def _length_and_angle(corners: npt.NDArray[Any]) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from xray.redaction.geometry import (
     upright,
     with_margin,
 )
+from xray.redaction.plates import with_plates
 from xray.redaction.strokes import Cluster
 from xray.redaction.thresholds import THRESHOLDS
 from xray.redaction.views import equalize_contrast, even_line
@@ -60,15 +61,16 @@ class Finder:
 
     def find(self) -> None:
         """Fill :attr:`mask` and :attr:`markers`."""
+        bars = codes.bar_codes(self._grey)
         strong = strong_clusters(self._grey)
         likely = ocr.likely_text(self._grey, THRESHOLDS.candidate_likelihood)
         faint, likelihood = _faint_text(self._grey)
         if min(self._grey.shape) < THRESHOLDS.soft_anatomy_side:
             certain, doubtful = [], strong
         else:
-            certain = self._certain_rectangles(strong, likely)
+            certain = self._certain_rectangles(strong, likely, bars)
             doubtful = [cluster for cluster in strong if not is_certain(cluster)]
-        self.mask_rectangles(certain + codes.bar_codes(self._grey))
+        self.mask_rectangles(certain + bars)
         detected = [rectangle for rectangle, _ in likely + faint]
         self.is_complete &= self._read(detected, THRESHOLDS.max_read)
         self._read(self._lines(doubtful, likelihood), THRESHOLDS.max_strong_read)
@@ -85,13 +87,15 @@ class Finder:
             self._read(self._lines(weak, likelihood), THRESHOLDS.max_weak_read)
 
     def _certain_rectangles(
-        self, strong: list[Cluster], likely: list[tuple[Rectangle, float]]
+        self, strong: list[Cluster], likely: list[tuple[Rectangle, float]], bars: list[Rectangle]
     ) -> list[Rectangle]:
-        """Return the rectangles that are text without being read."""
+        """Return the rectangles, apart from bar codes, that are text without being read."""
         certain = [cluster.rectangle for cluster in strong if is_certain(cluster)]
         covered = np.zeros_like(self.mask)
-        for rectangle in certain:
+        for rectangle in certain + bars:
             draw_rectangle(covered, rectangle)
+        # The edge of a plate is no stroke.
+        covered = with_plates(self._grey, covered, kept=np.zeros_like(covered))
         return certain + [
             rectangle
             for rectangle, likelihood in likely

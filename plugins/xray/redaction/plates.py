@@ -30,35 +30,51 @@ def with_plates(pixels: Grey, removed: Mask, kept: Mask) -> Mask:
         reach = max(THRESHOLDS.min_plate_reach, width, height)
         here = surroundings(left, top, width, height, reach)
         text = (labels[here] == number).astype(np.uint8)
-        area, level = _even_area(pixels[here], removed[here], text)
-        if not area.any() or not _is_whole(area, here, pixels.shape):
-            continue
-        plate = _plate(pixels[here], removed[here], area, level)
+        plate = _plate_of(pixels, removed, text, here)
         if not (plate & kept[here]).any():
             result[here] |= plate
     return result
 
 
-def _even_area(pixels: Grey, removed: Mask, text: Mask) -> tuple[Mask, int]:
-    """Return the area around ``text`` that has one grey level, with all removed text on it.
+def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]) -> Mask:
+    """Return the plate below ``text`` in a part of a picture; an empty mask if there is none.
 
-    Returns:
-        The mask of the area, which is empty if the ``text`` has no even surroundings, and the
-        level.
+    Anatomy beside a plate can have nearly the same level. So what is as even as a plate that was
+    not compressed comes first.
+    """
+    for noise in (THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise):
+        for level in _levels(pixels[here], removed[here], text, noise):
+            area = _even_area(pixels[here], removed[here], text, level, noise)
+            is_left = (area & (removed[here] == 0)).any()
+            if is_left and _is_whole(area, here, pixels.shape, level):
+                plate = _plate(pixels[here], removed[here], area, level)
+                if plate.any():
+                    return plate
+    return np.zeros_like(text)
+
+
+def _levels(pixels: Grey, removed: Mask, text: Mask, noise: int) -> list[int]:
+    """Return the grey levels that the plate below ``text`` can have.
+
+    They are that of many pixels beside the text, and that of many pixels in its rectangle: the
+    rectangle can be larger than the plate on some sides.
     """
     side = 2 * THRESHOLDS.plate_margin + 1
-    around = (cv2.dilate(text, np.ones((side, side), np.uint8)) > 0) & (removed == 0)
-    values = pixels[around]
-    if not values.size:
-        return np.zeros_like(text), 0
-    noise = THRESHOLDS.plate_noise
-    near = np.convolve(np.bincount(values, minlength=256), np.ones(2 * noise + 1), "same")
-    level = int(near.argmax())
-    if near[level] < THRESHOLDS.min_plate_share * values.size:
-        return np.zeros_like(text), level
+    beside = (cv2.dilate(text, np.ones((side, side), np.uint8)) > 0) & (removed == 0)
+    levels = []
+    for values in (pixels[beside], pixels[text > 0]):
+        near = np.convolve(np.bincount(values, minlength=256), np.ones(2 * noise + 1), "same")
+        most = int(near.argmax())
+        if near[most] >= max(1, THRESHOLDS.min_plate_share * values.size):
+            levels.append(int(np.median(values[np.abs(values.astype(np.int16) - most) <= noise])))
+    return levels
+
+
+def _even_area(pixels: Grey, removed: Mask, text: Mask, level: int, noise: int) -> Mask:
+    """Return the pixels of this ``level`` around and below ``text``, across all removed text."""
     even = np.abs(pixels.astype(np.int16) - level) <= noise
     _, labels = cv2.connectedComponents((even | (removed > 0)).astype(np.uint8), connectivity=4)
-    return (labels == labels[text > 0][0]).astype(np.uint8), level
+    return (even & (labels == labels[text > 0][0])).astype(np.uint8)
 
 
 def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
@@ -67,9 +83,9 @@ def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
     A plate is a rectangle, and almost everything around it has another grey level.
     """
     box: Any = cv2.minAreaRect(cv2.findNonZero(area))
-    width, height = box[1]
+    inside = _drawn(box, area.shape, 0) > 0
     nothing = np.zeros_like(area)
-    if area.sum() < THRESHOLDS.plate_solidity * width * height:
+    if ((area | removed)[inside] > 0).mean() < THRESHOLDS.plate_solidity:
         return nothing
     plate = _drawn(box, area.shape, THRESHOLDS.plate_margin)
     outside = (_drawn(box, area.shape, 3 * THRESHOLDS.plate_margin) > plate) & (removed == 0)
@@ -78,10 +94,10 @@ def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
     return plate if differs else nothing
 
 
-def _is_whole(area: Mask, here: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+def _is_whole(area: Mask, here: tuple[slice, slice], shape: tuple[int, ...], level: int) -> bool:
     """Return whether the ``area`` in the part ``here`` of a picture can be a whole plate.
 
-    An area that reaches the edge of the part goes on outside of it. An area in a corner of the
+    An area that reaches the edge of the part goes on outside of it. A dark area in a corner of the
     picture is left alone: it is likely the shadow of the collimator.
     """
     near = 2 * THRESHOLDS.plate_margin
@@ -93,7 +109,7 @@ def _is_whole(area: Mask, here: tuple[slice, slice], shape: tuple[int, ...]) -> 
         here[1].stop >= shape[1],
     )
     reached = [last for side, last in zip(sides, is_outermost, strict=True) if side.any()]
-    return all(reached) and len(reached) < 2
+    return all(reached) and (len(reached) < 2 or level > THRESHOLDS.max_shadow_level)
 
 
 def _drawn(box: Rectangle, shape: tuple[int, ...], margin: float) -> Mask:

@@ -94,6 +94,9 @@ class Thresholds:
     """Maximum difference of a bar's length to the median, as a share of the median."""
     bar_turn: float = 5.0
     """Maximum angle between a bar and the median direction, in degrees."""
+    bar_offset: float = 0.5
+    """Maximum distance of a bar's centre to the median along the bars, as a share of the median
+    length. Bars that lie side by side have hardly any."""
     code_height: float = 0.5
     """Minimum height of a decoded code, as a share of its width."""
 
@@ -254,6 +257,8 @@ class Thresholds:
     """Share of the pixels beside a text that have the grey level of its plate, at least."""
     plate_noise: int = 10
     """Grey levels by which a pixel of a plate differs from the plate's level, at most."""
+    max_shadow_level: int = 96
+    """Highest grey level of the collimator's shadow."""
     plate_solidity: float = 0.85
     """Share of its rectangle that a plate fills together with the removed text, at least."""
     plate_margin: int = 3

@@ -107,12 +107,20 @@ def test_a_plate_of_which_the_removed_text_leaves_one_end_is_removed(lung: Image
     assert with_plates(pixels, text, _without_markers(text))[100:140, 200:320].all()
 
 
-def test_a_plate_beside_anatomy_of_nearly_its_level_is_removed(lung: Image.Image) -> None:
+@pytest.mark.parametrize("level", [190, 197])
+@pytest.mark.parametrize("angle", [0, 7])
+def test_a_plate_beside_anatomy_of_nearly_its_level_is_removed(
+    lung: Image.Image, level: int, angle: float
+) -> None:
     pixels, text = _with_plate(np.asarray(lung), (200, 100, 320, 140), 190)
-    pixels[140:200, 240:300] = 197
+    pixels[140:200, 240:300] = level
+    pixels, text = (
+        np.asarray(Image.fromarray(array).rotate(angle, fillcolor=0)) for array in (pixels, text)
+    )
     mask = with_plates(pixels, text, _without_markers(text))
-    assert mask[100:140, 200:320].all()
-    assert not mask[150:].any()
+    back = np.asarray(Image.fromarray(mask).rotate(-angle))
+    assert back[102:138, 202:318].all()
+    assert not back[150:].any()
 
 
 def test_text_on_anatomy_or_on_an_even_picture_has_no_plate(lung: Image.Image) -> None:

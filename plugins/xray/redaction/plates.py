@@ -6,12 +6,22 @@ text was, and the risk model sees it. So a plate is removed together with its te
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from xray.redaction.geometry import Grey, Mask, Rectangle, cover, surroundings
+from xray.redaction.geometry import (
+    Grey,
+    Mask,
+    Rectangle,
+    cover,
+    lengthwise,
+    surroundings,
+    upright,
+)
 from xray.redaction.thresholds import THRESHOLDS
 
 
@@ -40,14 +50,16 @@ def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]
     """Return the plate below ``text`` in a part of a picture; an empty mask if there is none.
 
     Anatomy beside a plate can have nearly the same level. So what is as even as a plate that was
-    not compressed comes first.
+    not compressed comes first, and what is even along all of a side of the text comes last.
     """
-    for noise in (THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise):
-        for level in _levels(pixels[here], removed[here], text, noise):
-            area = _even_area(pixels[here], removed[here], text, level, noise)
-            is_left = (area & (removed[here] == 0)).any()
-            if is_left and _is_whole(area, here, pixels.shape, level):
-                plate = _plate(pixels[here], removed[here], area, level)
+    part, taken = pixels[here], removed[here]
+    noises = THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise
+    for search, noise in product((_even_area, _even_rectangle), noises):
+        for level in _levels(part, taken, text, noise):
+            even = np.abs(part.astype(np.int16) - level) <= noise
+            area = search(even, taken, text)
+            if (area > taken).any() and _is_whole(area, here, pixels.shape, level):
+                plate = _plate(part, taken, area, level)
                 if plate.any():
                     return plate
     return np.zeros_like(text)
@@ -70,11 +82,36 @@ def _levels(pixels: Grey, removed: Mask, text: Mask, noise: int) -> list[int]:
     return levels
 
 
-def _even_area(pixels: Grey, removed: Mask, text: Mask, level: int, noise: int) -> Mask:
-    """Return the pixels of this ``level`` around and below ``text``, across all removed text."""
-    even = np.abs(pixels.astype(np.int16) - level) <= noise
+def _even_area(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> Mask:
+    """Return the ``even`` pixels around and below ``text``, across all removed text."""
     _, labels = cv2.connectedComponents((even | (removed > 0)).astype(np.uint8), connectivity=4)
-    return (even & (labels == labels[text > 0][0])).astype(np.uint8)
+    area: Mask = (even & (labels == labels[text > 0][0])).astype(np.uint8)
+    return area
+
+
+def _even_rectangle(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> Mask:
+    """Return the rectangle of ``text`` grown by the lines beside its sides that are ``even``."""
+    box: Any = cv2.minAreaRect(cv2.findNonZero(text))
+    (x, y), (width, height), angle = lengthwise(box)
+    reach = max(THRESHOLDS.min_plate_reach, round(width))
+    lines = upright((even | (removed > 0)).astype(np.uint8), box, reach, stretch=False)
+    top, left, bottom, right = reach, reach, lines.shape[0] - reach, lines.shape[1] - reach
+    rows = lines[:, left:right].mean(axis=1) >= THRESHOLDS.plate_solidity
+    above, below = _run(rows[:top][::-1]), _run(rows[bottom:])
+    columns = lines[top - above : bottom + below].mean(axis=0) >= THRESHOLDS.plate_solidity
+    before, after = _run(columns[:left][::-1]), _run(columns[right:])
+    radians = np.deg2rad(angle)
+    right_by, down_by = (after - before) / 2, (below - above) / 2
+    centre = (
+        x + right_by * np.cos(radians) - down_by * np.sin(radians),
+        y + right_by * np.sin(radians) + down_by * np.cos(radians),
+    )
+    return _drawn((centre, (width + before + after, height + above + below), angle), text.shape, 0)
+
+
+def _run(values: npt.NDArray[np.bool_]) -> int:
+    """Return how many values are true before the first that is not."""
+    return int(np.argmin(np.append(values, False)))
 
 
 def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:

@@ -131,6 +131,16 @@ def test_text_on_anatomy_or_on_an_even_picture_has_no_plate(lung: Image.Image) -
         assert np.array_equal(with_plates(pixels, everything, _without_markers(text)), everything)
 
 
+def test_tissue_among_lines_of_text_in_a_corner_is_no_plate(lung: Image.Image) -> None:
+    pixels, text = np.asarray(lung).copy(), np.zeros((400, 500), np.uint8)
+    for top, end in ((300, 240), (325, 110), (350, 230), (375, 250)):
+        text[top : top + 25, :end] = 1
+    cv2.fillPoly(text, [np.array([[60, 300], [150, 275], [155, 300]])], 1)
+    pixels[(text > 0) & (np.arange(500) > 60)] = 170
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 2).astype(np.uint8)
+    assert np.array_equal(with_plates(pixels, text, _without_markers(text)), text)
+
+
 def test_an_image_is_published_without_its_plates(lung: Image.Image) -> None:
     pixels = np.asarray(lung).copy()
     pixels[300:330, 60:260] = 0

@@ -58,7 +58,7 @@ def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]
         for level in _levels(part, taken, text, noise):
             even = np.abs(part.astype(np.int16) - level) <= noise
             area = search(even, taken, text)
-            if (area > taken).any() and _is_whole(area, here, pixels.shape, level):
+            if area.any() and _is_whole(area, here, pixels.shape, level):
                 plate = _plate(part, taken, area, level)
                 if plate.any():
                     return plate
@@ -90,7 +90,9 @@ def _even_area(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> Mask:
 
 
 def _even_rectangle(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> Mask:
-    """Return the rectangle of ``text`` grown by the lines beside its sides that are ``even``."""
+    """Return the ``even`` pixels in the rectangle of ``text``, grown by the lines beside its sides
+    that are even.
+    """
     box: Any = cv2.minAreaRect(cv2.findNonZero(text))
     (x, y), (width, height), angle = lengthwise(box)
     reach = max(THRESHOLDS.min_plate_reach, round(width))
@@ -106,7 +108,8 @@ def _even_rectangle(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> M
         x + right_by * np.cos(radians) - down_by * np.sin(radians),
         y + right_by * np.sin(radians) + down_by * np.cos(radians),
     )
-    return _drawn((centre, (width + before + after, height + above + below), angle), text.shape, 0)
+    size = width + before + after, height + above + below
+    return even & _drawn((centre, size, angle), text.shape, 0)
 
 
 def _run(values: npt.NDArray[np.bool_]) -> int:
@@ -120,9 +123,9 @@ def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
     A plate is a rectangle, and almost everything around it has another grey level.
     """
     box: Any = cv2.minAreaRect(cv2.findNonZero(area))
-    inside = _drawn(box, area.shape, 0) > 0
+    left = (_drawn(box, area.shape, 0) > 0) & (removed == 0)
     nothing = np.zeros_like(area)
-    if ((area | removed)[inside] > 0).mean() < THRESHOLDS.plate_solidity:
+    if not left.any() or area[left].mean() < THRESHOLDS.plate_solidity:
         return nothing
     plate = _drawn(box, area.shape, THRESHOLDS.plate_margin)
     outside = (_drawn(box, area.shape, 3 * THRESHOLDS.plate_margin) > plate) & (removed == 0)

@@ -254,13 +254,15 @@ class Thresholds:
     """Minimum width of the surroundings in which a plate ends, in pixels. It is usually the
     longer side of the text."""
     min_plate_share: float = 0.3
-    """Share of the pixels beside a text that have the grey level of its plate, at least."""
+    """Share of the pixels beside a text, or in its rectangle, that have the grey level of its
+    plate, at least."""
     plate_noise: int = 10
     """Grey levels by which a pixel of a plate differs from the plate's level, at most."""
     max_shadow_level: int = 96
     """Highest grey level of the collimator's shadow."""
     plate_solidity: float = 0.85
-    """Share of its rectangle that a plate fills together with the removed text, at least."""
+    """Share of its rectangle beside the removed text that a plate fills, at least; the same for
+    each line of pixels by which a text's rectangle grows to that of its plate."""
     plate_margin: int = 3
     """Pixels around a plate that are removed with it: its edge is blurred by compression."""
     plate_quantile: float = 0.3

@@ -54,14 +54,14 @@ def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]
     """
     part, taken = pixels[here], removed[here]
     noises = THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise
-    for search, noise in product((_even_area, _even_rectangle), noises):
-        for level in _levels(part, taken, text, noise):
-            even = np.abs(part.astype(np.int16) - level) <= noise
-            area = search(even, taken, text)
-            if area.any() and _is_whole(area, here, pixels.shape, level):
-                plate = _plate(part, taken, area, level)
-                if plate.any():
-                    return plate
+    levels = [(noise, level) for noise in noises for level in _levels(part, taken, text, noise)]
+    for search, (noise, level) in product((_even_area, _even_rectangle), levels):
+        even = np.abs(part.astype(np.int16) - level) <= noise
+        area = search(even, taken, text)
+        if area.any() and _is_whole(area, here, pixels.shape, level):
+            plate = _plate(part, taken, area, level)
+            if plate.any():
+                return plate
     return np.zeros_like(text)
 
 
@@ -73,13 +73,14 @@ def _levels(pixels: Grey, removed: Mask, text: Mask, noise: int) -> list[int]:
     """
     side = 2 * THRESHOLDS.plate_margin + 1
     beside = (cv2.dilate(text, np.ones((side, side), np.uint8)) > 0) & (removed == 0)
-    levels = []
+    levels: dict[int, None] = {}
     for values in (pixels[beside], pixels[text > 0]):
         near = np.convolve(np.bincount(values, minlength=256), np.ones(2 * noise + 1), "same")
         most = int(near.argmax())
         if near[most] >= max(1, THRESHOLDS.min_plate_share * values.size):
-            levels.append(int(np.median(values[np.abs(values.astype(np.int16) - most) <= noise])))
-    return levels
+            near_most = np.abs(values.astype(np.int16) - most) <= noise
+            levels[int(np.median(values[near_most]))] = None
+    return list(levels)
 
 
 def _even_area(even: npt.NDArray[np.bool_], removed: Mask, text: Mask) -> Mask:

@@ -49,8 +49,9 @@ def with_plates(pixels: Grey, removed: Mask, kept: Mask) -> Mask:
 def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]) -> Mask:
     """Return the plate below ``text`` in a part of a picture; an empty mask if there is none.
 
-    Anatomy beside a plate can have nearly the same level. So what is as even as a plate that was
-    not compressed comes first, and what is even along all of a side of the text comes last.
+    Anatomy beside a plate can have nearly the same level. So the search for a plate that was not
+    compressed, which is very even, comes first. If no even area is a plate, the rectangle of the
+    text grows: anatomy touches only a part of a plate's side.
     """
     part, taken = pixels[here], removed[here]
     noises = THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise
@@ -121,12 +122,13 @@ def _run(values: npt.NDArray[np.bool_]) -> int:
 def _plate(pixels: Grey, removed: Mask, area: Mask, level: int) -> Mask:
     """Return the rectangle of an even ``area`` if it is a plate, and an empty mask if it is not.
 
-    A plate is a rectangle, and almost everything around it has another grey level.
+    A plate is a rectangle that is even beside the removed text, and almost everything around it has
+    another grey level.
     """
     box: Any = cv2.minAreaRect(cv2.findNonZero(area))
-    left = (_drawn(box, area.shape, 0) > 0) & (removed == 0)
+    beside = (_drawn(box, area.shape, 0) > 0) & (removed == 0)
     nothing = np.zeros_like(area)
-    if not left.any() or area[left].mean() < THRESHOLDS.plate_solidity:
+    if not beside.any() or area[beside].mean() < THRESHOLDS.plate_solidity:
         return nothing
     plate = _drawn(box, area.shape, THRESHOLDS.plate_margin)
     outside = (_drawn(box, area.shape, 3 * THRESHOLDS.plate_margin) > plate) & (removed == 0)

@@ -54,9 +54,8 @@ def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]
     text grows: anatomy touches only a part of a plate's side.
     """
     part, taken = pixels[here], removed[here]
-    noises = THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise
-    levels = [(noise, level) for noise in noises for level in _levels(part, taken, text, noise)]
-    for search, (noise, level) in product((_even_area, _even_rectangle), levels):
+    searches = product((_even_area, _even_rectangle), _levels(part, taken, text))
+    for search, (level, noise) in searches:
         even = np.abs(part.astype(np.int16) - level) <= noise
         area = search(even, taken, text)
         if area.any() and _is_whole(area, here, pixels.shape, level):
@@ -66,21 +65,22 @@ def _plate_of(pixels: Grey, removed: Mask, text: Mask, here: tuple[slice, slice]
     return np.zeros_like(text)
 
 
-def _levels(pixels: Grey, removed: Mask, text: Mask, noise: int) -> list[int]:
-    """Return the grey levels that the plate below ``text`` can have.
+def _levels(pixels: Grey, removed: Mask, text: Mask) -> list[tuple[int, int]]:
+    """Return the grey levels that the plate below ``text`` can have, each with its noise.
 
     They are that of many pixels beside the text, and that of many pixels in its rectangle: the
     rectangle can be larger than the plate on some sides.
     """
     side = 2 * THRESHOLDS.plate_margin + 1
     beside = (cv2.dilate(text, np.ones((side, side), np.uint8)) > 0) & (removed == 0)
-    levels: dict[int, None] = {}
-    for values in (pixels[beside], pixels[text > 0]):
+    both = [pixels[beside], pixels[text > 0]]
+    levels: dict[tuple[int, int], None] = {}
+    for noise, values in product((THRESHOLDS.plate_noise // 3, THRESHOLDS.plate_noise), both):
         near = np.convolve(np.bincount(values, minlength=256), np.ones(2 * noise + 1), "same")
         most = int(near.argmax())
         if near[most] >= max(1, THRESHOLDS.min_plate_share * values.size):
             near_most = np.abs(values.astype(np.int16) - most) <= noise
-            levels[int(np.median(values[near_most]))] = None
+            levels[int(np.median(values[near_most])), noise] = None
     return list(levels)
 
 
